@@ -1,0 +1,6 @@
+//! placeholder
+pub mod clock;
+pub mod execution;
+pub mod lane;
+pub mod random;
+pub mod store;
