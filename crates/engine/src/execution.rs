@@ -120,6 +120,10 @@ pub struct Fence {
     pub run: RunId,
     /// The owner's claim.
     pub claim: Claim,
+    /// Which start of the database server granted the claim, as that server names it; 0 where a
+    /// restarted server can not have lost acknowledged writes. A write under another start is
+    /// refused as `Restarted`: what the owner knows may be missing there.
+    pub incarnation: i64,
 }
 
 /// The content hash of a plan: names, order, kinds and stored parameters.

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::execution::{
-    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason,
-    Payload, PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CheckpointRecord, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Payload,
+    PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
 };
 
 /// The engine's memory. Implemented by the memory, SQLite and PostgreSQL stores.
@@ -65,6 +65,11 @@ pub trait Store: Send + Sync + 'static {
     /// `Written` and changes nothing, also when the first send finished, parked or released the
     /// execution and nobody has acquired it since. A step that is already recorded by another
     /// write answers `Exists` and neither the checkpoint nor the state changes.
+    ///
+    /// Where a restarted database server may have lost acknowledged writes, the statement that
+    /// writes also compares `fence.incarnation` with the server's own start, and refuses each write
+    /// of another start as [`StoreError::Restarted`], for as long as it is sent: the engine then
+    /// acquires the execution anew. A store where this can not happen grants and ignores 0.
     ///
     /// With an enlisted transaction the fenced checkpoint is its last statement, and it is
     /// committed only when the verdict is `Written`; otherwise it is rolled back.
@@ -206,8 +211,8 @@ pub struct Begin {
 /// Answer to [`Store::begin`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Begun {
-    /// The caller owns a new execution.
-    Started(Claim),
+    /// The caller owns a new execution, with the right to write for it.
+    Started(Fence),
     /// The key has an execution already.
     Exists(Box<ExecutionRecord>),
 }
@@ -258,8 +263,13 @@ pub struct Fresh {
 /// Answer to [`Store::acquire`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Acquired {
-    /// The caller owns it; the row as it is now.
-    Won(Box<ExecutionRecord>),
+    /// The caller owns it.
+    Won {
+        /// The row as it is now.
+        record: Box<ExecutionRecord>,
+        /// The right to write for it.
+        fence: Fence,
+    },
     /// The row changed since it was seen, or is gone: read it again.
     Lost,
 }
@@ -505,8 +515,8 @@ pub enum StoreError {
     /// The write may or may not have happened. Send the same write again.
     #[error("the outcome of the write is unknown: {0}")]
     Unknown(String),
-    /// Nothing was written: the database server is another one than before (restart, failover),
-    /// so acknowledged writes may be missing. Acquire the owned executions anew.
+    /// Nothing was written: the database server is not the start of it that granted the fence
+    /// (restart, failover), so acknowledged writes may be missing. Acquire the execution anew.
     #[error("the database server was restarted")]
     Restarted,
     /// Nothing was written: the store can not hold this value. Trying again does not help.
