@@ -2,5 +2,6 @@
 pub mod clock;
 pub mod execution;
 pub mod lane;
+pub mod memory;
 pub mod random;
 pub mod store;
