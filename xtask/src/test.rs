@@ -1,0 +1,188 @@
+//! How is every test run exactly once? A private server, then nextest (or `cargo test`), then the
+//! examples in the documentation.
+//!
+//! Tests that measure time or kill processes carry `alone_` at the start of their name, or live in
+//! a test file whose name starts with `alone`: they run while nothing else does. Nextest learns
+//! that from `.config/nextest.toml`; for `cargo test` the same is said by [`without_nextest`].
+
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::postgres::{Cluster, Options, binaries};
+use crate::run::{Runner, cargo, root};
+
+/// Where tests find the private server.
+pub const URL_VARIABLE: &str = "KEYSTEP_TEST_POSTGRES_URL";
+
+/// Runs the tests: all of them and the documentation's, or those that `filter` chooses.
+///
+/// # Errors
+/// When there is no PostgreSQL (the text says what to install) or something can not be started.
+/// Tests that fail are an exit code.
+pub fn run(runner: &Runner, filter: &[String]) -> Result<ExitCode> {
+    let filter: Vec<&str> = filter.iter().map(String::as_str).collect();
+    let nextest = has_nextest();
+    beside_postgres(runner, |server| {
+        // System tests start the project's own programs, whichever package they belong to.
+        let mut stages = vec![("build", strings(&["build", "--workspace", "--bins"]))];
+        match (nextest, filter.as_slice()) {
+            (true, []) => stages.push(("tests", strings(&["nextest", "run", "--workspace"]))),
+            (true, filter) => {
+                stages.push(("tests", strings(&[&["nextest", "run"], filter].concat())))
+            }
+            (false, []) => stages.extend(
+                without_nextest(&test_files()?)
+                    .into_iter()
+                    .map(|args| ("tests", args)),
+            ),
+            (false, filter) => stages.push(("tests", strings(&[&["test"], filter].concat()))),
+        }
+        if filter.is_empty() {
+            stages.push(("doctests", strings(&["test", "--workspace", "--doc"])));
+        }
+        let mut statuses = Vec::new();
+        for (name, args) in stages {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let status = runner.stage(name, &mut told(cargo(&args), server))?;
+            statuses.push(status);
+            if runner.signal().is_some() || (name == "build" && !status.success()) {
+                break;
+            }
+        }
+        Ok(statuses)
+    })
+}
+
+/// Runs a command beside a private server, or without a command waits for a signal.
+///
+/// # Errors
+/// As [`run`].
+pub fn with_postgres(runner: &Runner, command: &[String]) -> Result<ExitCode> {
+    beside_postgres(runner, |server| match command {
+        [] => {
+            println!("{URL_VARIABLE}={}", server.url());
+            runner.wait_for_signal();
+            Ok(Vec::new())
+        }
+        [program, args @ ..] => {
+            let mut command = Command::new(program);
+            command.args(args);
+            Ok(vec![runner.run(&mut told(command, server))?])
+        }
+    })
+}
+
+/// Starts the server, does the work, and stops the server whatever came of the work.
+fn beside_postgres(
+    runner: &Runner,
+    work: impl FnOnce(&Cluster) -> Result<Vec<ExitStatus>>,
+) -> Result<ExitCode> {
+    let started = Instant::now();
+    let server = Cluster::start(Options::default())?;
+    println!(
+        "==> postgres: {} of {} on port {}, ready in {:.1} s",
+        server.version(),
+        server.bin().display(),
+        server.port(),
+        started.elapsed().as_secs_f64()
+    );
+    if runner.signal().is_some() {
+        return Ok(runner.exit_code(&[]));
+    }
+    let statuses = work(&server)?;
+    drop(server);
+    Ok(runner.exit_code(&statuses))
+}
+
+/// Tells a program where the server is.
+fn told(mut command: Command, server: &Cluster) -> Command {
+    command
+        .env(URL_VARIABLE, server.url())
+        .env(binaries::VARIABLE, server.bin());
+    command
+}
+
+fn has_nextest() -> bool {
+    cargo(&["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The names of all integration test files of the workspace.
+fn test_files() -> Result<Vec<String>> {
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .context("could not start cargo metadata")?;
+    if !output.status.success() {
+        bail!(
+            "cargo metadata failed in {}: {}",
+            root().display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    Ok(list(&metadata["packages"])
+        .iter()
+        .flat_map(|package| list(&package["targets"]))
+        .filter(|target| list(&target["kind"]).contains(&Value::from("test")))
+        .filter_map(|target| target["name"].as_str().map(String::from))
+        .collect())
+}
+
+/// What `cargo test` must be told so that each test of the workspace runs once, and those that
+/// must run alone do.
+fn without_nextest(test_files: &[String]) -> Vec<Vec<String>> {
+    let everything_else = |alone: bool| {
+        test_files
+            .iter()
+            .filter(move |name| name.starts_with("alone") == alone)
+            .flat_map(|name| [String::from("--test"), name.clone()])
+            .collect::<Vec<_>>()
+    };
+    let start = strings(&["test", "--workspace", "--no-fail-fast"]);
+    let kinds = strings(&["--lib", "--bins"]);
+    let shared = [start.clone(), kinds, everything_else(false)].concat();
+    let mut runs = vec![
+        [shared.clone(), strings(&["--", "--skip", "alone_"])].concat(),
+        [shared, strings(&["--", "--test-threads=1", "alone_"])].concat(),
+    ];
+    let alone = everything_else(true);
+    if !alone.is_empty() {
+        runs.push([start, alone, strings(&["--", "--test-threads=1"])].concat());
+    }
+    runs
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| String::from(*word)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_nextest_each_test_runs_once_and_the_lonely_ones_alone() {
+        let runs = without_nextest(&strings(&["tidy", "alone_kill"]));
+        let lines: Vec<String> = runs.iter().map(|args| args.join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "test --workspace --no-fail-fast --lib --bins --test tidy -- --skip alone_",
+                "test --workspace --no-fail-fast --lib --bins --test tidy -- --test-threads=1 alone_",
+                "test --workspace --no-fail-fast --test alone_kill -- --test-threads=1",
+            ]
+        );
+    }
+
+    #[test]
+    fn this_workspace_names_its_test_files() {
+        assert!(test_files().expect("metadata").contains(&"tidy".into()));
+    }
+}
