@@ -138,7 +138,7 @@ fn test_files() -> Result<Vec<String>> {
 /// What `cargo test` must be told so that each test of the workspace runs once, and those that
 /// must run alone do.
 fn without_nextest(test_files: &[String]) -> Vec<Vec<String>> {
-    let everything_else = |alone: bool| {
+    let chosen = |alone: bool| {
         test_files
             .iter()
             .filter(move |name| name.starts_with("alone") == alone)
@@ -147,12 +147,12 @@ fn without_nextest(test_files: &[String]) -> Vec<Vec<String>> {
     };
     let start = strings(&["test", "--workspace", "--no-fail-fast"]);
     let kinds = strings(&["--lib", "--bins"]);
-    let shared = [start.clone(), kinds, everything_else(false)].concat();
+    let shared = [start.clone(), kinds, chosen(false)].concat();
     let mut runs = vec![
         [shared.clone(), strings(&["--", "--skip", "alone_"])].concat(),
         [shared, strings(&["--", "--test-threads=1", "alone_"])].concat(),
     ];
-    let alone = everything_else(true);
+    let alone = chosen(true);
     if !alone.is_empty() {
         runs.push([start, alone, strings(&["--", "--test-threads=1"])].concat());
     }
