@@ -1,18 +1,17 @@
 //! How is every test run exactly once? A private server, then nextest (or `cargo test`), then the
 //! examples in the documentation.
 //!
-//! Tests that measure time or kill processes carry `alone_` at the start of their name, or live in
-//! a test file whose name starts with `alone`: they run while nothing else does. Nextest learns
-//! that from `.config/nextest.toml`; for `cargo test` the same is said by [`without_nextest`].
+//! Tests that measure time or kill processes carry `alone_` at the start of their name, or of the
+//! name of the module they are in: they run while nothing else does. Nextest learns that from
+//! `.config/nextest.toml`; `cargo test` runs in two passes.
 
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::Result;
 
 use crate::postgres::{Cluster, Options, binaries};
-use crate::run::{Runner, cargo, root};
+use crate::run::{Runner, cargo};
 
 /// Where tests find the private server.
 pub const URL_VARIABLE: &str = "KEYSTEP_TEST_POSTGRES_URL";
@@ -33,11 +32,7 @@ pub fn run(runner: &Runner, filter: &[String]) -> Result<ExitCode> {
             (true, filter) => {
                 stages.push(("tests", strings(&[&["nextest", "run"], filter].concat())))
             }
-            (false, []) => stages.extend(
-                without_nextest(&test_files()?)
-                    .into_iter()
-                    .map(|args| ("tests", args)),
-            ),
+            (false, []) => stages.extend(without_nextest().map(|args| ("tests", args))),
             (false, filter) => stages.push(("tests", strings(&[&["test"], filter].concat()))),
         }
         if filter.is_empty() {
@@ -113,50 +108,20 @@ fn has_nextest() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The names of all integration test files of the workspace.
-fn test_files() -> Result<Vec<String>> {
-    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"])
-        .output()
-        .context("could not start cargo metadata")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata failed in {}: {}",
-            root().display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    Ok(list(&metadata["packages"])
-        .iter()
-        .flat_map(|package| list(&package["targets"]))
-        .filter(|target| list(&target["kind"]).contains(&Value::from("test")))
-        .filter_map(|target| target["name"].as_str().map(String::from))
-        .collect())
-}
-
 /// What `cargo test` must be told so that each test of the workspace runs once, and those that
-/// must run alone do.
-fn without_nextest(test_files: &[String]) -> Vec<Vec<String>> {
-    let chosen = |alone: bool| {
-        test_files
-            .iter()
-            .filter(move |name| name.starts_with("alone") == alone)
-            .flat_map(|name| [String::from("--test"), name.clone()])
-            .collect::<Vec<_>>()
-    };
-    let start = strings(&["test", "--workspace", "--no-fail-fast"]);
-    let kinds = strings(&["--lib", "--bins"]);
-    let shared = [start.clone(), kinds, chosen(false)].concat();
-    let mut runs = vec![
-        [shared.clone(), strings(&["--", "--skip", "alone_"])].concat(),
-        [shared, strings(&["--", "--test-threads=1", "alone_"])].concat(),
+/// must run alone do. It runs one test program after the other, so one thread is alone.
+fn without_nextest() -> [Vec<String>; 2] {
+    let common = [
+        "test",
+        "--workspace",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--",
     ];
-    let alone = chosen(true);
-    if !alone.is_empty() {
-        runs.push([start, alone, strings(&["--", "--test-threads=1"])].concat());
-    }
-    runs
+    [["--skip", "alone_"], ["--test-threads=1", "alone_"]]
+        .map(|which| strings(&[&common[..], &which].concat()))
 }
 
 fn strings(words: &[&str]) -> Vec<String> {
@@ -169,20 +134,9 @@ mod tests {
 
     #[test]
     fn without_nextest_each_test_runs_once_and_the_lonely_ones_alone() {
-        let runs = without_nextest(&strings(&["tidy", "alone_kill"]));
-        let lines: Vec<String> = runs.iter().map(|args| args.join(" ")).collect();
-        assert_eq!(
-            lines,
-            [
-                "test --workspace --no-fail-fast --lib --bins --test tidy -- --skip alone_",
-                "test --workspace --no-fail-fast --lib --bins --test tidy -- --test-threads=1 alone_",
-                "test --workspace --no-fail-fast --test alone_kill -- --test-threads=1",
-            ]
-        );
-    }
-
-    #[test]
-    fn this_workspace_names_its_test_files() {
-        assert!(test_files().expect("metadata").contains(&"tidy".into()));
+        let [others, alone] = without_nextest().map(|args| args.join(" "));
+        let (targets, which) = others.split_once(" -- ").expect("arguments of the tests");
+        assert_eq!(which, "--skip alone_");
+        assert_eq!(alone, format!("{targets} -- --test-threads=1 alone_"));
     }
 }
