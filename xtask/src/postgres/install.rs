@@ -27,6 +27,8 @@ pub struct Machine {
     pub mac: bool,
     /// Whether we may install packages.
     pub root: bool,
+    /// The server package that Debian believes to be installed: somebody took its files away.
+    pub registered: Option<String>,
 }
 
 impl Machine {
@@ -36,6 +38,7 @@ impl Machine {
             os_release: fs::read_to_string("/etc/os-release").unwrap_or_default(),
             mac: cfg!(target_os = "macos"),
             root: rustix::process::geteuid().is_root(),
+            registered: server_package(&packages()),
         }
     }
 
@@ -54,7 +57,12 @@ impl Machine {
 /// Says what to do on a machine without PostgreSQL's server programs.
 pub fn advice(machine: &Machine) -> Advice {
     let is = |name: &str| machine.families().any(|family| family == name);
-    let command = if is("debian") || is("ubuntu") {
+    let reinstall;
+    let command = if let Some(package) = &machine.registered {
+        // Installing again could replace or restart a server that is in use: not ours to decide.
+        reinstall = format!("sudo apt-get install --reinstall {package}");
+        &reinstall
+    } else if is("debian") || is("ubuntu") {
         if machine.root {
             return Advice::Install;
         }
@@ -120,6 +128,28 @@ fn install_on_debian(options: &Path) -> Result<()> {
     installed
 }
 
+/// Debian's list of packages, as `name status` lines; empty on other systems.
+fn packages() -> String {
+    let query = Command::new("dpkg-query")
+        .args(["-W", "-f", "${Package} ${db:Status-Status}\n"])
+        .arg("postgresql-[0-9]*")
+        .output();
+    query.map_or_else(
+        |_no_debian| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+/// The newest package `postgresql-VERSION` that is installed.
+fn server_package(packages: &str) -> Option<String> {
+    let installed = packages.lines().filter_map(|line| {
+        let name = line.strip_suffix(" installed")?;
+        let version = name.strip_prefix("postgresql-")?.parse::<u32>().ok()?;
+        Some((version, String::from(name)))
+    });
+    installed.max().map(|(_version, name)| name)
+}
+
 fn apt_get(args: &[&str]) -> Result<()> {
     let line = format!("apt-get {}", args.join(" "));
     println!("==> postgres: {line}");
@@ -146,6 +176,7 @@ mod tests {
             os_release: String::from(os_release),
             mac,
             root,
+            registered: None,
         })
     }
 
@@ -180,5 +211,23 @@ mod tests {
             assert!(text.contains(command), "{system}: {text}");
             assert!(text.contains(VARIABLE), "{system}: {text}");
         }
+    }
+
+    #[test]
+    fn a_package_that_lost_its_files_is_named_and_left_to_the_user() {
+        let packages = "postgresql-13 config-files\npostgresql-9.6 installed\n\
+                        postgresql-15 installed\npostgresql-15-cron installed\n";
+        assert_eq!(server_package(packages), Some("postgresql-15".into()));
+        assert_eq!(server_package("postgresql-15 config-files\n"), None);
+        let machine = Machine {
+            os_release: String::from("ID=debian\n"),
+            root: true,
+            registered: server_package(packages),
+            ..Machine::default()
+        };
+        let Advice::Tell(text) = advice(&machine) else {
+            panic!("the package could be in use");
+        };
+        assert!(text.contains("--reinstall postgresql-15"), "{text}");
     }
 }
