@@ -85,10 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        assert_eq!(
-            parsed("tset"),
-            Err(String::from("there is no verb \"tset\""))
-        );
+        assert_eq!(parsed("tset"), Err(String::from("there is no verb \"tset\"")));
         assert!(parsed("ci --fast").is_err_and(|text| text.contains("--fast")));
     }
 }

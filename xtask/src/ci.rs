@@ -30,14 +30,7 @@ pub fn run(runner: &Runner) -> Result<ExitCode> {
     Ok(code)
 }
 
-const CLIPPY: [&str; 6] = [
-    "clippy",
-    "--workspace",
-    "--all-targets",
-    "--",
-    "-D",
-    "warnings",
-];
+const CLIPPY: [&str; 6] = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
 
 fn documentation() -> std::process::Command {
     let mut command = cargo(&["doc", "--workspace", "--no-deps"]);

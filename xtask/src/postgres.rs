@@ -308,8 +308,7 @@ fn settings(options: &Options, statistics: bool) -> String {
 
 /// A port that was free a moment ago. Somebody may be faster; the server then says so.
 fn free_port() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("could not find a free port")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("could not find a free port")?;
     Ok(listener.local_addr()?.port())
 }
 
@@ -328,11 +327,7 @@ mod tests {
             settings: vec![("work_mem".into(), "it's".into())],
         };
         let text = settings(&options, false);
-        for line in [
-            "fsync = 'on'",
-            "max_connections = '20'",
-            "work_mem = 'it''s'",
-        ] {
+        for line in ["fsync = 'on'", "max_connections = '20'", "work_mem = 'it''s'"] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(text.ends_with("work_mem = 'it''s'\n"), "{text}");

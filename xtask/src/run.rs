@@ -42,8 +42,7 @@ impl Runner {
     /// When the operating system refuses the handlers.
     pub fn new() -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let mut signals =
-            Signals::new([SIGINT, SIGTERM, SIGHUP]).context("could not catch signals")?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("could not catch signals")?;
         std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
@@ -198,8 +197,8 @@ mod tests {
     #[test]
     fn the_exit_code_of_the_first_failure_is_passed_on() {
         let runner = Runner::new().expect("signals");
-        let statuses = ["exit 0", "exit 7", "exit 3"]
-            .map(|script| runner.run(&mut shell(script)).expect("a shell"));
+        let statuses =
+            ["exit 0", "exit 7", "exit 3"].map(|script| runner.run(&mut shell(script)).expect("a shell"));
         assert_eq!(runner.exit_code(&statuses), ExitCode::from(7));
         assert_eq!(runner.exit_code(&statuses[..1]), ExitCode::SUCCESS);
     }
@@ -227,10 +226,7 @@ mod tests {
             .filter(|(_name, value)| value.is_none())
             .map(|(name, _value)| name.to_owned())
             .collect();
-        assert!(
-            removed.contains(&"CARGO_MANIFEST_DIR".into()),
-            "{removed:?}"
-        );
+        assert!(removed.contains(&"CARGO_MANIFEST_DIR".into()), "{removed:?}");
         assert!(!removed.contains(&"CARGO_HOME".into()), "{removed:?}");
     }
 }

@@ -29,9 +29,7 @@ pub fn run(runner: &Runner, filter: &[String]) -> Result<ExitCode> {
         let mut stages = vec![("build", strings(&["build", "--workspace", "--bins"]))];
         match (nextest, filter.as_slice()) {
             (true, []) => stages.push(("tests", strings(&["nextest", "run", "--workspace"]))),
-            (true, filter) => {
-                stages.push(("tests", strings(&[&["nextest", "run"], filter].concat())))
-            }
+            (true, filter) => stages.push(("tests", strings(&[&["nextest", "run"], filter].concat()))),
             (false, []) => stages.extend(without_nextest().map(|args| ("tests", args))),
             (false, filter) => stages.push(("tests", strings(&[&["test"], filter].concat()))),
         }

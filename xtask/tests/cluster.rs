@@ -95,10 +95,7 @@ fn a_server_that_does_not_start_says_why() {
         ..Options::default()
     };
     let error = Cluster::start(options).expect_err("the setting is unknown");
-    assert!(
-        format!("{error:#}").contains("no_such_setting"),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("no_such_setting"), "{error:#}");
 }
 
 #[test]

@@ -115,13 +115,7 @@ pub(crate) fn manifests() -> Vec<String> {
 
 fn metadata() -> Vec<Value> {
     let output: std::process::Output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(xtask::run::root())
         .output()
         .expect("cargo");
@@ -142,18 +136,12 @@ fn text(value: &Value) -> String {
 pub(crate) fn breaches(dependencies: &[Dependency]) -> Vec<String> {
     let ours = |name: &str| EDGES.iter().find(|edges| edges.package == name);
     let mut found = Vec::new();
-    for Dependency {
-        from,
-        on,
-        for_tests,
-    } in dependencies
-    {
+    for Dependency { from, on, for_tests } in dependencies {
         match (ours(from), ours(on)) {
             (None, _) => found.push(format!("{from}: say in {} what it may use", file!())),
             (Some(edges), Some(_)) => {
                 let on = on.as_str();
-                let allowed =
-                    edges.uses.contains(&on) || (*for_tests && edges.tests_use.contains(&on));
+                let allowed = edges.uses.contains(&on) || (*for_tests && edges.tests_use.contains(&on));
                 if !allowed {
                     found.push(format!("{from} must not use {on}\n  {}", edges.why));
                 }
@@ -267,11 +255,7 @@ fn only_one_program_and_the_tests_name_both_stores() {
         let uses = |name| edges.uses.contains(&name) || edges.tests_use.contains(&name);
         uses("keystep-postgres") && uses("keystep-sqlite")
     };
-    let names: Vec<&str> = EDGES
-        .iter()
-        .filter(both)
-        .map(|edges| edges.package)
-        .collect();
+    let names: Vec<&str> = EDGES.iter().filter(both).map(|edges| edges.package).collect();
     assert_eq!(names, ["order-example", "system-tests"]);
 }
 
@@ -295,8 +279,5 @@ fn a_crate_without_the_shared_lints_is_seen() {
     let root = "[workspace.lints.rust]\nunsafe_code = \"forbid\"\n";
     let none = lint_breaches(root, &[("a/Cargo.toml", good.into())]);
     assert_eq!(none, Vec::<String>::new());
-    assert_eq!(
-        lint_breaches("", &[("a/Cargo.toml", String::new())]).len(),
-        2
-    );
+    assert_eq!(lint_breaches("", &[("a/Cargo.toml", String::new())]).len(), 2);
 }

@@ -50,9 +50,7 @@ fn walk(folder: &Path, paths: &mut Vec<String>) {
                 walk(&path, paths);
             }
         } else if KINDS.contains(&name.rsplit('.').next().unwrap_or_default()) {
-            let inside = path
-                .strip_prefix(xtask::run::root())
-                .expect("below the root");
+            let inside = path.strip_prefix(xtask::run::root()).expect("below the root");
             paths.push(inside.to_string_lossy().into_owned());
         }
     }

@@ -66,10 +66,7 @@ fn every_crate_forbids_unsafe_code_through_the_shared_lints() {
         .iter()
         .map(|path| (path.as_str(), files::read(path)))
         .collect();
-    expect_none(&edges::lint_breaches(
-        &files::read("Cargo.toml"),
-        &manifests,
-    ));
+    expect_none(&edges::lint_breaches(&files::read("Cargo.toml"), &manifests));
 }
 
 #[test]

@@ -51,13 +51,7 @@ const RULES: &[Rule] = &[
         places: &[ENGINE, POSTGRES, SQLITE],
         except: &["crates/engine/src/random.rs"],
         look: Look::Code,
-        words: &[
-            "Uuid::new_v4",
-            "Uuid::now_v7",
-            "rand",
-            "fastrand",
-            "getrandom",
-        ],
+        words: &["Uuid::new_v4", "Uuid::now_v7", "rand", "fastrand", "getrandom"],
         planted: "let id = Uuid::now_v7();",
     },
     Rule {
@@ -298,9 +292,7 @@ fn is_sql(text: &str) -> bool {
         .trim_start()
         .starts_with(|char: char| char.is_ascii_uppercase());
     match first {
-        "select" => {
-            plain.contains(" from ") || (shouted && text.trim_start().starts_with("SELECT "))
-        }
+        "select" => plain.contains(" from ") || (shouted && text.trim_start().starts_with("SELECT ")),
         "insert" => ["into", "or"].contains(&second),
         "update" => plain.contains(" set "),
         "delete" => second == "from",
@@ -342,9 +334,8 @@ fn shape(path: &str, text: &str) -> Option<String> {
     }
     let mut module_doc = text.lines().take_while(|line| line.starts_with("//!"));
     let lines = text.lines().count();
-    (lines > 600 && !module_doc.any(|line| has_word(line, "long"))).then(|| {
-        format!("{lines} lines: split it, or say in its module doc why it is as long as it is")
-    })
+    (lines > 600 && !module_doc.any(|line| has_word(line, "long")))
+        .then(|| format!("{lines} lines: split it, or say in its module doc why it is as long as it is"))
 }
 
 #[test]
@@ -373,10 +364,7 @@ fn each_rule_sees_its_planted_breach_and_spares_its_exceptions() {
 fn words_in_comments_and_test_modules_are_free() {
     let text = "//! Why?\n// not Instant::now()\n#[cfg(test)]\nmod tests { fn a() { Instant::now(); \
                 b(\"SELECT 1\"); } }\n";
-    assert_eq!(
-        breaches("crates/engine/src/a.rs", text),
-        Vec::<String>::new()
-    );
+    assert_eq!(breaches("crates/engine/src/a.rs", text), Vec::<String>::new());
 }
 
 #[test]

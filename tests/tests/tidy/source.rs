@@ -58,10 +58,7 @@ pub(crate) fn parse(text: &str) -> Source {
         code: code.iter().collect(),
         literals: literals
             .into_iter()
-            .map(|(at, text)| Literal {
-                line: line(at),
-                text,
-            })
+            .map(|(at, text)| Literal { line: line(at), text })
             .collect(),
     }
 }
@@ -72,11 +69,7 @@ enum Token {
     /// A comment or a character literal, up to here.
     Blank(usize),
     /// A string up to `end`, with so many characters around its text.
-    Literal {
-        open: usize,
-        close: usize,
-        end: usize,
-    },
+    Literal { open: usize, close: usize, end: usize },
 }
 
 fn token(chars: &[char], at: usize) -> Token {
@@ -137,10 +130,7 @@ fn quoted(rest: &[char]) -> usize {
 
 /// `r"…"`, `br#"…"#`, but not the raw identifier `r#type`.
 fn raw(rest: &[char], at: usize, prefix: usize) -> Token {
-    let hashes = rest[prefix..]
-        .iter()
-        .take_while(|char| **char == '#')
-        .count();
+    let hashes = rest[prefix..].iter().take_while(|char| **char == '#').count();
     if rest.get(prefix + hashes) != Some(&'"') {
         return Token::Code;
     }
@@ -209,10 +199,6 @@ fn comments_strings_and_tests_are_not_code() {
 #[test]
 fn an_unfinished_file_does_not_confuse_the_lexer() {
     for text in ["\"", "r#\"", "'\\", "/* /*", "#[cfg(test)]", "\"\\", "'"] {
-        assert_eq!(
-            parse(text).code.chars().count(),
-            text.chars().count(),
-            "{text}"
-        );
+        assert_eq!(parse(text).code.chars().count(), text.chars().count(), "{text}");
     }
 }

@@ -73,10 +73,7 @@ mod tests {
     #[test]
     fn root_steps_down_to_postgres_then_its_caller_then_nobody() {
         let all = format!("{USERS}postgres:x:101:104::/var/lib/postgresql:/bin/bash\n");
-        assert_eq!(
-            chosen(&all, Some("ann")),
-            Some(("postgres".into(), 101, 104))
-        );
+        assert_eq!(chosen(&all, Some("ann")), Some(("postgres".into(), 101, 104)));
         assert_eq!(chosen(USERS, Some("ann")), Some(("ann".into(), 1000, 1001)));
         assert_eq!(chosen(USERS, None), Some(("nobody".into(), 65534, 65533)));
         assert_eq!(

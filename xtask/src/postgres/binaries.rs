@@ -162,10 +162,7 @@ mod tests {
 
         fs::remove_file(bin.join("initdb")).expect("removed");
         let error = find(&places).expect_err("incomplete").to_string();
-        assert!(
-            error.contains(VARIABLE) && error.contains("no initdb"),
-            "{error}"
-        );
+        assert!(error.contains(VARIABLE) && error.contains("no initdb"), "{error}");
 
         places.named = Some(("PG_BIN", tree.path().join("nowhere")));
         assert!(find(&places).is_err_and(|error| error.to_string().contains("PG_BIN")));
@@ -215,10 +212,7 @@ mod tests {
     fn the_version_is_cut_from_the_servers_line() {
         let debian = "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
         assert_eq!(version(debian), "PostgreSQL 15.18");
-        assert_eq!(
-            version("postgres (PostgreSQL) 18beta1\n"),
-            "PostgreSQL 18beta1"
-        );
+        assert_eq!(version("postgres (PostgreSQL) 18beta1\n"), "PostgreSQL 18beta1");
         assert_eq!(version("?"), "PostgreSQL of unknown version");
     }
 }

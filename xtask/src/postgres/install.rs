@@ -46,10 +46,7 @@ impl Machine {
     fn families(&self) -> impl Iterator<Item = &str> {
         self.os_release
             .lines()
-            .filter_map(|line| {
-                line.strip_prefix("ID=")
-                    .or_else(|| line.strip_prefix("ID_LIKE="))
-            })
+            .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
             .flat_map(|names| names.trim_matches(['"', '\'']).split_whitespace())
     }
 }
@@ -195,11 +192,7 @@ mod tests {
     fn everybody_else_is_told_the_command_of_their_system() {
         let systems = [
             ("ID=debian\n", false, "sudo apt-get install postgresql"),
-            (
-                "ID=\"rocky\"\nID_LIKE=\"rhel fedora\"\n",
-                false,
-                "dnf install",
-            ),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel fedora\"\n", false, "dnf install"),
             ("ID=alpine\n", false, "apk add postgresql"),
             ("", true, "brew install postgresql"),
             ("ID=nixos\n", false, "install PostgreSQL 15 or later"),
