@@ -13,6 +13,7 @@ mod rules;
 mod source;
 
 use files::File;
+use keystep::execution::{ParkReason, State};
 
 /// Fails with all breaches at once, so that one run shows the whole work.
 fn expect_none(breaches: &[String]) {
@@ -73,3 +74,21 @@ fn every_crate_forbids_unsafe_code_through_the_shared_lints() {
 fn released_migrations_are_unchanged() {
     expect_none(&released::breaches(released::GOLDEN, files::bytes));
 }
+
+#[test]
+fn the_page_about_states_names_every_state_and_reason() {
+    let page = files::read("docs/states.md");
+    let states = (i16::MIN..=i16::MAX).filter_map(State::from_code);
+    let missing: Vec<String> = states
+        .map(|state| format!("| `{}` | {} |", state.as_str(), state.code()))
+        .chain(REASONS.map(|reason| format!("`{}`", reason.as_str())))
+        .filter(|mark| !page.contains(mark))
+        .collect();
+    assert!(missing.is_empty(), "docs/states.md lacks {missing:?}");
+}
+
+const REASONS: [ParkReason; 3] = [
+    ParkReason::Unreadable,
+    ParkReason::UnknownShape,
+    ParkReason::LostTooOften,
+];
