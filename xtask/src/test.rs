@@ -1,5 +1,5 @@
-//! How is every test run exactly once? A private server, then nextest (or `cargo test`), then the
-//! examples in the documentation.
+//! How is every test run exactly once? A private server, then the examples in the documentation,
+//! then nextest (or `cargo test`).
 //!
 //! Tests that measure time or kill processes carry `alone_` at the start of their name, or of the
 //! name of the module they are in: they run while nothing else does. Nextest learns that from
@@ -27,14 +27,15 @@ pub fn run(runner: &Runner, filter: &[String]) -> Result<ExitCode> {
     beside_postgres(runner, |server| {
         // System tests start the project's own programs, whichever package they belong to.
         let mut stages = vec![("build", strings(&["build", "--workspace", "--bins"]))];
+        // First, so that the summary of the tests is the last that is seen.
+        if filter.is_empty() {
+            stages.push(("doctests", strings(&["test", "--workspace", "--doc"])));
+        }
         match (nextest, filter.as_slice()) {
             (true, []) => stages.push(("tests", strings(&["nextest", "run", "--workspace"]))),
             (true, filter) => stages.push(("tests", strings(&[&["nextest", "run"], filter].concat()))),
             (false, []) => stages.extend(without_nextest().map(|args| ("tests", args))),
             (false, filter) => stages.push(("tests", strings(&[&["test"], filter].concat()))),
-        }
-        if filter.is_empty() {
-            stages.push(("doctests", strings(&["test", "--workspace", "--doc"])));
         }
         let mut statuses = Vec::new();
         for (name, args) in stages {

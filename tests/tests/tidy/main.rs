@@ -15,6 +15,12 @@ mod source;
 use files::File;
 use keystep::execution::{ParkReason, State};
 
+const REASONS: [ParkReason; 3] = [
+    ParkReason::Unreadable,
+    ParkReason::UnknownShape,
+    ParkReason::LostTooOften,
+];
+
 /// Fails with all breaches at once, so that one run shows the whole work.
 fn expect_none(breaches: &[String]) {
     assert!(
@@ -86,9 +92,3 @@ fn the_page_about_states_names_every_state_and_reason() {
         .collect();
     assert!(missing.is_empty(), "docs/states.md lacks {missing:?}");
 }
-
-const REASONS: [ParkReason; 3] = [
-    ParkReason::Unreadable,
-    ParkReason::UnknownShape,
-    ParkReason::LostTooOften,
-];
