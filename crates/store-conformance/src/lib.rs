@@ -1,1 +1,9 @@
 //! placeholder
+
+pub mod cases;
+mod catalogue;
+mod fixture;
+mod harness;
+
+pub use catalogue::{Case, cases, transaction_cases};
+pub use harness::{Harness, Transactions, Work, run_case};
