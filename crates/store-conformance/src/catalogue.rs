@@ -152,6 +152,7 @@ macro_rules! for_each_case {
                 an_owner_that_came_back_writes_only_under_its_new_claim,
                 a_takeover_and_commits_at_once_never_both_win,
                 a_finish_and_a_takeover_at_once_never_both_win,
+                a_write_under_another_server_start_is_refused_as_restarted,
             }
             commit {
                 a_checkpoint_keeps_everything_it_was_given,

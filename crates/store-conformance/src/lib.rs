@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod catalogue;
+pub mod faulty;
 mod fixture;
 mod harness;
 

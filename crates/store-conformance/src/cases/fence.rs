@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keystep::execution::{ExecutionRecord, Fence, RunId};
-use keystep::store::{How, Progress, Store, Then, Verdict};
+use keystep::store::{How, Progress, Store, StoreError, Then, Verdict};
 use uuid::Uuid;
 
 use crate::Harness;
@@ -182,4 +182,42 @@ pub async fn a_finish_and_a_takeover_at_once_never_both_win<S: Store>(harness: H
         let winners = answers.into_iter().filter(|won| *won).count();
         assert_eq!(winners, 1, "the finish or the takeover");
     }
+}
+
+pub async fn a_write_under_another_server_start_is_refused_as_restarted<S: Store>(
+    harness: Harness<S>,
+) {
+    let fence = started(&*harness.here, "k").await;
+    if fence.incarnation == 0 {
+        // A restarted server can not have lost acknowledged writes here: there is one start only.
+        let (_, next) = take(&*harness.there, fence.execution, How::TakeOver).await;
+        assert_eq!(next.incarnation, 0, "granted by every acquisition");
+        write(next).step(0, "first").written(&*harness.here).await;
+        return;
+    }
+    write(fence).step(0, "first").written(&*harness.here).await;
+    let before = look(&*harness.here, fence).await;
+    let stale = Fence {
+        incarnation: fence.incarnation - 1,
+        ..fence
+    };
+    for then in [Then::Continue, succeed(0)] {
+        let refused = write(stale).step(1, "second").then(then);
+        for store in [&harness.here, &harness.there, &harness.here] {
+            let answer = store.commit(refused.commit()).await;
+            assert!(
+                matches!(answer, Err(StoreError::Restarted)),
+                "for as long as it is sent: {answer:?}"
+            );
+        }
+    }
+    let after = look(&*harness.there, fence).await;
+    assert_unchanged(&before.0, &after.0, "refused");
+    assert_eq!(before.1, after.1, "refused");
+    let (_, next) = take(&*harness.here, fence.execution, How::TakeOver).await;
+    assert_eq!(
+        next.incarnation, fence.incarnation,
+        "of the server as it is"
+    );
+    write(next).step(1, "second").written(&*harness.here).await;
 }
