@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keystep::execution::{
-    ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, Payload, PlanId, RunId, Seen, ShapeId,
-    State, WorkerId, WriteId,
+    ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, Payload, PlanId, RunId, Seen, ShapeId, State,
+    WorkerId, WriteId,
 };
 use keystep::store::{
-    Acquire, Acquired, Begin, Begun, Commit, Fresh, How, NewCheckpoint, PlanRecord, Progress,
-    Store, Then, Tries, Verdict,
+    Acquire, Acquired, Begin, Begun, Commit, Fresh, How, NewCheckpoint, PlanRecord, Progress, Store, Then,
+    Tries, Verdict,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -83,10 +83,7 @@ pub(crate) async fn begin<S: Store>(store: &S, begin: &Begin) -> Begun {
         .save_plan(numbered_plan(number))
         .await
         .expect("a plan is saved");
-    store
-        .begin(begin.clone())
-        .await
-        .expect("a begin is answered")
+    store.begin(begin.clone()).await.expect("a begin is answered")
 }
 
 /// The fence of a begin that must start a new execution.
@@ -239,11 +236,7 @@ pub(crate) fn every_end() -> Vec<Then> {
 /// A new execution of this key that has recorded step 0 and then ended so.
 pub(crate) async fn ended<S: Store>(store: &S, text: &str, then: Then) -> Fence {
     let fence = started(store, text).await;
-    write(fence)
-        .step(0, "first")
-        .then(then)
-        .written(store)
-        .await;
+    write(fence).step(0, "first").then(then).written(store).await;
     fence
 }
 
@@ -286,11 +279,7 @@ pub(crate) async fn win<S: Store>(store: &S, acquire: &Acquire) -> (ExecutionRec
 }
 
 /// Makes a fresh worker the owner of an execution, whatever its state.
-pub(crate) async fn take<S: Store>(
-    store: &S,
-    id: ExecutionId,
-    how: How,
-) -> (ExecutionRecord, Fence) {
+pub(crate) async fn take<S: Store>(store: &S, id: ExecutionId, how: How) -> (ExecutionRecord, Fence) {
     let seen = record(store, id).await.seen();
     win(store, &acquire_of(seen, how)).await
 }

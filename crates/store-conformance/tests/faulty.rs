@@ -37,12 +37,8 @@ async fn a_refused_call_does_not_happen() {
 async fn a_lost_answer_is_unknown_and_the_call_has_happened() {
     let inner = MemoryStore::new();
     let store = FaultyStore::new(inner.clone());
-    store
-        .faults()
-        .script(&[Call::SavePlan], 1, Fault::LoseAnswer);
-    store
-        .faults()
-        .script(&[Call::LoadPlan], 1, Fault::LoseAnswer);
+    store.faults().script(&[Call::SavePlan], 1, Fault::LoseAnswer);
+    store.faults().script(&[Call::LoadPlan], 1, Fault::LoseAnswer);
     let write = store.save_plan(plan(1)).await;
     assert!(matches!(write, Err(StoreError::Unknown(_))), "{write:?}");
     assert!(saved(&inner, 1).await);
@@ -57,10 +53,7 @@ async fn only_the_nth_call_of_the_named_methods_fails() {
     faults.script(&[Call::SavePlan], 3, Fault::Refuse(StoreError::Restarted));
     let mut failed = Vec::new();
     for number in 1..=5 {
-        store
-            .load_plan(plan(number).id)
-            .await
-            .expect("not scripted");
+        store.load_plan(plan(number).id).await.expect("not scripted");
         failed.push(store.save_plan(plan(number)).await.is_err());
     }
     assert_eq!(failed, [false, false, true, false, false]);
@@ -105,9 +98,7 @@ async fn a_held_call_waits_on_the_scripted_side_of_the_store() {
         } else {
             Fault::HoldAfter
         };
-        store
-            .faults()
-            .script(&[Call::SavePlan], 1, fault(gate.clone()));
+        store.faults().script(&[Call::SavePlan], 1, fault(gate.clone()));
         let call = tokio::spawn(async move { store.save_plan(plan(number)).await });
         gate.arrived(1).await;
         assert_eq!(saved(&inner, number).await, !before);

@@ -6,9 +6,8 @@ use store_conformance::Harness;
 async fn fresh() -> Harness<MemoryStore> {
     let here = MemoryStore::new();
     let there = here.another_handle();
-    Harness::new(here, there).ending_sessions_with(
-        async |store: std::sync::Arc<MemoryStore>, worker| store.end_session(worker),
-    )
+    Harness::new(here, there)
+        .ending_sessions_with(async |store: std::sync::Arc<MemoryStore>, worker| store.end_session(worker))
 }
 
 store_conformance::suite!(fresh);

@@ -21,8 +21,8 @@ use crate::clock::Clock;
 use crate::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, ShapeId, WorkerId};
 use crate::random;
 use crate::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation,
-    PlanRecord, Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
+    Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
 };
 
 /// Keeps executions in this process, for tests, documentation and first tries.
@@ -264,10 +264,7 @@ impl Store for MemoryStore {
             .rows
             .iter()
             .filter(|(_, row)| chosen(&wanted.shapes, row.shape))
-            .filter(|(_, row)| {
-                row.owner
-                    .is_some_and(|owner| !tables.workers.is_live(owner))
-            })
+            .filter(|(_, row)| row.owner.is_some_and(|owner| !tables.workers.is_live(owner)))
             .take(wanted.limit as usize)
             .map(|(id, row)| row.seen(*id))
             .collect())

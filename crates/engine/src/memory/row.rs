@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use crate::clock::time_of;
 use crate::execution::{
-    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason,
-    Payload, PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Payload,
+    PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
 };
 use crate::store::{
-    Acquire, Begin, Commit, Confirm, Confirmed, Fresh, How, NewCheckpoint, Progress, Then, Tries,
-    Verdict,
+    Acquire, Begin, Commit, Confirm, Confirmed, Fresh, How, NewCheckpoint, Progress, Then, Tries, Verdict,
 };
 
 /// One execution with its checkpoints. Times are microseconds since 1970.
@@ -298,9 +297,7 @@ impl Row {
     }
 
     fn checkpoint(&self, step: &str) -> Option<&CheckpointRecord> {
-        self.checkpoints
-            .iter()
-            .find(|checkpoint| checkpoint.step == step)
+        self.checkpoints.iter().find(|checkpoint| checkpoint.step == step)
     }
 
     fn carries(&self, fence: &Fence) -> bool {

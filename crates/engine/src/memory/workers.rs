@@ -51,10 +51,10 @@ impl Workers {
         };
         alive.beat += 1;
         // Another worker that was registered through this handle since keeps the session.
-        let session = self.sessions.entry(instance).or_insert(Session {
-            worker,
-            stands: true,
-        });
+        let session = self
+            .sessions
+            .entry(instance)
+            .or_insert(Session { worker, stands: true });
         session.stands |= session.worker == worker;
         Beat::Alive
     }
@@ -77,11 +77,7 @@ impl Workers {
     }
 
     pub(super) fn bury(&mut self, worker: WorkerId, beat: i64) -> bool {
-        if self
-            .known
-            .get(&worker)
-            .is_some_and(|known| known.beat == beat)
-        {
+        if self.known.get(&worker).is_some_and(|known| known.beat == beat) {
             self.retire(worker);
         }
         !self.is_live(worker)

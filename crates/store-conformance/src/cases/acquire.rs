@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::Harness;
 use crate::fixture::{
-    HOUR, acquire_of, all_at_once, assert_unchanged, ended, every_end, every_how, fail,
-    one_in_each_state, park, progress, record, started, take, wait, win, write,
+    HOUR, acquire_of, all_at_once, assert_unchanged, ended, every_end, every_how, fail, one_in_each_state,
+    park, progress, record, started, take, wait, win, write,
 };
 
 pub async fn an_acquisition_makes_the_row_running_under_a_new_claim<S: Store>(harness: Harness<S>) {
@@ -44,22 +44,12 @@ pub async fn resuming_keeps_tries_or_sets_them_to_zero<S: Store>(harness: Harnes
 
 pub async fn a_takeover_counts_a_lost_owner_and_keeps_tries<S: Store>(harness: Harness<S>) {
     let old = ended(&*harness.here, "k", wait(HOUR)).await;
-    take(
-        &*harness.here,
-        old.execution,
-        How::Resume { keep_tries: true },
-    )
-    .await;
+    take(&*harness.here, old.execution, How::Resume { keep_tries: true }).await;
     for lost in 1..=3 {
         let (won, _) = take(&*harness.there, old.execution, How::TakeOver).await;
         assert_eq!((won.lost, won.tries), (lost, 2));
     }
-    let (won, _) = take(
-        &*harness.here,
-        old.execution,
-        How::Resume { keep_tries: false },
-    )
-    .await;
+    let (won, _) = take(&*harness.here, old.execution, How::Resume { keep_tries: false }).await;
     assert_eq!((won.lost, won.tries), (3, 0), "losses are not tries");
 }
 
@@ -99,9 +89,7 @@ pub async fn of_many_acquisitions_of_one_row_exactly_one_wins<S: Store>(harness:
     }
 }
 
-pub async fn an_acquisition_by_an_older_view_is_lost_and_changes_nothing<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn an_acquisition_by_an_older_view_is_lost_and_changes_nothing<S: Store>(harness: Harness<S>) {
     for (state, fence) in one_in_each_state(&*harness.here).await {
         let before = record(&*harness.here, fence.execution).await;
         let seen = before.seen();
@@ -157,9 +145,7 @@ pub async fn an_acquisition_of_an_execution_that_is_gone_is_lost<S: Store>(harne
     assert_eq!(crate::fixture::find(&*harness.here, seen.id).await, None);
 }
 
-pub async fn a_won_acquisition_sent_again_is_won_and_changes_nothing<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn a_won_acquisition_sent_again_is_won_and_changes_nothing<S: Store>(harness: Harness<S>) {
     for (number, how) in every_how().into_iter().enumerate() {
         let old = ended(&*harness.here, &format!("k{number}"), fail()).await;
         let seen = record(&*harness.here, old.execution).await.seen();
@@ -179,9 +165,7 @@ pub async fn a_won_acquisition_sent_again_is_won_and_changes_nothing<S: Store>(
     }
 }
 
-pub async fn a_won_acquisition_sent_again_after_the_next_owner_is_lost<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn a_won_acquisition_sent_again_after_the_next_owner_is_lost<S: Store>(harness: Harness<S>) {
     for (number, how) in every_how().into_iter().enumerate() {
         let old = ended(&*harness.here, &format!("k{number}"), Then::Release).await;
         let seen = record(&*harness.here, old.execution).await.seen();
@@ -196,23 +180,12 @@ pub async fn a_won_acquisition_sent_again_after_the_next_owner_is_lost<S: Store>
 }
 
 pub async fn an_acquisition_ends_a_wait_and_a_park<S: Store>(harness: Harness<S>) {
-    for (text, then) in [
-        ("waits", wait(HOUR)),
-        ("parked", park(ParkReason::UnknownShape)),
-    ] {
+    for (text, then) in [("waits", wait(HOUR)), ("parked", park(ParkReason::UnknownShape))] {
         let old = ended(&*harness.here, text, then).await;
-        let (_, fence) = take(
-            &*harness.there,
-            old.execution,
-            How::Resume { keep_tries: true },
-        )
-        .await;
+        let (_, fence) = take(&*harness.there, old.execution, How::Resume { keep_tries: true }).await;
         harness.clock.advance(2 * HOUR);
         let due = super::due::due_ids(&*harness.here).await;
-        assert!(
-            !due.contains(&old.execution),
-            "{text}: nobody else is called"
-        );
+        assert!(!due.contains(&old.execution), "{text}: nobody else is called");
         write(fence).step(1, "on").written(&*harness.there).await;
     }
 }

@@ -5,8 +5,8 @@ use keystep::store::{Begin, Begun, How, Shapes, Store, Wanted};
 
 use crate::Harness;
 use crate::fixture::{
-    DAY, HOUR, all_at_once, assert_near, assert_unchanged, begin, begin_of, ended, payload,
-    progress, record, start, started, succeed, take,
+    DAY, HOUR, all_at_once, assert_near, assert_unchanged, begin, begin_of, ended, payload, progress, record,
+    start, started, succeed, take,
 };
 
 pub async fn a_begun_key_is_running_in_generation_one_and_epoch_one<S: Store>(harness: Harness<S>) {
@@ -52,9 +52,7 @@ pub async fn a_second_begin_answers_the_execution_that_is_there<S: Store>(harnes
             ..begin_of("k")
         };
         match begin(&**store, &second).await {
-            Begun::Exists(found) => {
-                assert_unchanged(&before, &found, "the answer shows the first begin")
-            }
+            Begun::Exists(found) => assert_unchanged(&before, &found, "the answer shows the first begin"),
             Begun::Started(_) => panic!("the key was started a second time"),
         }
     }
@@ -99,9 +97,7 @@ pub async fn a_begin_of_a_finished_key_answers_its_outcome<S: Store>(harness: Ha
     assert_unchanged(&before, &after, "a replay writes nothing");
 }
 
-pub async fn a_begin_of_an_expired_key_leaves_the_recycling_to_the_caller<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn a_begin_of_an_expired_key_leaves_the_recycling_to_the_caller<S: Store>(harness: Harness<S>) {
     let fence = ended(&*harness.here, "k", succeed(0)).await;
     harness.clock.advance(DAY + HOUR);
     match begin(&*harness.there, &begin_of("k")).await {

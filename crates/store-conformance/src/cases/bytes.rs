@@ -33,9 +33,7 @@ fn awkward() -> Vec<Payload> {
         .take(1 << 20)
         .collect(),
     );
-    all.into_iter()
-        .map(|bytes| Payload(Bytes::from(bytes)))
-        .collect()
+    all.into_iter().map(|bytes| Payload(Bytes::from(bytes))).collect()
 }
 
 fn assert_same(left: &Payload, right: &Payload) {
@@ -62,9 +60,7 @@ pub async fn an_output_reads_back_byte_for_byte<S: Store>(harness: Harness<S>) {
             output_step: "only".into(),
             retention: Some(DAY),
         };
-        let sent = write(fence)
-            .named_step("only", 0, output.clone())
-            .then(then);
+        let sent = write(fence).named_step("only", 0, output.clone()).then(then);
         sent.written(&*harness.here).await;
         let steps = progress(&*harness.there, fence.execution, fence.run).await;
         assert_same(&output, &steps.checkpoints[0].output);
@@ -113,12 +109,7 @@ pub async fn a_restarted_input_reads_back_byte_for_byte<S: Store>(harness: Harne
         let found = progress(&*harness.there, won.id, won.run).await;
         assert_same(&input, &found.input);
     }
-    take(
-        &*harness.here,
-        fence.execution,
-        keystep::store::How::TakeOver,
-    )
-    .await;
+    take(&*harness.here, fence.execution, keystep::store::How::TakeOver).await;
 }
 
 pub async fn an_input_hash_reads_back_byte_for_byte<S: Store>(harness: Harness<S>) {

@@ -8,8 +8,8 @@ use keystep::store::{Enlisted, How, Store, StoreError, Then, Tries, Verdict};
 
 use crate::Harness;
 use crate::fixture::{
-    DAY, HOUR, all_at_once, assert_near, assert_unchanged, ended, every_end, park, payload,
-    progress, record, started, succeed, take, wait, write,
+    DAY, HOUR, all_at_once, assert_near, assert_unchanged, ended, every_end, park, payload, progress, record,
+    started, succeed, take, wait, write,
 };
 
 pub async fn a_checkpoint_keeps_everything_it_was_given<S: Store>(harness: Harness<S>) {
@@ -138,39 +138,20 @@ pub async fn a_park_shows_its_reason<S: Store>(harness: Harness<S>) {
 
 pub async fn a_release_is_due_at_once_and_uses_nothing_up<S: Store>(harness: Harness<S>) {
     let fence = ended(&*harness.here, "k", wait(HOUR)).await;
-    take(
-        &*harness.here,
-        fence.execution,
-        How::Resume { keep_tries: true },
-    )
-    .await;
+    take(&*harness.here, fence.execution, How::Resume { keep_tries: true }).await;
     let (before, fence) = take(&*harness.here, fence.execution, How::TakeOver).await;
-    write(fence)
-        .then(Then::Release)
-        .written(&*harness.here)
-        .await;
+    write(fence).then(Then::Release).written(&*harness.here).await;
     let found = record(&*harness.there, fence.execution).await;
     assert_eq!((found.state, found.owner), (State::Ready, None));
     assert_eq!(found.wake_in, Some(Duration::ZERO));
-    assert_eq!(
-        (found.tries, found.tries_seq),
-        (before.tries, before.tries_seq)
-    );
+    assert_eq!((found.tries, found.tries_seq), (before.tries, before.tries_seq));
     assert_eq!((found.lost, found.failure.as_ref()), (before.lost, None));
-    assert_eq!(
-        super::due::due_ids(&*harness.there).await,
-        [fence.execution]
-    );
+    assert_eq!(super::due::due_ids(&*harness.there).await, [fence.execution]);
 }
 
 pub async fn a_new_checkpoint_changes_no_counter<S: Store>(harness: Harness<S>) {
     let fence = ended(&*harness.here, "k", wait(HOUR)).await;
-    let (_, fence) = take(
-        &*harness.here,
-        fence.execution,
-        How::Resume { keep_tries: true },
-    )
-    .await;
+    let (_, fence) = take(&*harness.here, fence.execution, How::Resume { keep_tries: true }).await;
     let before = record(&*harness.here, fence.execution).await;
     write(fence).step(1, "second").written(&*harness.here).await;
     let after = record(&*harness.there, fence.execution).await;
@@ -198,25 +179,16 @@ pub async fn a_step_recorded_by_another_write_exists<S: Store>(harness: Harness<
     assert_eq!(steps, now, "nor the checkpoint");
 }
 
-pub async fn a_step_recorded_before_a_takeover_exists_for_the_next_owner<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn a_step_recorded_before_a_takeover_exists_for_the_next_owner<S: Store>(harness: Harness<S>) {
     let old = started(&*harness.here, "k").await;
     let first = write(old).step(0, "first");
     first.written(&*harness.here).await;
     let (_, fence) = take(&*harness.there, old.execution, How::TakeOver).await;
     let again = write(fence).step(0, "again").then(succeed(0));
-    assert_eq!(
-        again.send(&*harness.there).await,
-        Verdict::Exists(first.write_id)
-    );
+    assert_eq!(again.send(&*harness.there).await, Verdict::Exists(first.write_id));
     write(fence).then(succeed(0)).written(&*harness.there).await;
     let found = record(&*harness.here, old.execution).await;
-    assert_eq!(
-        found.output,
-        Some(payload("first")),
-        "the first result stands"
-    );
+    assert_eq!(found.output, Some(payload("first")), "the first result stands");
 }
 
 pub async fn steps_of_one_position_or_output_are_told_apart_by_name<S: Store>(harness: Harness<S>) {
@@ -288,11 +260,7 @@ pub async fn many_steps_of_one_owner_at_once_are_all_written<S: Store>(harness: 
 pub async fn a_park_leaves_the_checkpoints<S: Store>(harness: Harness<S>) {
     let fence = ended(&*harness.here, "k", park(ParkReason::LostTooOften)).await;
     let found = progress(&*harness.there, fence.execution, fence.run).await;
-    assert_eq!(
-        found.checkpoints.len(),
-        1,
-        "a person resumes where it stopped"
-    );
+    assert_eq!(found.checkpoints.len(), 1, "a person resumes where it stopped");
 }
 
 /// A transaction of nobody: what a step would bring that mixed up two stores.
@@ -303,9 +271,7 @@ fn stray_transaction() -> Enlisted {
     }
 }
 
-pub async fn a_transaction_of_another_store_is_rejected_and_nothing_written<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn a_transaction_of_another_store_is_rejected_and_nothing_written<S: Store>(harness: Harness<S>) {
     let fence = started(&*harness.here, "k").await;
     let mut commit = write(fence).step(0, "first").then(succeed(0)).commit();
     commit.enlisted = Some(stray_transaction());

@@ -25,9 +25,7 @@ pub async fn many_executions_at_once_all_finish<S: Store>(harness: Harness<S>) {
                     .written(&*store)
                     .await;
             }
-            let last = write(fence)
-                .step(4, &format!("{number}/4"))
-                .then(succeed(4));
+            let last = write(fence).step(4, &format!("{number}/4")).then(succeed(4));
             last.written(&*store).await;
             (number, fence)
         }

@@ -6,8 +6,7 @@ use keystep::store::{Confirm, Confirmed, How, Store};
 use crate::Harness;
 use crate::fixture::Write;
 use crate::fixture::{
-    assert_unchanged, begin_of, every_end, progress, record, started, step_name, succeed, take,
-    write,
+    assert_unchanged, begin_of, every_end, progress, record, started, step_name, succeed, take, write,
 };
 
 fn question(sent: &Write) -> Confirm {
@@ -61,14 +60,8 @@ pub async fn a_write_that_did_not_happen_is_absent<S: Store>(harness: Harness<S>
     let after = record(&*harness.here, fence.execution).await;
     assert_unchanged(&before, &after, "asking changes nothing");
     // What is there under another write is somebody else's.
-    write(fence)
-        .step(0, "by another")
-        .written(&*harness.here)
-        .await;
-    assert_eq!(
-        ask(&*harness.here, question(&unsent)).await,
-        Confirmed::Absent
-    );
+    write(fence).step(0, "by another").written(&*harness.here).await;
+    assert_eq!(ask(&*harness.here, question(&unsent)).await, Confirmed::Absent);
     let steps = progress(&*harness.here, fence.execution, fence.run).await;
     assert_eq!(steps.checkpoints.len(), 1);
 }

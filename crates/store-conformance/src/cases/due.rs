@@ -5,8 +5,8 @@ use keystep::store::{Begin, Shapes, Store, Then, Wanted};
 
 use crate::Harness;
 use crate::fixture::{
-    HOUR, MINUTE, begin_of, ended, fail, numbered_plan, numbered_shape, park, record, shape, start,
-    started, succeed, wait, write,
+    HOUR, MINUTE, begin_of, ended, fail, numbered_plan, numbered_shape, park, record, shape, start, started,
+    succeed, wait, write,
 };
 
 async fn due<S: Store>(store: &S, shapes: Shapes, limit: u32) -> Vec<ExecutionId> {
@@ -59,12 +59,7 @@ pub async fn only_ready_and_waiting_executions_are_due<S: Store>(harness: Harnes
 pub async fn the_longest_due_comes_first_and_at_most_so_many<S: Store>(harness: Harness<S>) {
     let mut expected = Vec::new();
     for hours in [5, 2, 4, 1, 3] {
-        let fence = ended(
-            &*harness.here,
-            &format!("{hours} hours"),
-            wait(hours * HOUR),
-        )
-        .await;
+        let fence = ended(&*harness.here, &format!("{hours} hours"), wait(hours * HOUR)).await;
         expected.push((hours, fence.execution));
     }
     expected.sort_unstable();
@@ -106,40 +101,19 @@ pub async fn only_the_wanted_shapes_are_due<S: Store>(harness: Harness<S>) {
         vec![numbered_shape(9)],
     ];
     for choice in choices {
-        let (inside, outside): (Vec<_>, Vec<_>) = all
-            .iter()
-            .copied()
-            .partition(|(shape, _)| choice.contains(shape));
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            all.iter().copied().partition(|(shape, _)| choice.contains(shape));
         let only = due(&*harness.there, Shapes::Only(choice.clone()), 100).await;
         let except = due(&*harness.there, Shapes::Except(choice), 100).await;
-        assert_eq!(
-            only,
-            inside.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
-        );
-        assert_eq!(
-            except,
-            outside.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
-        );
+        assert_eq!(only, inside.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
+        assert_eq!(except, outside.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
     }
 }
 
 pub async fn an_unknown_shape_is_due_only_for_who_knows_it<S: Store>(harness: Harness<S>) {
     let all = one_of_each_shape(&*harness.here, park(ParkReason::UnknownShape)).await;
     let known = due(&*harness.there, Shapes::Only(vec![numbered_shape(2)]), 100).await;
-    assert_eq!(
-        known,
-        [all[1].1],
-        "a deploy that brings the shape takes it up"
-    );
-    let except = due(
-        &*harness.there,
-        Shapes::Except(vec![numbered_shape(2)]),
-        100,
-    )
-    .await;
-    assert_eq!(
-        except,
-        [],
-        "who looks for strangers does not park them twice"
-    );
+    assert_eq!(known, [all[1].1], "a deploy that brings the shape takes it up");
+    let except = due(&*harness.there, Shapes::Except(vec![numbered_shape(2)]), 100).await;
+    assert_eq!(except, [], "who looks for strangers does not park them twice");
 }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::Harness;
 use crate::fixture::{
-    HOUR, all_at_once, assert_unchanged, begin_of, ended, every_end, every_how, find, progress,
-    record, started, succeed, take, wait, write,
+    HOUR, all_at_once, assert_unchanged, begin_of, ended, every_end, every_how, find, progress, record,
+    started, succeed, take, wait, write,
 };
 
 /// What must not change while refused writes arrive.
@@ -29,11 +29,7 @@ async fn assert_fenced<S: Store>(harness: &Harness<S>, fence: Fence, why: &str) 
             let bare = write(fence).then(then.clone());
             let step = bare.clone().step(5, "late");
             for refused in [bare, step] {
-                assert_eq!(
-                    refused.send(&**store).await,
-                    Verdict::Fenced,
-                    "{why}: {then:?}"
-                );
+                assert_eq!(refused.send(&**store).await, Verdict::Fenced, "{why}: {then:?}");
             }
         }
     }
@@ -48,10 +44,7 @@ pub async fn a_lost_claim_refuses_the_commit<S: Store>(harness: Harness<S>) {
         write(old).step(0, "first").written(&*harness.here).await;
         let (_, fence) = take(&*harness.there, old.execution, how.clone()).await;
         assert_fenced(&harness, old, &format!("lost by {how:?}")).await;
-        write(fence)
-            .step(1, "second")
-            .written(&*harness.there)
-            .await;
+        write(fence).step(1, "second").written(&*harness.there).await;
     }
 }
 
@@ -111,16 +104,9 @@ pub async fn a_fenced_write_of_a_recorded_step_is_fenced<S: Store>(harness: Harn
     );
 }
 
-pub async fn an_owner_that_came_back_writes_only_under_its_new_claim<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn an_owner_that_came_back_writes_only_under_its_new_claim<S: Store>(harness: Harness<S>) {
     let fence = ended(&*harness.here, "k", wait(HOUR)).await;
-    let (_, again) = take(
-        &*harness.here,
-        fence.execution,
-        How::Resume { keep_tries: true },
-    )
-    .await;
+    let (_, again) = take(&*harness.here, fence.execution, How::Resume { keep_tries: true }).await;
     assert_fenced(&harness, fence, "the claim of before the wait").await;
     write(again).step(1, "second").written(&*harness.here).await;
 }
@@ -184,9 +170,7 @@ pub async fn a_finish_and_a_takeover_at_once_never_both_win<S: Store>(harness: H
     }
 }
 
-pub async fn a_write_under_another_server_start_is_refused_as_restarted<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn a_write_under_another_server_start_is_refused_as_restarted<S: Store>(harness: Harness<S>) {
     let fence = started(&*harness.here, "k").await;
     if fence.incarnation == 0 {
         // A restarted server can not have lost acknowledged writes here: there is one start only.
@@ -215,9 +199,6 @@ pub async fn a_write_under_another_server_start_is_refused_as_restarted<S: Store
     assert_unchanged(&before.0, &after.0, "refused");
     assert_eq!(before.1, after.1, "refused");
     let (_, next) = take(&*harness.here, fence.execution, How::TakeOver).await;
-    assert_eq!(
-        next.incarnation, fence.incarnation,
-        "of the server as it is"
-    );
+    assert_eq!(next.incarnation, fence.incarnation, "of the server as it is");
     write(next).step(1, "second").written(&*harness.here).await;
 }

@@ -7,8 +7,7 @@ use keystep::store::{ListQuery, Store};
 
 use crate::Harness;
 use crate::fixture::{
-    SCHEMA, assert_unchanged, begin_of, begin_of_key, key, one_in_each_state, record, start,
-    started,
+    SCHEMA, assert_unchanged, begin_of, begin_of_key, key, one_in_each_state, record, start, started,
 };
 
 pub async fn find_answers_those_that_exist<S: Store>(harness: Harness<S>) {
@@ -60,16 +59,10 @@ async fn ids<S: Store>(store: &S, query: ListQuery) -> Vec<ExecutionId> {
     found.into_iter().map(|one| one.id).collect()
 }
 
-pub async fn pages_of_a_list_give_each_execution_once_in_the_order_of_ids<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn pages_of_a_list_give_each_execution_once_in_the_order_of_ids<S: Store>(harness: Harness<S>) {
     let mut expected = Vec::new();
     for number in 0..25 {
-        expected.push(
-            started(&*harness.here, &format!("k{number}"))
-                .await
-                .execution,
-        );
+        expected.push(started(&*harness.here, &format!("k{number}")).await.execution);
     }
     expected.sort_unstable();
     assert_eq!(ids(&*harness.there, everything()).await, expected);

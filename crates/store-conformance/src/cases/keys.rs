@@ -6,9 +6,7 @@ use keystep::execution::{ExecutionId, FullKey};
 use keystep::store::{Begun, ListQuery, Store, StoreError};
 
 use crate::Harness;
-use crate::fixture::{
-    all_at_once, begin, begin_of, begin_of_key, find, key, record, start, started, write,
-};
+use crate::fixture::{all_at_once, begin, begin_of, begin_of_key, find, key, record, start, started, write};
 
 /// Texts that somebody, somewhere, has taken for one another or could not store.
 fn awkward() -> Vec<String> {

@@ -57,11 +57,7 @@ pub async fn an_observer_sees_all_live_workers_but_itself<S: Store>(harness: Har
         registered(&*harness.there).await,
     );
     let dead = WorkerId::fresh();
-    harness
-        .here
-        .register(register_of(dead))
-        .await
-        .expect("registers");
+    harness.here.register(register_of(dead)).await.expect("registers");
     harness.here.retire(dead).await.expect("retires");
     for (observer, other) in [(here, there), (there, here)] {
         let observation = harness.here.observe(observer).await.expect("answered");
@@ -77,20 +73,14 @@ pub async fn a_register_sent_again_changes_nothing<S: Store>(harness: Harness<S>
     let again = harness.here.register(register_of(worker)).await;
     again.expect("the answer to the first send was lost");
     assert_eq!(seen(&*harness.there, worker).await, before);
-    assert_eq!(
-        harness.here.beat(worker).await.expect("answered"),
-        Beat::Alive
-    );
+    assert_eq!(harness.here.beat(worker).await.expect("answered"), Beat::Alive);
 }
 
 pub async fn a_beat_is_seen_by_observers<S: Store>(harness: Harness<S>) {
     let worker = registered(&*harness.here).await;
     let mut last = seen(&*harness.there, worker).await.expect("alive").beat;
     for _beat in 0..3 {
-        assert_eq!(
-            harness.here.beat(worker).await.expect("answered"),
-            Beat::Alive
-        );
+        assert_eq!(harness.here.beat(worker).await.expect("answered"), Beat::Alive);
         let beat = seen(&*harness.there, worker).await.expect("alive").beat;
         assert!(beat > last, "{beat} after {last}");
         last = beat;
@@ -144,16 +134,10 @@ pub async fn a_buried_worker_is_dead_for_ever<S: Store>(harness: Harness<S>) {
     for store in [&harness.here, &harness.there] {
         assert_eq!(seen(&**store, worker).await, None, "not a live worker");
     }
-    assert_eq!(
-        harness.here.beat(worker).await.expect("answered"),
-        Beat::Dead
-    );
+    assert_eq!(harness.here.beat(worker).await.expect("answered"), Beat::Dead);
     // Whether a store refuses this or ignores it, nobody comes back from the dead.
     let _refused_or_ignored = harness.here.register(register_of(worker)).await;
-    assert_eq!(
-        harness.here.beat(worker).await.expect("answered"),
-        Beat::Dead
-    );
+    assert_eq!(harness.here.beat(worker).await.expect("answered"), Beat::Dead);
     assert_eq!(seen(&*harness.there, worker).await, None);
 }
 
@@ -163,10 +147,7 @@ pub async fn a_worker_that_has_beaten_since_is_not_buried<S: Store>(harness: Har
     harness.here.beat(worker).await.expect("answered");
     let dead = harness.there.bury(worker, before).await.expect("answered");
     assert!(!dead, "it has shown life since it was observed");
-    assert_eq!(
-        harness.here.beat(worker).await.expect("answered"),
-        Beat::Alive
-    );
+    assert_eq!(harness.here.beat(worker).await.expect("answered"), Beat::Alive);
     let now = seen(&*harness.there, worker).await.expect("alive").beat;
     assert!(harness.there.bury(worker, now).await.expect("answered"));
 }
@@ -218,10 +199,7 @@ pub async fn a_retired_worker_is_dead_at_once<S: Store>(harness: Harness<S>) {
     harness.here.beat(worker).await.expect("answered");
     harness.here.retire(worker).await.expect("retired");
     assert_eq!(seen(&*harness.there, worker).await, None);
-    assert_eq!(
-        harness.here.beat(worker).await.expect("answered"),
-        Beat::Dead
-    );
+    assert_eq!(harness.here.beat(worker).await.expect("answered"), Beat::Dead);
     harness.here.retire(worker).await.expect("sent again");
     // The handle is free for the next worker.
     let next = registered(&*harness.here).await;

@@ -4,9 +4,7 @@ use keystep::execution::RunId;
 use keystep::store::{How, Store};
 
 use crate::Harness;
-use crate::fixture::{
-    all_at_once, begin_of, every_end, payload, progress, start, started, take, write,
-};
+use crate::fixture::{all_at_once, begin_of, every_end, payload, progress, start, started, take, write};
 
 pub async fn checkpoints_load_by_position<S: Store>(harness: Harness<S>) {
     let fence = started(&*harness.here, "k").await;
@@ -52,9 +50,7 @@ pub async fn progress_stays_readable_after_every_end<S: Store>(harness: Harness<
     }
 }
 
-pub async fn a_load_after_an_acquisition_sees_every_acknowledged_checkpoint<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn a_load_after_an_acquisition_sees_every_acknowledged_checkpoint<S: Store>(harness: Harness<S>) {
     for round in 0..10 {
         let mut fence = started(&*harness.here, &format!("k{round}")).await;
         for seq in 0..10 {
@@ -65,10 +61,7 @@ pub async fn a_load_after_an_acquisition_sees_every_acknowledged_checkpoint<S: S
             write(fence).step(seq, "x").written(&**writer).await;
             fence = take(&**reader, fence.execution, How::TakeOver).await.1;
             let found = progress(&**reader, fence.execution, fence.run).await;
-            assert_eq!(
-                found.checkpoints.len(),
-                usize::try_from(seq).expect("small") + 1
-            );
+            assert_eq!(found.checkpoints.len(), usize::try_from(seq).expect("small") + 1);
         }
     }
 }
@@ -90,9 +83,6 @@ pub async fn checkpoints_of_other_executions_do_not_show<S: Store>(harness: Harn
         let found = progress(&*harness.there, fence.execution, fence.run).await;
         assert_eq!(found.input, payload(&format!("input of k{number}")));
         assert_eq!(found.checkpoints.len(), 1);
-        assert_eq!(
-            found.checkpoints[0].output,
-            payload(&format!("of {number}"))
-        );
+        assert_eq!(found.checkpoints[0].output, payload(&format!("of {number}")));
     }
 }

@@ -8,8 +8,7 @@ use keystep::store::{Begin, How, Shapes, Store, Wanted};
 use super::liveness::registered;
 use crate::Harness;
 use crate::fixture::{
-    acquire_of, begin_of, every_end, numbered_plan, numbered_shape, record, shape, start, win,
-    write,
+    acquire_of, begin_of, every_end, numbered_plan, numbered_shape, record, shape, start, win, write,
 };
 
 async fn orphans<S: Store>(store: &S, shapes: Shapes, limit: u32) -> HashSet<ExecutionId> {

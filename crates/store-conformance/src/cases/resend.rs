@@ -6,8 +6,8 @@ use keystep::store::{How, Store, Then, Verdict};
 
 use crate::Harness;
 use crate::fixture::{
-    HOUR, all_at_once, assert_unchanged, every_end, payload, progress, record, started, succeed,
-    take, wait, write,
+    HOUR, all_at_once, assert_unchanged, every_end, payload, progress, record, started, succeed, take, wait,
+    write,
 };
 
 pub async fn a_write_sent_again_is_written_and_changes_nothing<S: Store>(harness: Harness<S>) {
@@ -45,9 +45,7 @@ pub async fn a_write_without_a_checkpoint_sent_again_is_written<S: Store>(harnes
     }
 }
 
-pub async fn an_earlier_write_sent_again_is_written_while_the_owner_goes_on<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn an_earlier_write_sent_again_is_written_while_the_owner_goes_on<S: Store>(harness: Harness<S>) {
     let fence = started(&*harness.here, "k").await;
     let early = write(fence).step(0, "first");
     early.written(&*harness.here).await;
@@ -77,19 +75,12 @@ pub async fn a_write_sent_again_at_the_same_moment_is_recorded_once<S: Store>(ha
     }
 }
 
-pub async fn a_write_sent_again_after_the_next_acquisition_changes_nothing<S: Store>(
-    harness: Harness<S>,
-) {
+pub async fn a_write_sent_again_after_the_next_acquisition_changes_nothing<S: Store>(harness: Harness<S>) {
     for (number, then) in every_end().into_iter().enumerate() {
         let fence = started(&*harness.here, &format!("k{number}")).await;
         let sent = write(fence).step(0, "first").then(then.clone());
         sent.written(&*harness.here).await;
-        let (won, _) = take(
-            &*harness.there,
-            fence.execution,
-            How::Resume { keep_tries: true },
-        )
-        .await;
+        let (won, _) = take(&*harness.there, fence.execution, How::Resume { keep_tries: true }).await;
         // Both answers are true: the write happened, and its owner owns nothing any more.
         let verdict = sent.send(&*harness.here).await;
         assert!(

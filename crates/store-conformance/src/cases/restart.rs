@@ -5,8 +5,8 @@ use keystep::store::{Begun, Confirm, Confirmed, How, Store, Verdict};
 
 use crate::Harness;
 use crate::fixture::{
-    DAY, HOUR, acquire_of, assert_unchanged, begin, begin_of, ended, fail, numbered_plan,
-    numbered_shape, payload, progress, record, restart, step_name, succeed, take, win, write,
+    DAY, HOUR, acquire_of, assert_unchanged, begin, begin_of, ended, fail, numbered_plan, numbered_shape,
+    payload, progress, record, restart, step_name, succeed, take, win, write,
 };
 
 pub async fn a_restart_is_a_new_generation_with_a_new_run<S: Store>(harness: Harness<S>) {
@@ -14,11 +14,7 @@ pub async fn a_restart_is_a_new_generation_with_a_new_run<S: Store>(harness: Har
     take(&*harness.here, old.execution, How::TakeOver).await;
     let before = record(&*harness.here, old.execution).await;
     harness.clock.advance(HOUR);
-    harness
-        .here
-        .save_plan(numbered_plan(2))
-        .await
-        .expect("saved");
+    harness.here.save_plan(numbered_plan(2)).await.expect("saved");
     let mut how = restart();
     let How::Restart(fresh) = &mut how else {
         unreachable!("just made")
@@ -69,20 +65,12 @@ pub async fn an_old_generation_never_answers_for_a_new_one<S: Store>(harness: Ha
         .written(&*harness.there)
         .await;
     let after = record(&*harness.here, old.execution).await;
-    assert_eq!(
-        after.output,
-        Some(payload("first of the second generation"))
-    );
+    assert_eq!(after.output, Some(payload("first of the second generation")));
 }
 
 pub async fn the_fence_of_an_old_run_writes_nothing<S: Store>(harness: Harness<S>) {
     let old = ended(&*harness.here, "k", fail()).await;
-    let (_, resumed) = take(
-        &*harness.here,
-        old.execution,
-        How::Resume { keep_tries: false },
-    )
-    .await;
+    let (_, resumed) = take(&*harness.here, old.execution, How::Resume { keep_tries: false }).await;
     let (won, fence) = take(&*harness.there, old.execution, restart()).await;
     let late = write(resumed).step(1, "late").then(succeed(1));
     assert_eq!(late.send(&*harness.here).await, Verdict::Fenced);
@@ -95,20 +83,12 @@ pub async fn the_fence_of_an_old_run_writes_nothing<S: Store>(harness: Harness<S
     assert_eq!(mixed.send(&*harness.here).await, Verdict::Fenced);
     let now = record(&*harness.there, old.execution).await;
     assert_unchanged(&won, &now, "the new run is untouched");
-    assert_eq!(
-        progress(&*harness.here, won.id, won.run).await.checkpoints,
-        []
-    );
+    assert_eq!(progress(&*harness.here, won.id, won.run).await.checkpoints, []);
 }
 
 pub async fn a_write_of_an_old_run_is_not_confirmed<S: Store>(harness: Harness<S>) {
     let old = ended(&*harness.here, "k", fail()).await;
-    let (_, fence) = take(
-        &*harness.here,
-        old.execution,
-        How::Resume { keep_tries: false },
-    )
-    .await;
+    let (_, fence) = take(&*harness.here, old.execution, How::Resume { keep_tries: false }).await;
     let sent = write(fence).step(1, "second").then(fail());
     sent.written(&*harness.here).await;
     take(&*harness.there, old.execution, restart()).await;

@@ -6,8 +6,8 @@ use keystep::store::{Begun, How, Store, Then, Tries};
 
 use crate::Harness;
 use crate::fixture::{
-    DAY, HOUR, MINUTE, all_at_once, assert_near, begin, begin_of, ended, find, one_in_each_state,
-    payload, progress, record, restart, step_name, take, write,
+    DAY, HOUR, MINUTE, all_at_once, assert_near, begin, begin_of, ended, find, one_in_each_state, payload,
+    progress, record, restart, step_name, take, write,
 };
 
 fn succeed_kept(retention: Option<Duration>) -> Then {
@@ -110,12 +110,7 @@ pub async fn a_resumed_failure_is_not_purged<S: Store>(harness: Harness<S>) {
 
 pub async fn a_purge_deletes_at_most_its_limit<S: Store>(harness: Harness<S>) {
     for number in 0..10 {
-        ended(
-            &*harness.here,
-            &format!("k{number}"),
-            succeed_kept(Some(HOUR)),
-        )
-        .await;
+        ended(&*harness.here, &format!("k{number}"), succeed_kept(Some(HOUR))).await;
     }
     harness.clock.advance(2 * HOUR);
     let mut counts = Vec::new();
@@ -127,12 +122,7 @@ pub async fn a_purge_deletes_at_most_its_limit<S: Store>(harness: Harness<S>) {
 
 pub async fn purges_at_once_count_each_execution_once<S: Store>(harness: Harness<S>) {
     for number in 0..30 {
-        ended(
-            &*harness.here,
-            &format!("k{number}"),
-            succeed_kept(Some(HOUR)),
-        )
-        .await;
+        ended(&*harness.here, &format!("k{number}"), succeed_kept(Some(HOUR))).await;
     }
     harness.clock.advance(2 * HOUR);
     let counts = all_at_once(4, |number| {
@@ -157,12 +147,7 @@ pub async fn a_purge_that_meets_callers_leaves_no_half_state<S: Store>(harness: 
                     store.purge(10).await.expect("purged");
                     return None;
                 }
-                Some(
-                    store
-                        .begin(wanted)
-                        .await
-                        .expect("old or new, but an answer"),
-                )
+                Some(store.begin(wanted).await.expect("old or new, but an answer"))
             }
         })
         .await;

@@ -128,18 +128,12 @@ pub async fn a_commit_that_is_dropped_happens_whole_or_not_at_all<S: Store>(harn
         };
         let rows = transactions.count(&harness.there, &mark).await;
         let steps = progress(&*harness.there, fence.execution, fence.run).await;
-        assert_eq!(
-            (rows, steps.checkpoints.len()),
-            (expected, expected as usize)
-        );
+        assert_eq!((rows, steps.checkpoints.len()), (expected, expected as usize));
         seen.push((mark, expected));
     }
     for (mark, expected) in seen {
         let rows = transactions.count(&harness.there, &mark).await;
-        assert_eq!(
-            rows, expected,
-            "{mark}: what was absent can not appear any more"
-        );
+        assert_eq!(rows, expected, "{mark}: what was absent can not appear any more");
     }
 }
 
@@ -149,16 +143,9 @@ pub async fn transactions_of_many_steps_at_once_all_commit<S: Store>(harness: Ha
         let harness = std::sync::Arc::clone(transactions);
         async move {
             let fence = started(&*harness.here, &format!("k{number}")).await;
-            let open = harness
-                .transactions()
-                .open(&harness.here, fence, "many")
-                .await;
+            let open = harness.transactions().open(&harness.here, fence, "many").await;
             let sent = write(fence).step(0, "first").then(succeed(0));
-            harness
-                .here
-                .commit(with(&sent, open))
-                .await
-                .expect("a verdict")
+            harness.here.commit(with(&sent, open)).await.expect("a verdict")
         }
     })
     .await;

@@ -3,8 +3,8 @@
 use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation,
-    PlanRecord, Progress, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
+    Progress, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
 };
 
 use super::{Call, FaultyStore};
