@@ -270,6 +270,9 @@ macro_rules! for_each_case {
                 a_dropped_call_leaves_the_store_usable,
                 answers_do_not_depend_on_who_asks_them_together,
             }
+            random {
+                random_operations_are_answered_as_by_the_memory_store,
+            }
         }
     };
 }

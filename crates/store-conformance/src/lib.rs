@@ -5,6 +5,7 @@ mod catalogue;
 pub mod faulty;
 mod fixture;
 mod harness;
+pub mod model;
 pub mod planted;
 
 pub use catalogue::{Case, cases, transaction_cases};

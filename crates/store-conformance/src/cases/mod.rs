@@ -20,6 +20,7 @@ pub mod liveness;
 pub mod load;
 pub mod orphans;
 pub mod plans;
+pub mod random;
 pub mod resend;
 pub mod restart;
 pub mod retention;
