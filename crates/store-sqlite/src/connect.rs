@@ -20,8 +20,7 @@ use crate::options::{Place, SqliteOptions, Synchronous};
 const SQLITE_VERSION: &str = include_str!("../sql/sqlite_version.sql");
 const JOURNAL_MODE: &str = include_str!("../sql/journal_mode.sql");
 const SET_WAL: &str = include_str!("../sql/set_wal.sql");
-const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
-const ROLLBACK: &str = include_str!("../sql/rollback.sql");
+const PROBE: &str = include_str!("../sql/probe.sql");
 
 /// The oldest SQLite without the race that corrupts a database when one connection resets the
 /// write-ahead log while another writes to it.
@@ -118,13 +117,10 @@ impl Opener {
     }
 }
 
-/// Refuses a database file that this process may not write, before somebody relies on it.
+/// Refuses a database that this process may not write, before somebody relies on it.
 pub(crate) async fn check_writable(conn: &mut SqliteConnection) -> Result<(), StoreError> {
-    match sqlx::query(BEGIN_IMMEDIATE).execute(&mut *conn).await {
-        Ok(_begun) => {
-            let rolled_back = sqlx::query(ROLLBACK).execute(conn).await;
-            rolled_back.map(drop).map_err(before_commit)
-        }
+    match sqlx::query(PROBE).execute(conn).await {
+        Ok(_nothing) => Ok(()),
         // Somebody else writes at this moment. Each write finds out for itself.
         Err(error) if cause(&error) == Cause::Busy => Ok(()),
         Err(error) => Err(before_commit(error)),

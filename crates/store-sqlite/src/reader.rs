@@ -2,8 +2,8 @@
 //!
 //! In WAL mode a reader sees all that was committed before its statement began, never waits for the
 //! writer, and never makes it wait. Reads are single short statements: a long one would keep the
-//! write-ahead log from being reset. A connection whose read was dropped half-way is thrown away
-//! rather than handed on.
+//! write-ahead log from being reset. A connection whose read failed or was dropped
+//! half-way is thrown away rather than handed on.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -32,25 +32,21 @@ impl Readers {
     }
 
     /// Runs a read on a connection of its own.
-    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    pub(crate) async fn read<T, E, F>(&self, read: F) -> Result<T, E>
     where
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>,
+        E: From<StoreError>,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, E>>,
     {
-        let _seat = self
-            .seats
-            .acquire()
-            .await
-            .map_err(|_closed| StoreError::Unavailable("the readers are closed".to_owned()))?;
+        let closed = |_closed| StoreError::Unavailable("the readers are closed".to_owned());
+        let _seat = self.seats.acquire().await.map_err(closed)?;
         let idle = self.idle().pop();
         let mut conn = match idle {
             Some(conn) => conn,
             None => self.opener.reader().await?,
         };
-        let result = read(&mut conn).await;
-        if !matches!(result, Err(StoreError::Unavailable(_))) {
-            self.idle().push(conn);
-        }
-        result
+        let value = read(&mut conn).await?;
+        self.idle().push(conn);
+        Ok(value)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {

@@ -1,6 +1,8 @@
 //! What does each read ask? The statements that need no transaction.
 
-use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
+use keystep::execution::{
+    CheckpointRecord, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId,
+};
 use keystep::store::{ListQuery, Observed, PlanRecord, Progress, Shapes, StoreError, Wanted};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
@@ -53,7 +55,9 @@ pub(crate) async fn list(
         .collect();
     let states = (!codes.is_empty()).then(|| format!("[{}]", codes.join(",")));
     // Every id is greater than no bytes at all.
-    let after = query.after.map_or_else(Vec::new, |id| id.0.into_bytes().to_vec());
+    let after = query
+        .after
+        .map_or_else(Vec::new, |id| id.0.into_bytes().to_vec());
     let rows = sqlx::query(LIST)
         .bind(query.schema)
         .bind(query.scope)
@@ -73,7 +77,9 @@ pub(crate) async fn load(
     id: ExecutionId,
     run: RunId,
 ) -> Result<Option<Progress>, StoreError> {
-    let recorded = sqlx::query(LOAD_CHECKPOINTS).bind(run.0).fetch_all(&mut *conn);
+    let recorded = sqlx::query(LOAD_CHECKPOINTS)
+        .bind(run.0)
+        .fetch_all(&mut *conn);
     let checkpoints: Vec<CheckpointRecord> = all(recorded.await, rows::checkpoint)?;
     let input = sqlx::query(LOAD_INPUT).bind(id.0).bind(run.0);
     let Some(row) = input.fetch_optional(conn).await.map_err(before_commit)? else {
@@ -139,7 +145,11 @@ pub(crate) async fn plan(
     id: PlanId,
 ) -> Result<Option<PlanRecord>, StoreError> {
     let row = sqlx::query(LOAD_PLAN).bind(id.0).fetch_optional(conn);
-    row.await.map_err(before_commit)?.as_ref().map(rows::plan).transpose()
+    row.await
+        .map_err(before_commit)?
+        .as_ref()
+        .map(rows::plan)
+        .transpose()
 }
 
 /// Whether only these shapes are wanted (1) or all others (0), and which.

@@ -116,7 +116,10 @@ pub(crate) fn worker(row: &SqliteRow) -> Result<Observed, StoreError> {
 
 /// The inverse of what [`worker`] reads.
 pub(crate) fn shape_bytes(shapes: &[ShapeId]) -> Vec<u8> {
-    shapes.iter().flat_map(|shape| shape.0.into_bytes()).collect()
+    shapes
+        .iter()
+        .flat_map(|shape| shape.0.into_bytes())
+        .collect()
 }
 
 /// Ids as the JSON array of hexadecimal words that the statements take.

@@ -8,9 +8,7 @@
 use std::time::Duration;
 
 use keystep::execution::{Fence, ParkReason, State, WorkerId, WriteId};
-use keystep::store::{
-    Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Tries, Verdict,
-};
+use keystep::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Tries, Verdict};
 use sqlx::SqliteConnection;
 
 use crate::error::before_commit;
@@ -77,7 +75,7 @@ impl Write for Record {
             return stand(self, conn).await;
         }
         match Ending::of(&self.then, now) {
-            Some(ending) if settle(self, ending, conn).await? => Ok(WRITTEN_NOW),
+            Some(ending) if settle(self, &ending, conn).await? => Ok(WRITTEN_NOW),
             None if self.checkpoint.is_some() => Ok(WRITTEN_NOW),
             Some(_) | None => stand(self, conn).await,
         }
@@ -110,9 +108,9 @@ async fn insert(
 }
 
 /// The columns that the end of an ownership sets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ending<'a> {
-    state: Option<State>,
+    state: State,
     wake_at: Option<i64>,
     failure: Option<&'a [u8]>,
     parked: Option<ParkReason>,
@@ -126,8 +124,14 @@ impl<'a> Ending<'a> {
     /// `None` when the ownership goes on.
     fn of(then: &'a Then, now: i64) -> Option<Self> {
         let ending = Self {
-            state: Some(then.state()),
-            ..Self::default()
+            state: then.state(),
+            wake_at: None,
+            failure: None,
+            parked: None,
+            tries: None,
+            output_step: None,
+            finished_at: None,
+            expires_at: None,
         };
         Some(match then {
             Then::Continue => return None,
@@ -183,7 +187,7 @@ fn later(now: i64, wait: Duration) -> i64 {
 /// Ends the ownership if the fence holds.
 async fn settle(
     record: &Record,
-    ending: Ending<'_>,
+    ending: &Ending<'_>,
     conn: &mut SqliteConnection,
 ) -> Result<bool, StoreError> {
     let updated = sqlx::query(SETTLE)
@@ -191,7 +195,7 @@ async fn settle(
         .bind(record.fence.run.0)
         .bind(record.fence.claim.epoch)
         .bind(record.fence.claim.token)
-        .bind(ending.state.map(State::code))
+        .bind(ending.state.code())
         .bind(record.write_id.0)
         .bind(ending.wake_at)
         .bind(ending.failure)
