@@ -244,6 +244,10 @@ impl Driver<'_> {
             let ended = attempt(self.inner, self.run, body, cx.clone(), input)
                 .instrument(span)
                 .await;
+            if !matches!(ended, AttemptEnd::Attempted(Attempted::Done(_))) {
+                // Before anything is written: where there is one writer, it is the transaction's.
+                drop(cx.take_enlisted());
+            }
             let error = match ended {
                 AttemptEnd::Lost => return Err(RunEnd::Lost.into()),
                 AttemptEnd::Stopped => return Err(self.release().await),
