@@ -9,12 +9,13 @@ use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use keystep::random;
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, Observed,
     PlanRecord, Progress, Reach, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
 };
 use uuid::Uuid;
 
 use crate::connect::{Opener, check_writable};
+use crate::error::no_session;
 use crate::group::{self, Group};
 use crate::liveness::Sessions;
 use crate::options::SqliteOptions;
@@ -168,44 +169,32 @@ impl Store for SqliteStore {
 
     async fn load(&self, id: ExecutionId, run: RunId) -> Result<Option<Progress>, StoreError> {
         let readers = self.readers();
-        readers
-            .read(|conn| Box::pin(reads::load(conn, id, run)))
-            .await
+        readers.read(|conn| Box::pin(reads::load(conn, id, run))).await
     }
 
     async fn find(&self, ids: Vec<ExecutionId>) -> Result<Vec<ExecutionRecord>, StoreError> {
         let (readers, now) = (self.readers(), self.now());
-        readers
-            .read(|conn| Box::pin(reads::find(conn, ids, now)))
-            .await
+        readers.read(|conn| Box::pin(reads::find(conn, ids, now))).await
     }
 
     async fn list(&self, query: ListQuery) -> Result<Vec<ExecutionRecord>, StoreError> {
         let (readers, now) = (self.readers(), self.now());
-        readers
-            .read(|conn| Box::pin(reads::list(conn, query, now)))
-            .await
+        readers.read(|conn| Box::pin(reads::list(conn, query, now))).await
     }
 
     async fn due(&self, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
         let (readers, now) = (self.readers(), self.now());
-        readers
-            .read(|conn| Box::pin(reads::due(conn, wanted, now)))
-            .await
+        readers.read(|conn| Box::pin(reads::due(conn, wanted, now))).await
     }
 
     async fn orphans(&self, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
         let readers = self.readers();
-        readers
-            .read(|conn| Box::pin(reads::orphans(conn, wanted)))
-            .await
+        readers.read(|conn| Box::pin(reads::orphans(conn, wanted))).await
     }
 
     async fn owned(&self, worker: WorkerId) -> Result<Vec<Seen>, StoreError> {
         let readers = self.readers();
-        readers
-            .read(|conn| Box::pin(reads::owned(conn, worker)))
-            .await
+        readers.read(|conn| Box::pin(reads::owned(conn, worker))).await
     }
 
     async fn register(&self, register: Register) -> Result<(), StoreError> {
@@ -214,9 +203,9 @@ impl Store for SqliteStore {
         let live: Vec<WorkerId> = others.iter().map(|other| other.worker).collect();
         sessions.sweep(&live);
         // The lock first: whoever sees the row must find the session standing.
-        sessions.open(worker, &register.name).map_err(|error| {
-            StoreError::Unavailable(format!("no lock file for worker {worker}: {error}"))
-        })?;
+        sessions
+            .open(worker, &register.name)
+            .map_err(|error| no_session(worker, &error))?;
         let registered = self.inner.group.write(register).await;
         if let Err(StoreError::Rejected(_)) = registered {
             sessions.close(worker);
@@ -269,11 +258,9 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn others(&self, worker: WorkerId) -> Result<Vec<keystep::store::Observed>, StoreError> {
+    async fn others(&self, worker: WorkerId) -> Result<Vec<Observed>, StoreError> {
         let readers = self.readers();
-        readers
-            .read(|conn| Box::pin(reads::observe(conn, worker)))
-            .await
+        readers.read(|conn| Box::pin(reads::observe(conn, worker))).await
     }
 }
 

@@ -16,9 +16,14 @@ use crate::support::{Database, begin_of, commit_of, start};
 /// Tells a started copy of a test which database to work on.
 const DATABASE: &str = "KEYSTEP_TEST_DATABASE";
 
-/// The database, when this process is the other one.
+/// The database, when this process is the other one. It ends with the process that started it.
 fn in_child() -> Option<PathBuf> {
-    std::env::var_os(DATABASE).map(PathBuf::from)
+    let database = std::env::var_os(DATABASE)?;
+    std::thread::spawn(|| {
+        let _until_the_end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+    Some(database.into())
 }
 
 /// Says a line to the process that started this one.
@@ -37,6 +42,7 @@ impl Other {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
             .env(DATABASE, database)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("a process");
@@ -67,6 +73,8 @@ impl Other {
     }
 
     fn succeed(mut self) {
+        // Waiting closes its input, which would end it too early.
+        let _input = self.child.stdin.take();
         assert!(self.child.wait().expect("it ended").success());
     }
 }
@@ -95,15 +103,11 @@ async fn ten_processes_start_together_on_an_empty_file() {
     }
     let database = Database::new();
     let test = "processes::ten_processes_start_together_on_an_empty_file";
-    let others: Vec<Other> = (0..10)
-        .map(|_| Other::start(test, &database.path()))
-        .collect();
+    let others: Vec<Other> = (0..10).map(|_| Other::start(test, &database.path())).collect();
     for other in others {
         other.succeed();
     }
-    let store = SqliteStore::connect(database.path())
-        .await
-        .expect("migrated");
+    let store = SqliteStore::connect(database.path()).await.expect("migrated");
     let seen = store.observe(WorkerId(1)).await.expect("a read");
     assert_eq!(seen.others.len(), 10);
 }
@@ -119,8 +123,7 @@ async fn the_session_of_a_killed_process_ends_at_once_and_that_of_a_stopped_one_
     }
     let database = Database::new();
     let store = database.open().await;
-    let test =
-        "processes::the_session_of_a_killed_process_ends_at_once_and_that_of_a_stopped_one_stands";
+    let test = "processes::the_session_of_a_killed_process_ends_at_once_and_that_of_a_stopped_one_stands";
     let mut other = Other::start(test, &database.path());
     assert_eq!(other.hear().as_deref(), Some("registered"));
     assert_eq!(session(&store, CHILD).await, Some(true));
@@ -159,10 +162,7 @@ async fn a_process_stopped_inside_a_transaction_makes_writes_unavailable_until_i
         answer => panic!("{answer:?}"),
     }
     let before = begin_of("before", WorkerId(1)).id;
-    assert_eq!(
-        store.find(vec![before]).await.expect("reads go on").len(),
-        1
-    );
+    assert_eq!(store.find(vec![before]).await.expect("reads go on").len(), 1);
     other.kill();
     start(&store, "after", WorkerId(1)).await;
 }
@@ -231,9 +231,7 @@ async fn processes_that_begin_the_same_keys_start_each_once() {
     let database = Database::new();
     drop(database.open().await);
     let test = "processes::processes_that_begin_the_same_keys_start_each_once";
-    let others: Vec<Other> = (0..4)
-        .map(|_| Other::start(test, &database.path()))
-        .collect();
+    let others: Vec<Other> = (0..4).map(|_| Other::start(test, &database.path())).collect();
     let mut started = Vec::new();
     for mut other in others {
         while let Some(key) = other.hear() {
