@@ -223,7 +223,7 @@ impl Driver<'_> {
     /// Runs a step until it is recorded, or until the run ends.
     async fn one_step(&mut self, position: usize, done: &mut Done) -> Result<(), Stop> {
         let name = self.owned.schema.steps[position].name.clone();
-        self.run.enter(&name, SystemTime::from(self.inner.now()));
+        self.run.enter(&name, self.inner.now());
         let seq = i32::try_from(position).unwrap_or(i32::MAX);
         if self.owned.tries.seq != seq {
             self.owned.tries = Tries { seq, count: 0 };

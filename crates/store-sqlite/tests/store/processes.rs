@@ -21,7 +21,7 @@ fn in_child() -> Option<PathBuf> {
     let database = std::env::var_os(DATABASE)?;
     std::thread::spawn(|| {
         let _until_the_end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        std::process::exit(1);
+        std::process::abort();
     });
     Some(database.into())
 }
