@@ -24,6 +24,7 @@
 
 pub mod cases;
 mod catalogue;
+mod contexts;
 pub mod faulty;
 mod fixture;
 mod harness;
@@ -32,4 +33,5 @@ pub mod model;
 pub mod planted;
 
 pub use catalogue::{Case, cases, transaction_cases};
+pub use contexts::StepContexts;
 pub use harness::{Harness, Transactions, Work, run_case};
