@@ -56,8 +56,6 @@ enum Answer {
     Done(Done),
     Failed(StoreError),
     Busy,
-    /// Fenced, unless a younger snapshot shows an earlier send of the same write.
-    AskAgain,
 }
 
 impl Answer {
@@ -65,25 +63,12 @@ impl Answer {
         match (self, op) {
             (Self::Done(done), _) => Reply::Done(done),
             (Self::Failed(error), _) => Reply::Failed(error),
-            (Self::AskAgain, Op::Commit(mut write)) => {
-                if write.asked_before {
-                    return Reply::Done(Done::Written(Verdict::Fenced));
-                }
-                write.asked_before = true;
-                Reply::Again(Op::Commit(write), "the snapshot was too old".to_owned())
-            }
-            (Self::Busy | Self::AskAgain, op) => {
-                Reply::Again(op, "somebody else holds the row".to_owned())
-            }
+            (Self::Busy, op) => Reply::Again(op, "somebody else holds the row".to_owned()),
         }
     }
 }
 
-async fn write(
-    line: &mut Line,
-    begins: &[&Begin],
-    commits: &[&Write],
-) -> Result<Vec<Answer>, Trouble> {
+async fn write(line: &mut Line, begins: &[&Begin], commits: &[&Write]) -> Result<Vec<Answer>, Trouble> {
     let text = match (begins.is_empty(), commits.is_empty()) {
         (false, true) => &line.sql.begin,
         (true, _) => &line.sql.commit,
@@ -111,8 +96,7 @@ async fn write(
     begun.read_missing(line, begins, offset).await;
     let of_begins = begins.iter().map(|begin| begun.answer(begin));
     // No row for a write can not be; then it was not judged, and is asked for again.
-    let of_commits =
-        (1..=commits.len() as i64).map(|ord| verdicts.remove(&ord).unwrap_or(Answer::Busy));
+    let of_commits = (1..=commits.len() as i64).map(|ord| verdicts.remove(&ord).unwrap_or(Answer::Busy));
     Ok(of_begins.chain(of_commits).collect())
 }
 
@@ -130,7 +114,6 @@ fn verdict(row: &PgRow, first: usize) -> Result<(i64, Answer), Trouble> {
         EXISTS => written(Verdict::Exists(WriteId(column(row, first + 2)?))),
         FENCED => written(Verdict::Fenced),
         BUSY => Answer::Busy,
-        TOO_EARLY => Answer::AskAgain,
         RESTARTED => Answer::Failed(StoreError::Restarted),
         other => return Err(Trouble::Unreadable(format!("unknown verdict {other}"))),
     };
@@ -143,8 +126,7 @@ pub(crate) const WRITTEN_BEFORE: i32 = 2;
 pub(crate) const EXISTS: i32 = 3;
 pub(crate) const FENCED: i32 = 4;
 pub(crate) const BUSY: i32 = 5;
-pub(crate) const TOO_EARLY: i32 = 6;
-pub(crate) const RESTARTED: i32 = 7;
+pub(crate) const RESTARTED: i32 = 6;
 
 /// What came of the begins of a batch.
 #[derive(Default)]
@@ -161,8 +143,7 @@ impl Begins {
         self.incarnation = column(row, 1)?;
         let id = ExecutionId(column(row, 2)?);
         if column::<i32>(row, 0)? == BEGUN {
-            self.inserted
-                .insert((id, column(row, 3)?), self.incarnation);
+            self.inserted.insert((id, column(row, 3)?), self.incarnation);
         } else {
             self.existing.insert(id, rows::record(row, 2, offset));
         }
@@ -187,8 +168,7 @@ impl Begins {
     }
 
     fn knows(&self, begin: &Begin) -> bool {
-        self.inserted.contains_key(&(begin.id, begin.token))
-            || self.existing.contains_key(&begin.id)
+        self.inserted.contains_key(&(begin.id, begin.token)) || self.existing.contains_key(&begin.id)
     }
 
     fn answer(&self, begin: &Begin) -> Answer {
@@ -266,7 +246,7 @@ fn lost() -> Answer {
 
 fn won(acquire: &Acquire, record: Result<ExecutionRecord, Trouble>, incarnation: i64) -> Answer {
     match record {
-        Ok(record) if record.claim.token == acquire.token => {
+        Ok(record) if carries(&record, acquire) => {
             let fence = Fence {
                 execution: record.id,
                 run: record.run,
@@ -279,6 +259,11 @@ fn won(acquire: &Acquire, record: Result<ExecutionRecord, Trouble>, incarnation:
         Ok(_another_claim_by_now) => lost(),
         Err(trouble) => Answer::Failed(trouble.of_read()),
     }
+}
+
+/// Whether the acquisition made the present claim.
+fn carries(record: &ExecutionRecord, acquire: &Acquire) -> bool {
+    record.claim.token == acquire.token && record.claim.epoch == acquire.seen.claim.epoch + 1
 }
 
 async fn find(

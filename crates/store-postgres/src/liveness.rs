@@ -19,6 +19,8 @@ use crate::batch::fetch_within;
 use crate::bind::Bound;
 use crate::connect::Connector;
 use crate::error::Trouble;
+use crate::migrate;
+use crate::options::SchemaName;
 use crate::rows::column;
 use crate::sql::Sql;
 
@@ -86,18 +88,15 @@ impl Liveness {
             .bind(self.sessions);
         let rows = line.fetch(query).await.map_err(Trouble::of_write)?;
         if rows.is_empty() {
+            // The id was used before, and the dead stay dead: its first beat will say so.
             line.end().await;
-            return Err(StoreError::Rejected(format!(
-                "worker {} was used before and is dead",
-                register.worker
-            )));
         }
         Ok(())
     }
 
-    /// Beats, over a new session if the old one is gone. Also tells whether it is time to look at
-    /// the format of the tables.
-    pub(crate) async fn beat(&self, worker: WorkerId) -> Result<(Beat, bool), StoreError> {
+    /// Beats, over a new session if the old one is gone. Now and then it also looks whether a newer
+    /// program has changed the tables so that this one must stop.
+    pub(crate) async fn beat(&self, worker: WorkerId, schema: &SchemaName) -> Result<Beat, StoreError> {
         let mut line = self.line.lock().await;
         // The session belongs to the worker that was registered last; any other only beats.
         let own = *line.worker.get_or_insert(worker) == worker;
@@ -110,13 +109,15 @@ impl Liveness {
             if own {
                 line.end().await;
             }
-            return Ok((Beat::Dead, false));
+            return Ok(Beat::Dead);
         }
-        let look = line.format_checked.elapsed() > FORMAT_CHECK;
-        if look {
+        if line.format_checked.elapsed() > FORMAT_CHECK
+            && let Some(connection) = &mut line.connection
+        {
+            migrate::look(connection, &self.sql, schema).await?.usable()?;
             line.format_checked = monotonic();
         }
-        Ok((Beat::Alive, look))
+        Ok(Beat::Alive)
     }
 
     pub(crate) async fn observe(&self, worker: WorkerId) -> Result<Observation, StoreError> {
@@ -161,8 +162,7 @@ impl Liveness {
         };
         let backend: Option<i32> = column(row, 0).map_err(Trouble::of_read)?;
         if let Some(backend) = backend {
-            line.end_session(&self.sql.end_session, worker, backend)
-                .await;
+            line.end_session(&self.sql.end_session, worker, backend).await;
         }
         Ok(true)
     }
@@ -228,8 +228,7 @@ impl Line {
             }
             Err(Trouble::Busy(_)) => {
                 if let Some(former) = self.former_backend {
-                    self.end_session(&liveness.sql.end_session, worker, former)
-                        .await;
+                    self.end_session(&liveness.sql.end_session, worker, former).await;
                 }
                 Ok(())
             }

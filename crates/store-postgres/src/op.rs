@@ -2,8 +2,7 @@
 
 use keystep::execution::{Fence, WorkerId, WriteId};
 use keystep::store::{
-    Acquire, Acquired, Begin, Begun, Commit, Enlisted, How, NewCheckpoint, StoreError, Then,
-    Verdict,
+    Acquire, Acquired, Begin, Begun, Commit, Enlisted, How, NewCheckpoint, StoreError, Then, Verdict,
 };
 
 /// An operation that goes through a lane.
@@ -22,9 +21,6 @@ pub(crate) struct Write {
     pub(crate) worker: WorkerId,
     pub(crate) checkpoint: Option<NewCheckpoint>,
     pub(crate) then: Then,
-    /// An earlier snapshot was too old to tell whether a former send of this write is there; this
-    /// time it is not.
-    pub(crate) asked_before: bool,
 }
 
 impl Write {
@@ -36,7 +32,6 @@ impl Write {
             worker: commit.worker,
             checkpoint: commit.checkpoint,
             then: commit.then,
-            asked_before: false,
         };
         (write, commit.enlisted)
     }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, State, WorkerId};
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation,
-    PlanRecord, Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
+    Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
 };
 use sqlx::SqlStr;
 use sqlx::postgres::{PgPool, PgRow};
@@ -23,7 +23,7 @@ use crate::connect::Connector;
 use crate::error::Trouble;
 use crate::lanes::Lanes;
 use crate::liveness::Liveness;
-use crate::migrate::{self, Look};
+use crate::migrate;
 use crate::op::{Done, Op, Write};
 use crate::options::{PostgresOptions, SchemaName};
 use crate::rows::{self, column};
@@ -155,9 +155,7 @@ impl Store for PostgresStore {
     }
 
     async fn find(&self, wanted: Vec<ExecutionId>) -> Result<Vec<ExecutionRecord>, StoreError> {
-        let query = self
-            .query(&self.inner.sql.find)
-            .bind(ids(&wanted, |id| id.0));
+        let query = self.query(&self.inner.sql.find).bind(ids(&wanted, |id| id.0));
         self.records(query).await
     }
 
@@ -225,13 +223,11 @@ impl Store for PostgresStore {
 
     async fn beat(&self, worker: WorkerId) -> Result<Beat, StoreError> {
         self.usable().await?;
-        let (beat, look) = self.inner.liveness.beat(worker).await?;
-        if look {
-            // A newer program may have changed the tables so that this one must stop.
+        let beat = self.inner.liveness.beat(worker, &self.inner.schema).await;
+        if let Err(StoreError::Refused(_)) = beat {
             self.inner.usable.store(false, Ordering::Release);
-            self.usable().await?;
         }
-        Ok(beat)
+        beat
     }
 
     async fn observe(&self, worker: WorkerId) -> Result<Observation, StoreError> {
@@ -258,9 +254,7 @@ impl Store for PostgresStore {
         let purged: Option<i64> = first(&rows, 0)?;
         let workers = self.query(&self.inner.sql.purge_workers);
         self.fetch(workers).await?.map_err(Trouble::of_write)?;
-        Ok(purged
-            .and_then(|purged| u32::try_from(purged).ok())
-            .unwrap_or(0))
+        Ok(purged.and_then(|purged| u32::try_from(purged).ok()).unwrap_or(0))
     }
 }
 
@@ -278,13 +272,11 @@ impl PostgresStore {
                 .acquire()
                 .await
                 .map_err(|error| Trouble::of(&error).of_connect())?;
-            match migrate::look(&mut connection, &inner.sql, &inner.schema).await? {
-                Look::Usable => {
-                    inner.usable.store(true, Ordering::Release);
-                    Ok(())
-                }
-                Look::ToMigrate(why) => Err(StoreError::Refused(why)),
-            }
+            migrate::look(&mut connection, &inner.sql, &inner.schema)
+                .await?
+                .usable()?;
+            inner.usable.store(true, Ordering::Release);
+            Ok(())
         });
         checked.await.unwrap_or_else(|_panicked| Err(ended()))
     }
