@@ -20,7 +20,7 @@ use crate::bind::Bound;
 use crate::connect::Connector;
 use crate::error::Trouble;
 use crate::migrate;
-use crate::options::SchemaName;
+use crate::options::{PostgresOptions, SchemaName};
 use crate::rows::column;
 use crate::sql::Sql;
 
@@ -30,15 +30,13 @@ const LOCK_LIMIT: Duration = Duration::from_secs(1);
 /// A beat that takes longer is no beat: the connection is opened anew.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(3);
 
-/// How often a beat also looks whether a newer program has changed the tables.
-const FORMAT_CHECK: Duration = Duration::from_secs(60);
-
 /// The liveness session of a handle.
 pub(crate) struct Liveness {
     connector: Connector,
     sql: Arc<Sql>,
     /// Whether sessions can be held: not through a transaction pooler.
     sessions: bool,
+    format_check: Duration,
     line: Mutex<Line>,
 }
 
@@ -54,11 +52,12 @@ struct Line {
 }
 
 impl Liveness {
-    pub(crate) fn new(connector: &Connector, sql: &Arc<Sql>, sessions: bool) -> Self {
+    pub(crate) fn new(connector: &Connector, sql: &Arc<Sql>, options: &PostgresOptions) -> Self {
         Self {
             connector: connector.with_bounds(STATEMENT_LIMIT, LOCK_LIMIT),
             sql: Arc::clone(sql),
-            sessions,
+            sessions: options.liveness,
+            format_check: options.format_check,
             line: Mutex::new(Line {
                 connection: None,
                 worker: None,
@@ -111,7 +110,7 @@ impl Liveness {
             }
             return Ok(Beat::Dead);
         }
-        if line.format_checked.elapsed() > FORMAT_CHECK
+        if line.format_checked.elapsed() > self.format_check
             && let Some(connection) = &mut line.connection
         {
             migrate::look(connection, &self.sql, schema).await?.usable()?;

@@ -124,3 +124,27 @@ async fn a_schema_name_that_carries_sql_is_refused_before_anything_is_sent() {
     let refused = PostgresStore::connect_with("postgres://nobody@127.0.0.1:1/none", options).await;
     assert!(matches!(refused.err(), Some(StoreError::Refused(_))));
 }
+
+#[tokio::test]
+async fn a_program_that_runs_while_the_tables_become_too_new_stops() {
+    let options = PostgresOptions {
+        format_check: std::time::Duration::ZERO,
+        ..options()
+    };
+    let schema = options.schema.clone();
+    let store = store_with(options).await;
+    let me = worker();
+    store.register(me.clone()).await.expect("registered");
+    store.beat(me.worker).await.expect("a beat");
+    let mut session = session().await;
+    sql(
+        &mut session,
+        format!("UPDATE {schema}.format SET version = 9, min_reader = 9"),
+    )
+    .await;
+    assert!(matches!(store.beat(me.worker).await, Err(StoreError::Refused(_))));
+    assert!(matches!(
+        store.begin(begin_of("a", me.worker)).await,
+        Err(StoreError::Refused(_))
+    ));
+}
