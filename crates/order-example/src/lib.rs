@@ -1,1 +1,5 @@
 //! placeholder
+pub mod domain;
+pub mod ledger;
+pub mod payments;
+pub mod provider;
