@@ -1,0 +1,369 @@
+//! Which values survive being stored? JSON in and out, with the traps closed.
+//!
+//! `serde_json` turns NaN and infinities into `null` without a word, also inside an `Option`. The
+//! [`Finite`] serializer stands in front of it and refuses them. Small values are also read back
+//! and compared before they count, so that a value that can not be read is found by the run that
+//! made it and not by the one that needs it.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::ser::{self, Serializer};
+
+/// Why a value can not be stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// JSON has no such value.
+    #[error("{0}")]
+    NotJson(String),
+    /// What was written reads back as something else.
+    #[error("it does not survive a round trip through JSON: {0}")]
+    RoundTrip(String),
+}
+
+impl ValueError {
+    /// The failure code for outputs.
+    pub(crate) const CODE: &'static str = "unstorable_output";
+}
+
+/// Encodes a value as JSON.
+///
+/// # Errors
+/// [`ValueError::NotJson`] for NaN, infinities, map keys that are no text, and the like.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, ValueError> {
+    let mut bytes = Vec::with_capacity(128);
+    let mut serializer = serde_json::Serializer::new(&mut bytes);
+    value
+        .serialize(Finite(&mut serializer))
+        .map_err(|error| ValueError::NotJson(describe(&error)))?;
+    Ok(bytes.into())
+}
+
+/// Encodes a value and, up to `check_bytes`, reads it back and compares.
+///
+/// # Errors
+/// As [`encode`], and [`ValueError::RoundTrip`].
+pub(crate) fn encode_checked<T>(value: &T, check_bytes: usize) -> Result<Bytes, ValueError>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let bytes = encode(value)?;
+    if bytes.len() <= check_bytes {
+        let back: T = serde_json::from_slice(&bytes)
+            .map_err(|error| ValueError::RoundTrip(describe(&error)))?;
+        let again = encode(&back)?;
+        if again != bytes && !same_document(&again, &bytes) {
+            return Err(ValueError::RoundTrip(
+                "it reads back as another value".into(),
+            ));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Hash maps give their members in any order; only then are the documents compared as values.
+fn same_document(a: &[u8], b: &[u8]) -> bool {
+    let parse = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    parse(a).is_some() && parse(a) == parse(b)
+}
+
+/// An error of `serde_json` without the value in it: payloads never reach a log or an error text.
+pub(crate) fn describe(error: &serde_json::Error) -> String {
+    let place = format!("line {} column {}", error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Data if error.line() > 0 => {
+            format!("{} at {place}", wanted(error))
+        }
+        serde_json::error::Category::Data => error.to_string(),
+        serde_json::error::Category::Syntax => format!("not valid JSON at {place}"),
+        serde_json::error::Category::Eof => "the JSON ends too early".to_owned(),
+        serde_json::error::Category::Io => "the JSON could not be written".to_owned(),
+    }
+}
+
+/// The part of a data error that names types and fields of the program, not values of the payload:
+/// `invalid type: string "secret", expected u64` becomes `expected u64`.
+fn wanted(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match text.rsplit_once(", expected ") {
+        Some((_value, expected)) => format!("expected {expected}"),
+        None if text.starts_with("missing field") => text.to_owned(),
+        None => "a value does not fit its type".to_owned(),
+    }
+}
+
+/// Passes everything on to another serializer, but refuses numbers that JSON does not have.
+struct Finite<S>(S);
+
+/// A value behind [`Finite`], for the members of compound values.
+struct FiniteValue<'a, T: ?Sized>(&'a T);
+
+impl<T: Serialize + ?Sized> Serialize for FiniteValue<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(Finite(serializer))
+    }
+}
+
+fn not_finite<E: ser::Error>() -> E {
+    E::custom("NaN and infinities have no place in JSON: use an Option or a text")
+}
+
+macro_rules! pass {
+    ($($method:ident($type:ty)),* $(,)?) => {$(
+        fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
+            self.0.$method(value)
+        }
+    )*};
+}
+
+impl<S: Serializer> Serializer for Finite<S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Finite<S::SerializeSeq>;
+    type SerializeTuple = Finite<S::SerializeTuple>;
+    type SerializeTupleStruct = Finite<S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Finite<S::SerializeTupleVariant>;
+    type SerializeMap = Finite<S::SerializeMap>;
+    type SerializeStruct = Finite<S::SerializeStruct>;
+    type SerializeStructVariant = Finite<S::SerializeStructVariant>;
+
+    fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
+        if value.is_finite() {
+            self.0.serialize_f32(value)
+        } else {
+            Err(not_finite())
+        }
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
+        if value.is_finite() {
+            self.0.serialize_f64(value)
+        } else {
+            Err(not_finite())
+        }
+    }
+
+    pass! {
+        serialize_bool(bool), serialize_i8(i8), serialize_i16(i16), serialize_i32(i32),
+        serialize_i64(i64), serialize_i128(i128), serialize_u8(u8), serialize_u16(u16),
+        serialize_u32(u32), serialize_u64(u64), serialize_u128(u128), serialize_char(char),
+        serialize_str(&str), serialize_bytes(&[u8]), serialize_unit_struct(&'static str),
+    }
+
+    fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.0.serialize_none()
+    }
+
+    fn serialize_unit(self) -> Result<S::Ok, S::Error> {
+        self.0.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.0.serialize_some(&FiniteValue(value))
+    }
+
+    fn serialize_unit_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+    ) -> Result<S::Ok, S::Error> {
+        self.0.serialize_unit_variant(name, index, variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.0.serialize_newtype_struct(name, &FiniteValue(value))
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.0
+            .serialize_newtype_variant(name, index, variant, &FiniteValue(value))
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
+        self.0.serialize_seq(len).map(Finite)
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
+        self.0.serialize_tuple(len).map(Finite)
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleStruct, S::Error> {
+        self.0.serialize_tuple_struct(name, len).map(Finite)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, S::Error> {
+        self.0
+            .serialize_tuple_variant(name, index, variant, len)
+            .map(Finite)
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        self.0.serialize_map(len).map(Finite)
+    }
+
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
+        self.0.serialize_struct(name, len).map(Finite)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, S::Error> {
+        self.0
+            .serialize_struct_variant(name, index, variant, len)
+            .map(Finite)
+    }
+}
+
+macro_rules! pass_members {
+    ($($trait:ident: $method:ident),* $(,)?) => {$(
+        impl<S: ser::$trait> ser::$trait for Finite<S> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+                self.0.$method(&FiniteValue(value))
+            }
+
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.0.end()
+            }
+        }
+    )*};
+}
+
+pass_members! {
+    SerializeSeq: serialize_element,
+    SerializeTuple: serialize_element,
+    SerializeTupleStruct: serialize_field,
+    SerializeTupleVariant: serialize_field,
+}
+
+macro_rules! pass_fields {
+    ($($trait:ident),* $(,)?) => {$(
+        impl<S: ser::$trait> ser::$trait for Finite<S> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), S::Error> {
+                self.0.serialize_field(key, &FiniteValue(value))
+            }
+
+            fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
+                self.0.skip_field(key)
+            }
+
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.0.end()
+            }
+        }
+    )*};
+}
+
+pass_fields! { SerializeStruct, SerializeStructVariant }
+
+impl<S: ser::SerializeMap> ser::SerializeMap for Finite<S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
+        // A float as a key becomes text; the same rule holds for it.
+        self.0.serialize_key(&FiniteValue(key))
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        self.0.serialize_value(&FiniteValue(value))
+    }
+
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.0.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Price {
+        net: Option<f64>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Forgetful {
+        kept: u8,
+        #[serde(default, skip_deserializing)]
+        lost: u8,
+    }
+
+    #[test]
+    fn a_number_that_json_does_not_have_is_refused_wherever_it_hides() {
+        let nan = f64::NAN;
+        assert!(encode(&nan).is_err());
+        assert!(encode(&Price { net: Some(nan) }).is_err());
+        assert!(encode(&vec![(1, f32::INFINITY)]).is_err());
+        assert!(encode(&HashMap::from([("a", Some(nan))])).is_err());
+        assert!(encode(&Price { net: None }).is_ok());
+    }
+
+    #[test]
+    fn a_value_that_reads_back_differently_is_refused() {
+        let value = Forgetful { kept: 1, lost: 2 };
+        assert!(matches!(
+            encode_checked(&value, 1024),
+            Err(ValueError::RoundTrip(_))
+        ));
+        assert!(
+            encode_checked(&value, 0).is_ok(),
+            "larger than the limit: not read back"
+        );
+    }
+
+    #[test]
+    fn the_order_of_a_hash_map_does_not_count() {
+        let map: HashMap<u32, u32> = (0..100).map(|n| (n, n)).collect();
+        for _round in 0..20 {
+            encode_checked(&map, 1 << 20).expect("a map survives");
+        }
+    }
+
+    #[test]
+    fn an_error_text_does_not_repeat_the_value() {
+        let error = serde_json::from_str::<u64>("\"canary\"").expect_err("no number");
+        assert!(!describe(&error).contains("canary"), "{}", describe(&error));
+        assert!(describe(&error).contains("expected u64"));
+    }
+}

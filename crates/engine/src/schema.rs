@@ -1,0 +1,439 @@
+//! What does a user write? A schema: an ordered list of uniquely named, typed steps.
+//!
+//! The builder is a typed chain: a step's input is the output of the step before it, and the
+//! compiler checks it. Bounds stand directly on `Fn`, so that rustc explains a mistake by itself.
+//! Names are durable: they are stored with each checkpoint.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::context::StepContext;
+use crate::error::StepResult;
+use crate::execution::ShapeId;
+use crate::key::check;
+use crate::limits::{DEFAULT_RETENTION, NAME_BYTES, SHORTEST_RETENTION};
+use crate::plan::{Plan, PlanBody, PlanStep};
+use crate::retry::Retry;
+use crate::step::{ErasedStep, FnStep, Step, StoredStep};
+use crate::store::PlanRecord;
+
+/// An ordered list of named steps that takes an `In` and gives an `Out`. Cheap to clone.
+///
+/// ```
+/// use keystep::{Schema, StepContext, StepResult};
+///
+/// async fn reserve(_cx: StepContext, order: u32) -> StepResult<String> { Ok(format!("r-{order}")) }
+/// async fn pay(_cx: StepContext, reserved: String) -> StepResult<u64> { Ok(reserved.len() as u64) }
+///
+/// let schema: Schema<u32, u64> = Schema::new("order.create")
+///     .step("reserve", reserve)
+///     .step("pay", pay)
+///     .build();
+/// assert_eq!(schema.name(), "order.create");
+/// ```
+pub struct Schema<In, Out> {
+    core: Arc<SchemaCore>,
+    types: PhantomData<fn(In) -> Out>,
+}
+
+impl Schema<(), ()> {
+    /// Starts a schema. The name is durable and part of every key.
+    ///
+    /// # Panics
+    /// When the name is empty, longer than 256 bytes or contains NUL.
+    #[track_caller]
+    #[expect(clippy::new_ret_no_self, reason = "a schema is made by its builder")]
+    pub fn new(name: impl Into<String>) -> SchemaStart {
+        let name = name.into();
+        check_name("schema name", &name);
+        SchemaStart {
+            draft: Draft {
+                name,
+                steps: Vec::new(),
+                retention: Some(DEFAULT_RETENTION),
+                ignored: Vec::new(),
+            },
+        }
+    }
+}
+
+impl<In, Out> Schema<In, Out> {
+    /// The schema's name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// The hash of names, order and kinds of the steps.
+    pub fn shape(&self) -> ShapeId {
+        self.core.plan.shape
+    }
+
+    /// The plan as it is stored, for a golden file that guards the durable names.
+    pub fn plan(&self) -> PlanRecord {
+        self.core.plan.clone()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<SchemaCore> {
+        &self.core
+    }
+}
+
+impl<In, Out> Clone for Schema<In, Out> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<In, Out> std::fmt::Debug for Schema<In, Out> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let steps: Vec<_> = self.core.steps.iter().map(|step| &step.name).collect();
+        f.debug_struct("Schema")
+            .field("name", &self.core.name)
+            .field("steps", &steps)
+            .finish()
+    }
+}
+
+/// A schema without its types, as the engine holds it.
+pub(crate) struct SchemaCore {
+    pub(crate) name: String,
+    pub(crate) steps: Vec<StepEntry>,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) ignored: Vec<String>,
+    pub(crate) plan: PlanRecord,
+}
+
+/// One step as the engine holds it.
+pub(crate) struct StepEntry {
+    pub(crate) name: String,
+    pub(crate) retry: Retry,
+    pub(crate) body: Arc<dyn ErasedStep>,
+    /// The function's type, for `output_of`; stored steps have none.
+    pub(crate) function: Option<TypeId>,
+    /// The stored step's fields.
+    pub(crate) stored: Option<Box<RawValue>>,
+}
+
+struct Draft {
+    name: String,
+    steps: Vec<StepEntry>,
+    retention: Option<Duration>,
+    ignored: Vec<String>,
+}
+
+/// A schema without steps yet. What holds for the whole schema is said here.
+pub struct SchemaStart {
+    draft: Draft,
+}
+
+impl SchemaStart {
+    /// How long a finished key is kept and answers with its outcome; seven days by default. After
+    /// that the key may be used anew, and its data is deleted.
+    ///
+    /// # Panics
+    /// When it is shorter than a minute.
+    #[track_caller]
+    #[must_use]
+    pub fn retention(mut self, retention: Duration) -> Self {
+        assert!(
+            retention >= SHORTEST_RETENTION,
+            "a retention of {retention:?} is shorter than {SHORTEST_RETENTION:?}"
+        );
+        self.draft.retention = Some(retention);
+        self
+    }
+
+    /// Keeps finished keys for ever.
+    #[must_use]
+    pub fn keep_for_ever(mut self) -> Self {
+        self.draft.retention = None;
+        self
+    }
+
+    /// Leaves a member of the input out of the fingerprint: calls that differ only there are the
+    /// same call. A JSON Pointer, such as `/sent_at`.
+    #[must_use]
+    pub fn ignore_in_fingerprint(mut self, pointer: impl Into<String>) -> Self {
+        self.draft.ignored.push(pointer.into());
+        self
+    }
+
+    /// Adds the first step. See [`SchemaBuilder::step`].
+    ///
+    /// # Panics
+    /// When the name is not usable.
+    #[track_caller]
+    pub fn step<F, Fut, In, Out>(
+        self,
+        name: impl Into<String>,
+        function: F,
+    ) -> SchemaBuilder<In, In, Out>
+    where
+        F: Fn(StepContext, In) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = StepResult<Out>> + Send + 'static,
+        In: DeserializeOwned + Send + 'static,
+        Out: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let empty: SchemaBuilder<In, In, In> = SchemaBuilder::around(self.draft);
+        empty.step(name, function)
+    }
+
+    /// Adds the first step as data. See [`SchemaBuilder::stored_step`].
+    ///
+    /// # Panics
+    /// As [`SchemaBuilder::stored_step`].
+    #[track_caller]
+    pub fn stored_step<S>(
+        self,
+        name: impl Into<String>,
+        step: S,
+    ) -> SchemaBuilder<S::Input, S::Input, S::Output>
+    where
+        S: Step + StoredStep,
+    {
+        let empty: SchemaBuilder<S::Input, S::Input, S::Input> = SchemaBuilder::around(self.draft);
+        empty.stored_step(name, step)
+    }
+}
+
+/// A schema with steps. Carries both types of its last step.
+pub struct SchemaBuilder<In, StepIn, StepOut> {
+    draft: Draft,
+    #[expect(clippy::type_complexity, reason = "three markers, no value")]
+    types: PhantomData<fn(In, StepIn) -> StepOut>,
+}
+
+impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
+    fn around(draft: Draft) -> Self {
+        Self {
+            draft,
+            types: PhantomData,
+        }
+    }
+
+    /// Adds a step that is code: `async fn(StepContext, StepOut) -> StepResult<Out>`, or a closure
+    /// of that form.
+    ///
+    /// # Panics
+    /// When the name is empty, too long, contains NUL, or names a step of this schema already.
+    #[track_caller]
+    pub fn step<F, Fut, Out>(
+        mut self,
+        name: impl Into<String>,
+        function: F,
+    ) -> SchemaBuilder<In, StepOut, Out>
+    where
+        F: Fn(StepContext, StepOut) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = StepResult<Out>> + Send + 'static,
+        StepOut: DeserializeOwned + Send + 'static,
+        Out: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let name = self.unused(name.into());
+        self.draft.steps.push(StepEntry {
+            name,
+            retry: Retry::default(),
+            body: Arc::new(FnStep::new(function)),
+            function: Some(TypeId::of::<F>()),
+            stored: None,
+        });
+        SchemaBuilder::around(self.draft)
+    }
+
+    /// Adds a step that is data: its fields are stored with the plan.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step), and when the stored form does not read back: its tag is used twice
+    /// or not registered, or it is not JSON.
+    #[track_caller]
+    pub fn stored_step<S>(
+        mut self,
+        name: impl Into<String>,
+        step: S,
+    ) -> SchemaBuilder<In, StepOut, S::Output>
+    where
+        S: Step<Input = StepOut> + StoredStep,
+    {
+        let name = self.unused(name.into());
+        let stored = match stored_form(&step) {
+            Ok(stored) => stored,
+            Err(error) => {
+                panic!("the stored step `{name}` does not read back from its stored form: {error}")
+            }
+        };
+        self.draft.steps.push(StepEntry {
+            name,
+            retry: Retry::default(),
+            body: Arc::new(step),
+            function: None,
+            stored: Some(stored),
+        });
+        SchemaBuilder::around(self.draft)
+    }
+
+    /// How the last step is retried.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        if let Some(last) = self.draft.steps.last_mut() {
+            last.retry = retry;
+        }
+        self
+    }
+
+    /// Ends the schema.
+    pub fn build(self) -> Schema<In, StepOut> {
+        let Draft {
+            name,
+            steps,
+            retention,
+            ignored,
+        } = self.draft;
+        let plan = Plan {
+            schema: name.clone(),
+            steps: steps.iter().map(StepEntry::as_plan).collect(),
+        };
+        Schema {
+            core: Arc::new(SchemaCore {
+                plan: plan.record(),
+                name,
+                steps,
+                retention,
+                ignored,
+            }),
+            types: PhantomData,
+        }
+    }
+
+    #[track_caller]
+    fn unused(&self, name: String) -> String {
+        check_name("step name", &name);
+        let used = self.draft.steps.iter().any(|step| step.name == name);
+        assert!(
+            !used,
+            "the schema `{}` has a step `{name}` already",
+            self.draft.name
+        );
+        name
+    }
+}
+
+impl StepEntry {
+    fn as_plan(&self) -> PlanStep {
+        PlanStep {
+            name: self.name.clone(),
+            body: self
+                .stored
+                .as_ref()
+                .map_or(PlanBody::Code, |stored| PlanBody::Stored(stored.clone())),
+        }
+    }
+}
+
+#[track_caller]
+fn check_name(what: &str, name: &str) {
+    assert!(!name.is_empty(), "the {what} is empty");
+    if let Err(refusal) = check(what, name, NAME_BYTES) {
+        panic!("{refusal}");
+    }
+}
+
+fn stored_form(step: &dyn StoredStep) -> Result<Box<RawValue>, serde_json::Error> {
+    let stored = serde_json::value::to_raw_value(step)?;
+    read_stored(&stored)?;
+    Ok(stored)
+}
+
+/// Reads a stored step back, by its tag.
+pub(crate) fn read_stored(stored: &RawValue) -> Result<Arc<dyn ErasedStep>, serde_json::Error> {
+    let step: Box<dyn StoredStep> = serde_json::from_str(stored.get())?;
+    let step: Arc<dyn StoredStep> = Arc::from(step);
+    Ok(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    async fn one(_cx: StepContext, n: u32) -> StepResult<u32> {
+        Ok(n)
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Mail {
+        template: String,
+    }
+
+    impl Step for Mail {
+        type Input = u32;
+        type Output = String;
+
+        async fn run(&self, _cx: StepContext, n: u32) -> StepResult<String> {
+            Ok(format!("{}{n}", self.template))
+        }
+    }
+
+    #[typetag::serde(name = "test.mail")]
+    impl StoredStep for Mail {}
+
+    fn panic_of(build: impl FnOnce() + std::panic::UnwindSafe) -> String {
+        let panic = std::panic::catch_unwind(build).expect_err("a panic");
+        match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(_) => "not a text".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_name_is_used_once() {
+        let text = panic_of(|| {
+            let _twice = Schema::new("s").step("a", one).step("a", one);
+        });
+        assert_eq!(text, "the schema `s` has a step `a` already");
+    }
+
+    #[test]
+    fn names_have_limits() {
+        let long = "n".repeat(257);
+        let text = panic_of(move || {
+            let _long = Schema::new(long);
+        });
+        assert_eq!(text, "the schema name has 257 bytes, the limit is 256");
+    }
+
+    #[test]
+    fn a_stored_step_travels_with_the_plan_and_reads_back() {
+        let mail = Mail {
+            template: "t".into(),
+        };
+        let schema: Schema<u32, String> = Schema::new("s")
+            .step("a", one)
+            .stored_step("b", mail)
+            .build();
+        assert_eq!(
+            schema.plan().body,
+            r#"{"schema":"s","steps":[{"name":"a","body":"code"},{"name":"b","body":{"stored":{"type":"test.mail","template":"t"}}}]}"#
+        );
+    }
+
+    #[test]
+    fn a_closure_is_a_step_too() {
+        let prefix = "p".to_owned();
+        let schema: Schema<u32, String> = Schema::new("s")
+            .step("a", move |_cx, n: u32| {
+                let prefix = prefix.clone();
+                async move { Ok(format!("{prefix}{n}")) }
+            })
+            .build();
+        assert_eq!(schema.name(), "s");
+    }
+}
