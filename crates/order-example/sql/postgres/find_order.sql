@@ -3,5 +3,5 @@
 SELECT
     order_nr, request_id, status, reservation, total, currency, card_id, comment,
     to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS created_at
-FROM {shop}.orders
+FROM {schema}.orders
 WHERE order_nr = $1

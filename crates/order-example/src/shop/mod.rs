@@ -19,7 +19,7 @@ use keystep_sqlite::SqliteStore;
 
 use crate::domain::{Checkout, Item, Line, Order, Payment, Reserved};
 
-pub use postgres::PostgresShop;
+pub use postgres::{PostgresShop, drop_schema};
 pub use schema_name::SchemaName;
 pub use sqlite::SqliteShop;
 

@@ -3,7 +3,7 @@
 
 use keystep::{StepContext, StepResult};
 use keystep_postgres::PostgresStore;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use sqlx::postgres::PgPoolOptions;
 
 use super::sql::postgres as sql;
@@ -158,4 +158,16 @@ impl PostgresShop {
     fn sql(&self, statement: &'static str) -> AssertSqlSafe<String> {
         self.schema.sql(statement)
     }
+}
+
+/// Removes a schema with everything in it.
+///
+/// # Errors
+///
+/// The database is away or refuses.
+pub async fn drop_schema(url: &str, schema: &SchemaName) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    let drop = schema.sql(include_str!("../../sql/postgres/drop_schema.sql"));
+    sqlx::raw_sql(drop).execute(&mut connection).await?;
+    connection.close().await
 }

@@ -11,9 +11,9 @@ use sqlx::AssertSqlSafe;
 pub struct SchemaName(String);
 
 impl SchemaName {
-    /// The statement with its `{shop}` replaced by this name.
+    /// The statement with its `{schema}` replaced by this name.
     pub(super) fn sql(&self, statement: &'static str) -> AssertSqlSafe<String> {
-        AssertSqlSafe(statement.replace("{shop}", &self.0))
+        AssertSqlSafe(statement.replace("{schema}", &self.0))
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
             assert!(bad.parse::<SchemaName>().is_err(), "{bad}");
         }
         let name: SchemaName = "shop_2".parse().expect("a plain name");
-        let AssertSqlSafe(sql) = name.sql("SELECT 1 FROM {shop}.stock");
+        let AssertSqlSafe(sql) = name.sql("SELECT 1 FROM {schema}.stock");
         assert_eq!(sql, "SELECT 1 FROM shop_2.stock");
     }
 }
