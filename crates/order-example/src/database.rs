@@ -64,7 +64,6 @@ impl Database {
     }
 }
 
-
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -244,8 +244,11 @@ mod tests {
     async fn a_line_that_a_crash_cut_short_is_dropped() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger.jsonl");
-        std::fs::write(&path, "{\"key\":\"a\",\"text\":\"whole\"}\n{\"key\":\"b\",\"te")
-            .expect("writes");
+        std::fs::write(
+            &path,
+            "{\"key\":\"a\",\"text\":\"whole\"}\n{\"key\":\"b\",\"te",
+        )
+        .expect("writes");
         let ledger = Entries::open(&path).expect("opens");
         let added = ledger.append_once("b".into(), entry("anew")).await;
         assert!(added.expect("appends").added);

@@ -15,9 +15,15 @@ impl Story {
     pub(super) fn opens(&self, place: &Place, provider: &str, first: &ServiceProcess) {
         let database = &place.database;
         let (name, pid) = (first.name, first.pid);
-        self.tell(format!("One order, one kill, {CALLERS} impatient callers. Kept in {database}."));
-        self.tell(format!("The payment provider is this process, at {provider}."));
-        self.tell(format!("The order service is {name}, process {pid}. A customer orders tea."));
+        self.tell(format!(
+            "One order, one kill, {CALLERS} impatient callers. Kept in {database}."
+        ));
+        self.tell(format!(
+            "The payment provider is this process, at {provider}."
+        ));
+        self.tell(format!(
+            "The order service is {name}, process {pid}. A customer orders tea."
+        ));
     }
 
     pub(super) fn recorded(&self) {
@@ -26,7 +32,9 @@ impl Story {
 
     pub(super) fn killed(&self, first: &ServiceProcess) {
         let name = first.name;
-        self.tell(format!("keeps the answer to itself, and {name} is killed with SIGKILL."));
+        self.tell(format!(
+            "keeps the answer to itself, and {name} is killed with SIGKILL."
+        ));
         self.tell("The customer does not know whether they have paid. Nor does the shop.");
     }
 

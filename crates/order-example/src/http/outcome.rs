@@ -78,7 +78,11 @@ pub(super) fn store_unavailable(error: &RunError) -> Problem {
 fn failed(failure: &Failure, execution: Option<ExecutionId>) -> Problem {
     if failure.kind != FailureKind::Terminal {
         // What went wrong inside is for the log of whoever runs the service.
-        tracing::warn!(step = failure.step, attempt = failure.attempt, "an order is stuck");
+        tracing::warn!(
+            step = failure.step,
+            attempt = failure.attempt,
+            "an order is stuck"
+        );
         return Problem::new(
             UPSTREAM_FAILED,
             "The order stopped half-way and nothing is lost. Send the same request again to go on.",

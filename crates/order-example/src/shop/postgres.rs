@@ -3,8 +3,8 @@
 
 use keystep::{StepContext, StepResult};
 use keystep_postgres::PostgresStore;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::sql::postgres as sql;
 use super::{Counts, NewOrder, Reservation, SchemaName, ShopError, request_id, rows};
@@ -24,10 +24,7 @@ impl PostgresShop {
         url: &str,
         schema: SchemaName,
     ) -> Result<Self, ShopError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(4)
-            .connect(url)
-            .await?;
+        let pool = PgPoolOptions::new().max_connections(4).connect(url).await?;
         let tables = schema.sql(sql::TABLES);
         sqlx::raw_sql(tables).execute(&pool).await?;
         Ok(Self {
@@ -56,38 +53,37 @@ impl PostgresShop {
     ) -> Result<Reservation, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         let first = sqlx::query(self.sql(sql::INSERT_RESERVATION))
-        .bind(&key)
-        .execute(&mut *tx)
-        .await?;
+            .bind(&key)
+            .execute(&mut *tx)
+            .await?;
         if first.rows_affected() == 0 {
             let lines = sqlx::query_as(self.sql(sql::RESERVATION_LINES))
-            .bind(&key)
-            .fetch_all(&mut *tx)
-            .await?;
+                .bind(&key)
+                .fetch_all(&mut *tx)
+                .await?;
             return Ok(Reservation::Held(
                 lines.into_iter().map(rows::line).collect(),
             ));
         }
         let mut lines = Vec::with_capacity(items.len());
         for Item { sku, qty } in items {
-            let taken: Option<(i64, String)> =
-                sqlx::query_as(self.sql(sql::TAKE_STOCK))
-                    .bind(&sku)
-                    .bind(qty)
-                    .fetch_optional(&mut *tx)
-                    .await?;
+            let taken: Option<(i64, String)> = sqlx::query_as(self.sql(sql::TAKE_STOCK))
+                .bind(&sku)
+                .bind(qty)
+                .fetch_optional(&mut *tx)
+                .await?;
             let Some((amount, currency)) = taken else {
                 tx.rollback().await?;
                 return Ok(Reservation::OutOfStock { sku });
             };
             sqlx::query(self.sql(sql::INSERT_RESERVATION_LINE))
-            .bind(&key)
-            .bind(&sku)
-            .bind(qty)
-            .bind(amount)
-            .bind(&currency)
-            .execute(&mut *tx)
-            .await?;
+                .bind(&key)
+                .bind(&sku)
+                .bind(qty)
+                .bind(amount)
+                .bind(&currency)
+                .execute(&mut *tx)
+                .await?;
             let unit_price = Money { amount, currency };
             lines.push(Line {
                 sku,
@@ -117,21 +113,20 @@ impl PostgresShop {
     }
 
     pub(super) async fn order(&self, order_nr: &str) -> Result<Option<Order>, ShopError> {
-        let order: Option<rows::OrderRow> =
-            sqlx::query_as(self.sql(sql::FIND_ORDER))
-                .bind(order_nr)
-                .fetch_optional(&self.pool)
-                .await?;
+        let order: Option<rows::OrderRow> = sqlx::query_as(self.sql(sql::FIND_ORDER))
+            .bind(order_nr)
+            .fetch_optional(&self.pool)
+            .await?;
         let Some(order) = order else { return Ok(None) };
         let lines = sqlx::query_as(self.sql(sql::RESERVATION_LINES))
-        .bind(&order.reservation)
-        .fetch_all(&self.pool)
-        .await?;
+            .bind(&order.reservation)
+            .fetch_all(&self.pool)
+            .await?;
         Ok(Some(rows::order(order, lines)))
     }
 
     pub(super) async fn known_products(&self, skus: &[String]) -> Result<Vec<String>, ShopError> {
-                let known = sqlx::query_scalar(self.sql(sql::KNOWN_PRODUCTS))
+        let known = sqlx::query_scalar(self.sql(sql::KNOWN_PRODUCTS))
             .bind(skus)
             .fetch_all(&self.pool)
             .await?;
@@ -139,7 +134,7 @@ impl PostgresShop {
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, ShopError> {
-                let (orders, reservations) = sqlx::query_as(self.sql(sql::COUNTS))
+        let (orders, reservations) = sqlx::query_as(self.sql(sql::COUNTS))
             .fetch_one(&self.pool)
             .await?;
         Ok(Counts {
@@ -149,7 +144,7 @@ impl PostgresShop {
     }
 
     pub(super) async fn ping(&self) -> Result<(), ShopError> {
-                let _: bool = sqlx::query_scalar(self.sql(sql::PING))
+        let _: bool = sqlx::query_scalar(self.sql(sql::PING))
             .fetch_one(&self.pool)
             .await?;
         Ok(())

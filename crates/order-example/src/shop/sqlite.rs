@@ -51,26 +51,25 @@ impl SqliteShop {
     pub(super) async fn create_order(&self, cx: &StepContext, new: NewOrder) -> StepResult<Order> {
         let mut tx = self.store.transaction(cx).await?;
         let inserted = sqlx::query_as(sql::INSERT_ORDER)
-                .bind(cx.run_id().0)
-                .bind(request_id(cx))
-                .bind(&new.reserved.reservation)
-                .bind(&new.payment_ref)
-                .bind(new.reserved.total.amount)
-                .bind(&new.reserved.total.currency)
-                .bind(new.card_id())
-                .bind(&new.checkout.comment)
-                .fetch_one(&mut *tx)
-                .await?;
+            .bind(cx.run_id().0)
+            .bind(request_id(cx))
+            .bind(&new.reserved.reservation)
+            .bind(&new.payment_ref)
+            .bind(new.reserved.total.amount)
+            .bind(&new.reserved.total.currency)
+            .bind(new.card_id())
+            .bind(&new.checkout.comment)
+            .fetch_one(&mut *tx)
+            .await?;
         cx.enlist(tx)?;
         Ok(rows::created(cx, new, inserted))
     }
 
     pub(super) async fn order(&self, order_nr: &str) -> Result<Option<Order>, ShopError> {
-        let order: Option<rows::OrderRow> =
-            sqlx::query_as(sql::FIND_ORDER)
-                .bind(order_nr)
-                .fetch_optional(&self.readers)
-                .await?;
+        let order: Option<rows::OrderRow> = sqlx::query_as(sql::FIND_ORDER)
+            .bind(order_nr)
+            .fetch_optional(&self.readers)
+            .await?;
         let Some(order) = order else { return Ok(None) };
         let lines = sqlx::query_as(sql::RESERVATION_LINES)
             .bind(&order.reservation)
@@ -89,9 +88,7 @@ impl SqliteShop {
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, ShopError> {
-        let (orders, reservations) = sqlx::query_as(sql::COUNTS)
-            .fetch_one(&self.readers)
-            .await?;
+        let (orders, reservations) = sqlx::query_as(sql::COUNTS).fetch_one(&self.readers).await?;
         Ok(Counts {
             orders,
             reservations,
@@ -128,12 +125,11 @@ async fn reserve(
     }
     let mut lines = Vec::with_capacity(items.len());
     for Item { sku, qty } in items {
-        let taken: Option<(i64, String)> =
-            sqlx::query_as(sql::TAKE_STOCK)
-                .bind(&sku)
-                .bind(qty)
-                .fetch_optional(&mut *tx)
-                .await?;
+        let taken: Option<(i64, String)> = sqlx::query_as(sql::TAKE_STOCK)
+            .bind(&sku)
+            .bind(qty)
+            .fetch_optional(&mut *tx)
+            .await?;
         let Some((amount, currency)) = taken else {
             tx.rollback().await?;
             return Ok(Reservation::OutOfStock { sku });
