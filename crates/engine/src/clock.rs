@@ -18,12 +18,14 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Clock {
     offset: Arc<watch::Sender<Duration>>,
+    origin: Instant,
 }
 
 impl Default for Clock {
     fn default() -> Self {
         Self {
             offset: Arc::new(watch::Sender::new(Duration::ZERO)),
+            origin: Instant::now(),
         }
     }
 }
@@ -49,6 +51,11 @@ impl Clock {
     /// that have no clock of their own (memory, SQLite).
     pub fn wall_micros(&self) -> i64 {
         micros_of(SystemTime::now()).saturating_add(self.offset_micros())
+    }
+
+    /// Time on this clock since it was made. Never goes back.
+    pub fn elapsed(&self) -> Duration {
+        self.origin.elapsed() + *self.offset.borrow()
     }
 
     /// Ends when `wait` has passed on this clock since the call; [`advance`](Self::advance)
@@ -79,9 +86,8 @@ pub fn monotonic() -> Instant {
 
 /// Whole microseconds since 1970, the resolution of every stored time.
 pub fn micros_of(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| {
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-    })
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// The inverse of [`micros_of`].

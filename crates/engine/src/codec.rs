@@ -159,10 +159,7 @@ mod tests {
             .expect("encoded");
         assert_eq!(reversed.0, &b"\x01\xc8321"[..]);
         for payload in [plain, reversed] {
-            assert_eq!(
-                codecs.decode(&payload, &PLACE).expect("decoded"),
-                &b"123"[..]
-            );
+            assert_eq!(codecs.decode(&payload, &PLACE).expect("decoded"), &b"123"[..]);
         }
     }
 

@@ -105,9 +105,7 @@ impl StepContext {
         hash.update(self.step().as_bytes());
         let mut first = [0_u8; 16];
         first.copy_from_slice(&hash.finalize()[..16]);
-        uuid::Builder::from_custom_bytes(first)
-            .into_uuid()
-            .to_string()
+        uuid::Builder::from_custom_bytes(first).into_uuid().to_string()
     }
 
     /// The right to write of this attempt's owner. A downstream system that remembers the highest
@@ -195,9 +193,9 @@ impl StepContext {
                 *slot = TransactionSlot::Enlisted(enlisted);
                 Ok(())
             }
-            TransactionSlot::Empty | TransactionSlot::Enlisted(_) => Err(StepError::stop(
-                "the transaction was not opened by this step",
-            )),
+            TransactionSlot::Empty | TransactionSlot::Enlisted(_) => {
+                Err(StepError::stop("the transaction was not opened by this step"))
+            }
         }
     }
 
@@ -391,19 +389,11 @@ pub(crate) mod tests {
         fn type_of<F: 'static>(_: &F) -> TypeId {
             TypeId::of::<F>()
         }
-        outputs.push(
-            "first".into(),
-            Some(type_of(&double)),
-            Bytes::from_static(b"14"),
-        );
+        outputs.push("first".into(), Some(type_of(&double)), Bytes::from_static(b"14"));
         let cx = context(Uuid::nil(), outputs.clone());
         assert_eq!(cx.output_of(double).expect("recorded"), 14);
         assert_eq!(cx.output::<u32>("first").expect("recorded"), 14);
-        outputs.push(
-            "again".into(),
-            Some(type_of(&double)),
-            Bytes::from_static(b"15"),
-        );
+        outputs.push("again".into(), Some(type_of(&double)), Bytes::from_static(b"15"));
         let cx = context(Uuid::nil(), outputs);
         assert!(cx.output_of(double).is_err(), "two steps are this function");
     }

@@ -104,10 +104,7 @@ mod tests {
 
     #[test]
     fn member_order_and_white_space_do_not_count() {
-        assert_eq!(
-            hash(r#"{"a":1,"b":[1,2]}"#),
-            hash("{ \"b\" : [1, 2],\n\"a\":1 }")
-        );
+        assert_eq!(hash(r#"{"a":1,"b":[1,2]}"#), hash("{ \"b\" : [1, 2],\n\"a\":1 }"));
         assert_ne!(hash(r#"{"b":[2,1]}"#), hash(r#"{"b":[1,2]}"#));
     }
 

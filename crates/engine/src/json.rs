@@ -49,13 +49,11 @@ where
 {
     let bytes = encode(value)?;
     if bytes.len() <= check_bytes {
-        let back: T = serde_json::from_slice(&bytes)
-            .map_err(|error| ValueError::RoundTrip(describe(&error)))?;
+        let back: T =
+            serde_json::from_slice(&bytes).map_err(|error| ValueError::RoundTrip(describe(&error)))?;
         let again = encode(&back)?;
         if again != bytes && !same_document(&again, &bytes) {
-            return Err(ValueError::RoundTrip(
-                "it reads back as another value".into(),
-            ));
+            return Err(ValueError::RoundTrip("it reads back as another value".into()));
         }
     }
     Ok(bytes)
@@ -223,11 +221,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         self.0.serialize_map(len).map(Finite)
     }
 
-    fn serialize_struct(
-        self,
-        name: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeStruct, S::Error> {
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
         self.0.serialize_struct(name, len).map(Finite)
     }
 

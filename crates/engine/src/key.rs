@@ -40,8 +40,8 @@ impl Key {
     pub fn from_content<T: Serialize>(value: &T, ignored: &[&str]) -> Result<Self, ValueError> {
         let bytes = json::encode(value)?;
         let ignored: Vec<String> = ignored.iter().map(|&field| field.to_owned()).collect();
-        let hash = fingerprint(&bytes, &ignored)
-            .map_err(|error| ValueError::NotJson(json::describe(&error)))?;
+        let hash =
+            fingerprint(&bytes, &ignored).map_err(|error| ValueError::NotJson(json::describe(&error)))?;
         Ok(Self::new(hash.to_string()))
     }
 
@@ -112,10 +112,7 @@ mod tests {
             refusal(Key::new("k".repeat(1025))),
             "the key has 1025 bytes, the limit is 1024"
         );
-        assert_eq!(
-            refusal(Key::new("a\0b")),
-            "the key contains a NUL character"
-        );
+        assert_eq!(refusal(Key::new("a\0b")), "the key contains a NUL character");
         assert_eq!(
             refusal(Key::new("k").scope("s".repeat(513))),
             "the scope has 513 bytes, the limit is 512"

@@ -202,10 +202,7 @@ mod tests {
             async move { sender.call(1, 1).await }
         });
         drop(receiver.next_batch().await.expect("an operation"));
-        assert_eq!(
-            call.await.expect("no panic"),
-            Err(LaneClosed { taken: true })
-        );
+        assert_eq!(call.await.expect("no panic"), Err(LaneClosed { taken: true }));
         drop(receiver);
         assert_eq!(sender.call(2, 1).await, Err(LaneClosed { taken: false }));
     }

@@ -120,16 +120,8 @@ mod tests {
 
     #[test]
     fn parameters_change_the_plan_but_not_its_shape() {
-        let a = plan(&[
-            ("a", None),
-            ("b", Some(r#"{"type":"mail","template":"x"}"#)),
-        ])
-        .record();
-        let b = plan(&[
-            ("a", None),
-            ("b", Some(r#"{"type":"mail","template":"y"}"#)),
-        ])
-        .record();
+        let a = plan(&[("a", None), ("b", Some(r#"{"type":"mail","template":"x"}"#))]).record();
+        let b = plan(&[("a", None), ("b", Some(r#"{"type":"mail","template":"y"}"#))]).record();
         assert_ne!(a.id, b.id);
         assert_eq!(a.shape, b.shape);
     }

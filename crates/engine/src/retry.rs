@@ -68,11 +68,7 @@ impl Retry {
     /// By how much each delay is longer than the one before; values below 1 count as 1.
     #[must_use]
     pub fn growth(mut self, growth: f64) -> Self {
-        self.growth = if growth.is_finite() {
-            growth.max(1.0)
-        } else {
-            1.0
-        };
+        self.growth = if growth.is_finite() { growth.max(1.0) } else { 1.0 };
         self
     }
 

@@ -172,11 +172,7 @@ impl SchemaStart {
     /// # Panics
     /// When the name is not usable.
     #[track_caller]
-    pub fn step<F, Fut, In, Out>(
-        self,
-        name: impl Into<String>,
-        function: F,
-    ) -> SchemaBuilder<In, In, Out>
+    pub fn step<F, Fut, In, Out>(self, name: impl Into<String>, function: F) -> SchemaBuilder<In, In, Out>
     where
         F: Fn(StepContext, In) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = StepResult<Out>> + Send + 'static,
@@ -254,11 +250,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
     /// As [`step`](Self::step), and when the stored form does not read back: its tag is used twice
     /// or not registered, or it is not JSON.
     #[track_caller]
-    pub fn stored_step<S>(
-        mut self,
-        name: impl Into<String>,
-        step: S,
-    ) -> SchemaBuilder<In, StepOut, S::Output>
+    pub fn stored_step<S>(mut self, name: impl Into<String>, step: S) -> SchemaBuilder<In, StepOut, S::Output>
     where
         S: Step<Input = StepOut> + StoredStep,
     {
@@ -412,13 +404,8 @@ mod tests {
 
     #[test]
     fn a_stored_step_travels_with_the_plan_and_reads_back() {
-        let mail = Mail {
-            template: "t".into(),
-        };
-        let schema: Schema<u32, String> = Schema::new("s")
-            .step("a", one)
-            .stored_step("b", mail)
-            .build();
+        let mail = Mail { template: "t".into() };
+        let schema: Schema<u32, String> = Schema::new("s").step("a", one).stored_step("b", mail).build();
         assert_eq!(
             schema.plan().body,
             r#"{"schema":"s","steps":[{"name":"a","body":"code"},{"name":"b","body":{"stored":{"type":"test.mail","template":"t"}}}]}"#

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::execution::{
-    CheckpointRecord, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Payload,
-    PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CheckpointRecord, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Payload, PlanId,
+    RunId, Seen, ShapeId, State, WorkerId, WriteId,
 };
 
 /// The engine's memory. Implemented by the memory, SQLite and PostgreSQL stores.
@@ -38,10 +38,7 @@ pub trait Store: Send + Sync + 'static {
     fn save_plan(&self, plan: PlanRecord) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Reads a plan.
-    fn load_plan(
-        &self,
-        id: PlanId,
-    ) -> impl Future<Output = Result<Option<PlanRecord>, StoreError>> + Send;
+    fn load_plan(&self, id: PlanId) -> impl Future<Output = Result<Option<PlanRecord>, StoreError>> + Send;
 
     /// Adds an execution as `running` with generation 1 and epoch 1, or returns the one that
     /// already has its id. Of any number of concurrent begins of one key exactly one is started.
@@ -54,10 +51,7 @@ pub trait Store: Send + Sync + 'static {
     /// number of concurrent acquisitions of one `seen` row at most one wins; the others, and all
     /// that saw an older row, are `Lost` and change nothing. Sending a won acquisition again
     /// answers `Won` while the row still carries that claim. See [`How`] for what else changes.
-    fn acquire(
-        &self,
-        acquire: Acquire,
-    ) -> impl Future<Output = Result<Acquired, StoreError>> + Send;
+    fn acquire(&self, acquire: Acquire) -> impl Future<Output = Result<Acquired, StoreError>> + Send;
 
     /// Records what an owner did: its checkpoint and the change of state together or not at all,
     /// and nothing unless the row is `running` under exactly this fence. `Written` is answered
@@ -77,10 +71,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Tells, under the row's lock, whether a write of an enlisted transaction happened whose
     /// answer was lost. After `Absent` that write can not appear any more.
-    fn confirm(
-        &self,
-        confirm: Confirm,
-    ) -> impl Future<Output = Result<Confirmed, StoreError>> + Send;
+    fn confirm(&self, confirm: Confirm) -> impl Future<Output = Result<Confirmed, StoreError>> + Send;
 
     /// Reads the input and the checkpoints (by position) of a run; `None` when the row is gone or
     /// on another run. Sees every checkpoint that was acknowledged before the call.
@@ -97,10 +88,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<ExecutionRecord>, StoreError>> + Send;
 
     /// Reads executions that match the filter, ordered by id, those after `after`, at most `limit`.
-    fn list(
-        &self,
-        query: ListQuery,
-    ) -> impl Future<Output = Result<Vec<ExecutionRecord>, StoreError>> + Send;
+    fn list(&self, query: ListQuery)
+    -> impl Future<Output = Result<Vec<ExecutionRecord>, StoreError>> + Send;
 
     /// Executions whose wake-up has passed by the database's clock: `ready`, `waiting`, and (only
     /// with [`Shapes::Only`]) those parked as `unknown_shape`. The longest due first, at most
@@ -109,12 +98,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Executions that are `running` and whose owner is not a live worker: declared dead, retired
     /// or unknown. At most `limit`, in any order. Reading does not acquire.
-    fn orphans(&self, wanted: Wanted)
-    -> impl Future<Output = Result<Vec<Seen>, StoreError>> + Send;
+    fn orphans(&self, wanted: Wanted) -> impl Future<Output = Result<Vec<Seen>, StoreError>> + Send;
 
     /// Executions that are `running` under this worker.
-    fn owned(&self, worker: WorkerId)
-    -> impl Future<Output = Result<Vec<Seen>, StoreError>> + Send;
+    fn owned(&self, worker: WorkerId) -> impl Future<Output = Result<Vec<Seen>, StoreError>> + Send;
 
     /// Adds a worker and opens its liveness session, which ends by itself when the process dies.
     /// One handle holds one worker's session at a time: registering another replaces it.
@@ -125,18 +112,11 @@ pub trait Store: Send + Sync + 'static {
     fn beat(&self, worker: WorkerId) -> impl Future<Output = Result<Beat, StoreError>> + Send;
 
     /// What can be seen of all other live workers.
-    fn observe(
-        &self,
-        worker: WorkerId,
-    ) -> impl Future<Output = Result<Observation, StoreError>> + Send;
+    fn observe(&self, worker: WorkerId) -> impl Future<Output = Result<Observation, StoreError>> + Send;
 
     /// Declares a worker dead, for ever, if it has not beaten since it was observed with `beat`.
     /// Answers whether the worker is dead now.
-    fn bury(
-        &self,
-        worker: WorkerId,
-        beat: i64,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn bury(&self, worker: WorkerId, beat: i64) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Ends a worker: it counts as dead at once, and its session is closed.
     fn retire(&self, worker: WorkerId) -> impl Future<Output = Result<(), StoreError>> + Send;

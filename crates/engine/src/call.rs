@@ -1,0 +1,196 @@
+//! What does a caller say? The key, the input, and what to do about duplicates and failures.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::admission::{Request, admit};
+use crate::context::StepContext;
+use crate::decide::AfterFailure;
+use crate::engine::Engine;
+use crate::execution::{ExecutionId, InputHash};
+use crate::fingerprint::fingerprint;
+use crate::handle::Handle;
+use crate::json;
+use crate::key::Key;
+use crate::run_error::RunError;
+use crate::schema::Schema;
+
+/// What a call does while another one of the same key is being worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnDuplicate {
+    /// Wait for its outcome, at most so long; then [`RunError::InProgress`]. The default, with 5 s.
+    Wait(Duration),
+    /// Refuse at once with [`RunError::InProgress`].
+    Reject,
+    /// Wait for its outcome without a limit.
+    Attach,
+}
+
+impl Default for OnDuplicate {
+    fn default() -> Self {
+        Self::Wait(Duration::from_secs(5))
+    }
+}
+
+/// A call that is being made. Await it, or [`submit`](Self::submit) it.
+#[must_use = "a call does nothing until it is awaited or submitted"]
+pub struct Call<In, Out> {
+    engine: Engine,
+    schema: Schema<In, Out>,
+    key: Key,
+    input: In,
+    on_duplicate: OnDuplicate,
+    after_failure: Option<AfterFailure>,
+    within: Option<Duration>,
+    fingerprint: Option<InputHash>,
+}
+
+impl<In, Out> Call<In, Out> {
+    pub(crate) fn new(engine: Engine, schema: Schema<In, Out>, key: Key, input: In) -> Self {
+        Self {
+            engine,
+            schema,
+            key,
+            input,
+            on_duplicate: OnDuplicate::default(),
+            after_failure: None,
+            within: None,
+            fingerprint: None,
+        }
+    }
+
+    /// What to do while another call of this key is being worked on.
+    pub fn on_duplicate(mut self, policy: OnDuplicate) -> Self {
+        self.on_duplicate = policy;
+        self
+    }
+
+    /// What to do when the last run of this key failed. By default a failure whose tries were used
+    /// up is resumed, and a terminal one is replayed.
+    pub fn after_failure(mut self, policy: AfterFailure) -> Self {
+        self.after_failure = Some(policy);
+        self
+    }
+
+    /// This caller's own limit: then [`RunError::TimedOut`], and the work goes on.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.within = Some(limit);
+        self
+    }
+
+    /// Compares this instead of the input's own fingerprint, for front doors that know better what
+    /// makes two requests equal.
+    pub fn fingerprint(mut self, hash: InputHash) -> Self {
+        self.fingerprint = Some(hash);
+        self
+    }
+}
+
+impl<In, Out> Call<In, Out>
+where
+    In: Serialize + Send + 'static,
+    Out: DeserializeOwned + Send + 'static,
+{
+    /// Starts the call and returns as soon as it is known who works on it, with the verdict.
+    ///
+    /// # Errors
+    /// See [`RunError`]: each variant says what to do next.
+    pub async fn submit(self) -> Result<Handle<Out>, RunError> {
+        let within = self.within;
+        let request = self.request()?;
+        let admitted = match within {
+            Some(limit) => tokio::time::timeout(limit, admit(&request))
+                .await
+                .map_err(|_late| RunError::TimedOut(limit))??,
+            None => admit(&request).await?,
+        };
+        Ok(Handle::new(request, admitted, within))
+    }
+
+    /// Checks everything that can be checked before anything is written.
+    fn request(self) -> Result<Request, RunError> {
+        let inner = &self.engine.inner;
+        if StepContext::in_transaction() {
+            return Err(RunError::Invalid(
+                "this step has an open transaction: a durable call inside it could wait for itself"
+                    .to_owned(),
+            ));
+        }
+        let schema = self.schema.core();
+        if !inner.schemas.contains_key(&schema.plan.shape) {
+            let name = &schema.name;
+            return Err(RunError::Invalid(format!(
+                "the schema `{name}` is not registered with this engine"
+            )));
+        }
+        let key = self.key.within(&schema.name).map_err(RunError::Invalid)?;
+        let input = encode_input(&self.input, inner.limits.payload_bytes)?;
+        let hash = match self.fingerprint {
+            Some(hash) => hash,
+            None => fingerprint(&input, &schema.ignored)
+                .map_err(|error| RunError::Invalid(format!("the input: {}", json::describe(&error))))?,
+        };
+        Ok(Request {
+            inner: std::sync::Arc::clone(inner),
+            schema: std::sync::Arc::clone(schema),
+            id: ExecutionId::of(&key),
+            key,
+            input,
+            hash,
+            on_duplicate: self.on_duplicate,
+            after_failure: self.after_failure,
+        })
+    }
+}
+
+fn encode_input<In: Serialize>(input: &In, limit: usize) -> Result<Bytes, RunError> {
+    let bytes = json::encode(input).map_err(|error| RunError::Invalid(format!("the input: {error}")))?;
+    if bytes.len() > limit {
+        let size = bytes.len();
+        return Err(RunError::Invalid(format!(
+            "the input has {size} bytes, the limit is {limit}"
+        )));
+    }
+    Ok(bytes)
+}
+
+impl<In, Out> IntoFuture for Call<In, Out>
+where
+    In: Serialize + Send + 'static,
+    Out: DeserializeOwned + Send + 'static,
+{
+    type Output = Result<Out, RunError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let within = self.within;
+            let work = async move { self.submit().await?.wait().await };
+            match within {
+                Some(limit) => tokio::time::timeout(limit, work)
+                    .await
+                    .unwrap_or(Err(RunError::TimedOut(limit))),
+                None => work.await,
+            }
+        })
+    }
+}
+
+impl<In, Out> std::fmt::Debug for Call<In, Out> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call")
+            .field("schema", &self.schema.name())
+            .field("on_duplicate", &self.on_duplicate)
+            .field("after_failure", &self.after_failure)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps the output type of a handle without a value of it.
+pub(crate) type OutputType<Out> = PhantomData<fn() -> Out>;

@@ -1,0 +1,110 @@
+//! How does a caller learn the outcome of an execution that another process runs? One poll for all
+//! of them.
+//!
+//! However many callers wait for however many keys, the process asks the store with one statement:
+//! after 20 ms at first, growing to 500 ms while nothing happens.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use crate::engine::Inner;
+use crate::execution::{ExecutionId, ExecutionRecord, State};
+use crate::persist::note;
+use crate::runs::locked;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a follower sees of an execution that is not running elsewhere any more.
+pub(crate) type Seen = Option<Arc<ExecutionRecord>>;
+
+/// One followed execution: its callers listen, the poll tells.
+type Followed = watch::Sender<Option<Seen>>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Follower {
+    followed: Mutex<HashMap<ExecutionId, Followed>>,
+    look: Notify,
+    polling: Mutex<bool>,
+}
+
+impl Follower {
+    /// Waits until the execution is not running any more, or is gone (`None`).
+    pub(crate) async fn follow(inner: &Arc<Inner>, id: ExecutionId) -> Seen {
+        let this = &inner.follower;
+        let mut changes = locked(&this.followed).entry(id).or_default().subscribe();
+        if !std::mem::replace(&mut *locked(&this.polling), true) {
+            tokio::spawn(poll(Arc::clone(inner)));
+        }
+        this.look.notify_one();
+        let told = changes.wait_for(Option::is_some).await;
+        told.ok().and_then(|seen| seen.clone()).flatten()
+    }
+
+    /// Something happened to this execution here: look at once.
+    pub(crate) fn look_again(&self, id: ExecutionId) {
+        if locked(&self.followed).contains_key(&id) {
+            self.look.notify_one();
+        }
+    }
+
+    fn ids(&self) -> Vec<ExecutionId> {
+        let mut followed = locked(&self.followed);
+        followed.retain(|_id, changes| changes.receiver_count() > 0);
+        followed.keys().copied().collect()
+    }
+
+    fn tell(&self, id: ExecutionId, seen: Seen) {
+        if let Some(changes) = locked(&self.followed).remove(&id) {
+            changes.send_replace(Some(seen));
+        }
+    }
+}
+
+/// Asks for all followed executions until nobody follows one any more.
+async fn poll(inner: Arc<Inner>) {
+    let this = &inner.follower;
+    let mut pause = FIRST_PAUSE;
+    let mut known = 0;
+    loop {
+        let ids = this.ids();
+        if ids.is_empty() {
+            let mut polling = locked(&this.polling);
+            // Somebody may have come between the two locks; they saw that a poll was running.
+            if this.ids().is_empty() {
+                *polling = false;
+                return;
+            }
+            continue;
+        }
+        if ids.len() > known {
+            pause = FIRST_PAUSE;
+        }
+        known = ids.len();
+        match inner.store.find(ids.clone()).await {
+            Ok(records) => told(this, &ids, records),
+            Err(error) => note(&error),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(LONGEST_PAUSE),
+            () = this.look.notified() => {}
+            () = inner.closing.cancelled() => {
+                ids.iter().for_each(|id| this.tell(*id, None));
+                return;
+            }
+        }
+    }
+}
+
+fn told(this: &Follower, ids: &[ExecutionId], records: Vec<ExecutionRecord>) {
+    let mut records: HashMap<_, _> = records.into_iter().map(|record| (record.id, record)).collect();
+    for id in ids {
+        match records.remove(id) {
+            Some(record) if record.state == State::Running => {}
+            other => this.tell(*id, other.map(Arc::new)),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How does a caller wait for an outcome that somebody works on?
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::admission::{Admitted, Request, settle};
+use crate::call::OutputType;
+use crate::execution::ExecutionId;
+use crate::json;
+use crate::run_error::RunError;
+
+/// Who works on a submitted call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The key was new, expired or asked to restart: this call began it.
+    Started,
+    /// This call took it up where it had stopped.
+    Resumed,
+    /// Somebody works on it already; this call waits for the outcome.
+    Attached,
+    /// It was finished before; nothing runs.
+    Finished,
+}
+
+/// A submitted call. Dropping it never stops the work.
+pub struct Handle<Out> {
+    request: Request,
+    admitted: Admitted,
+    verdict: Verdict,
+    within: Option<Duration>,
+    output: OutputType<Out>,
+}
+
+impl<Out> Handle<Out> {
+    pub(crate) fn new(request: Request, admitted: Admitted, within: Option<Duration>) -> Self {
+        Self {
+            verdict: admitted.verdict(),
+            request,
+            admitted,
+            within,
+            output: PhantomData,
+        }
+    }
+
+    /// The execution.
+    pub fn id(&self) -> ExecutionId {
+        self.request.id
+    }
+
+    /// Who works on it.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+}
+
+impl<Out: DeserializeOwned> Handle<Out> {
+    /// Waits for the outcome, within the limits of the call.
+    ///
+    /// # Errors
+    /// See [`RunError`]: each variant says what to do next.
+    pub async fn wait(self) -> Result<Out, RunError> {
+        let settled = settle(&self.request, self.admitted);
+        let output = match self.within {
+            Some(limit) => tokio::time::timeout(limit, settled)
+                .await
+                .map_err(|_late| RunError::TimedOut(limit))??,
+            None => settled.await?,
+        };
+        serde_json::from_slice(&output).map_err(|error| RunError::Unreadable(json::describe(&error)))
+    }
+}
+
+impl<Out> std::fmt::Debug for Handle<Out> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle")
+            .field("execution", &self.id())
+            .field("verdict", &self.verdict)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! How does a write get its verdict, whatever happens to the connection? By asking until there is
+//! one: an unknown outcome is resolved by the same write again.
+
+use std::time::Duration;
+
+use crate::engine::Inner;
+use crate::execution::WriteId;
+use crate::random;
+use crate::runs::LocalRun;
+use crate::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Verdict};
+use crate::telemetry;
+
+/// What came of a write.
+pub(crate) enum Persisted {
+    Written,
+    /// This process does not own the execution any more.
+    Fenced,
+    /// The database server was restarted: acquire anew, then load.
+    Restarted,
+    /// The store can not hold the value.
+    Rejected(String),
+    /// The step's own transaction was rolled back without a fault of the step: run it again.
+    RolledBack(String),
+}
+
+/// Writes until there is a verdict. Ends early only when the ownership is known to be lost, or
+/// when the process has no time left.
+pub(crate) async fn persist(
+    inner: &Inner,
+    run: &LocalRun,
+    checkpoint: Option<NewCheckpoint>,
+    then: Then,
+    mut enlisted: Option<crate::store::Enlisted>,
+) -> Persisted {
+    let write_id = WriteId::fresh();
+    let own_transaction = enlisted.is_some();
+    let mut pause = Pause::default();
+    loop {
+        let commit = Commit {
+            fence: run.fence(),
+            write_id,
+            worker: run.worker,
+            checkpoint: checkpoint.clone(),
+            then: then.clone(),
+            enlisted: enlisted.take(),
+        };
+        let error = match inner.store.commit(commit).await {
+            Ok(Verdict::Written) => return Persisted::Written,
+            Ok(Verdict::Fenced) => return Persisted::Fenced,
+            Ok(Verdict::Exists(other)) => {
+                // Under a claim that still holds only this task writes, so this is a bug or a
+                // database that was tampered with. Going on would build on somebody else's result.
+                tracing::error!(execution = %run.id, write = ?other, "the step is recorded by a write that is not this owner's");
+                return Persisted::Fenced;
+            }
+            Err(error) => error,
+        };
+        note(&error);
+        match error {
+            StoreError::Restarted => return Persisted::Restarted,
+            StoreError::Rejected(why) => return Persisted::Rejected(why),
+            StoreError::Unknown(_) if own_transaction => {
+                return confirm(inner, run, write_id, checkpoint.as_ref()).await;
+            }
+            error if own_transaction => return Persisted::RolledBack(error.to_string()),
+            _ => {}
+        }
+        if !pause.wait(inner, run).await {
+            return Persisted::Fenced;
+        }
+    }
+}
+
+/// Finds out whether a transaction whose commit got no answer was committed.
+async fn confirm(
+    inner: &Inner,
+    run: &LocalRun,
+    write_id: WriteId,
+    checkpoint: Option<&NewCheckpoint>,
+) -> Persisted {
+    let Some(step) = checkpoint.map(|checkpoint| checkpoint.step.clone()) else {
+        return Persisted::RolledBack("the transaction carried no checkpoint".into());
+    };
+    let mut pause = Pause::default();
+    loop {
+        let confirm = Confirm {
+            fence: run.fence(),
+            step: step.clone(),
+            write_id,
+        };
+        match inner.store.confirm(confirm).await {
+            Ok(Confirmed::Written) => return Persisted::Written,
+            Ok(Confirmed::Absent) => {
+                return Persisted::RolledBack("the connection was lost before the commit".into());
+            }
+            Ok(Confirmed::Fenced) => return Persisted::Fenced,
+            Err(StoreError::Restarted) => return Persisted::Restarted,
+            Err(error) => note(&error),
+        }
+        if !pause.wait(inner, run).await {
+            return Persisted::Fenced;
+        }
+    }
+}
+
+/// Logs and counts a store error.
+pub(crate) fn note(error: &StoreError) {
+    let class = match error {
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Unknown(_) => "unknown",
+        StoreError::Restarted => "restarted",
+        StoreError::Rejected(_) => "rejected",
+        StoreError::Unreadable(_) => "unreadable",
+        StoreError::Refused(_) => "refused",
+    };
+    telemetry::store_error(class);
+    tracing::warn!(class, %error, "store call failed");
+}
+
+/// A pause that grows from 10 ms to 1 s, with jitter, between tries at a store that does not answer.
+#[derive(Default)]
+pub(crate) struct Pause {
+    tries: i32,
+}
+
+impl Pause {
+    /// False when waiting has no sense any more: the ownership is lost or the process stops.
+    pub(crate) async fn wait(&mut self, inner: &Inner, run: &LocalRun) -> bool {
+        tokio::select! {
+            () = self.pass() => true,
+            () = run.lost.cancelled() => false,
+            () = inner.stopped.cancelled() => false,
+        }
+    }
+
+    pub(crate) async fn pass(&mut self) {
+        let millis = (10.0 * 2_f64.powi(self.tries)).min(1000.0);
+        self.tries += 1;
+        let jittered = millis * (0.5 + random::fraction() / 2.0);
+        tokio::time::sleep(Duration::from_secs_f64(jittered / 1000.0)).await;
+    }
+}

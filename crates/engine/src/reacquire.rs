@@ -1,0 +1,59 @@
+//! The database server was restarted: are the acknowledged checkpoints still there? The owner
+//! acquires its own execution anew, as a takeover from itself, and loads what is stored.
+
+use crate::engine::Inner;
+use crate::execution::{ExecutionRecord, State};
+use crate::persist::{Pause, note};
+use crate::random;
+use crate::runs::LocalRun;
+use crate::store::{Acquire, Acquired, How};
+
+/// Acquires the run's execution anew; `None` when somebody else has it, or the row is gone.
+pub(crate) async fn reacquire(inner: &Inner, run: &LocalRun) -> Option<ExecutionRecord> {
+    tracing::warn!(execution = %run.id, "the database server was restarted: acquiring anew");
+    let mut pause = Pause::default();
+    let token = random::unpredictable();
+    loop {
+        match once(inner, run, token).await {
+            Ok(Some(record)) => return Some(record),
+            Ok(None) => return None,
+            Err(error) => note(&error),
+        }
+        if !pause.wait(inner, run).await {
+            return None;
+        }
+    }
+}
+
+async fn once(
+    inner: &Inner,
+    run: &LocalRun,
+    token: uuid::Uuid,
+) -> Result<Option<ExecutionRecord>, crate::store::StoreError> {
+    let fence = run.fence();
+    let found = inner.store.find(vec![run.id]).await?;
+    let Some(record) = found.into_iter().next() else {
+        return Ok(None);
+    };
+    // A failover that lost the tail may have lost this owner's own acquisition: what counts is that
+    // nobody else took it.
+    let mine = record.state == State::Running
+        && record.run == fence.run
+        && (record.claim == fence.claim || record.claim.token == token);
+    if !mine {
+        return Ok(None);
+    }
+    let acquire = Acquire {
+        seen: record.seen(),
+        owner: run.worker,
+        token,
+        how: How::Resume { keep_tries: true },
+    };
+    match inner.store.acquire(acquire).await? {
+        Acquired::Won { record, fence } => {
+            run.set_fence(fence);
+            Ok(Some(*record))
+        }
+        Acquired::Lost => Ok(None),
+    }
+}

@@ -1,0 +1,204 @@
+//! What runs in this process? The registry of local runs, so that a thousand duplicates of one key
+//! are one waiter, and a key is begun by one task at a time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Failure;
+use crate::execution::{ExecutionId, ExecutionRecord, Fence, InputHash, ParkReason, WorkerId};
+use crate::store::StoreError;
+
+/// How a local run ended.
+#[derive(Debug, Clone)]
+pub(crate) enum RunEnd {
+    /// The output, as JSON.
+    Succeeded(Bytes),
+    Failed(Failure),
+    /// Put down; due after this time.
+    Waiting {
+        failure: Failure,
+        due_in: Duration,
+    },
+    Parked {
+        reason: ParkReason,
+        failure: Option<Failure>,
+    },
+    /// Somebody else owns it now.
+    Lost,
+    /// Handed back because this process shuts down.
+    Released,
+}
+
+/// An execution that this process owns.
+#[derive(Debug)]
+pub(crate) struct LocalRun {
+    pub(crate) id: ExecutionId,
+    pub(crate) worker: WorkerId,
+    pub(crate) hash: InputHash,
+    /// Ends the run's steps at once: the ownership is lost.
+    pub(crate) lost: CancellationToken,
+    fence: Mutex<Fence>,
+    at: Mutex<(Option<String>, SystemTime)>,
+    end: watch::Sender<Option<RunEnd>>,
+}
+
+impl LocalRun {
+    pub(crate) fn new(fence: Fence, worker: WorkerId, hash: InputHash, since: SystemTime) -> Arc<Self> {
+        Arc::new(Self {
+            id: fence.execution,
+            worker,
+            hash,
+            lost: CancellationToken::new(),
+            fence: Mutex::new(fence),
+            at: Mutex::new((None, since)),
+            end: watch::Sender::new(None),
+        })
+    }
+
+    /// The claim under which it runs now; a restart of the database server can change it.
+    pub(crate) fn fence(&self) -> Fence {
+        *locked(&self.fence)
+    }
+
+    pub(crate) fn set_fence(&self, fence: Fence) {
+        *locked(&self.fence) = fence;
+    }
+
+    /// The step it is in, and since when.
+    pub(crate) fn at(&self) -> (Option<String>, SystemTime) {
+        locked(&self.at).clone()
+    }
+
+    pub(crate) fn enter(&self, step: &str, since: SystemTime) {
+        *locked(&self.at) = (Some(step.to_owned()), since);
+    }
+
+    pub(crate) fn finish(&self, end: RunEnd) {
+        self.end.send_replace(Some(end));
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(&self) -> RunEnd {
+        let mut end = self.end.subscribe();
+        let ended = end.wait_for(Option::is_some).await;
+        match ended.ok().and_then(|end| end.clone()) {
+            Some(end) => end,
+            // The sender lives in `self`, so it can not go away while somebody waits.
+            None => RunEnd::Lost,
+        }
+    }
+}
+
+/// What came of asking the store for a key.
+#[derive(Debug, Clone)]
+pub(crate) enum Opened {
+    /// It is new, and runs here.
+    Started(Arc<LocalRun>),
+    /// The key has an execution already.
+    Exists(Arc<ExecutionRecord>),
+    /// The store did not answer.
+    Failed(StoreError),
+}
+
+/// An ask that is under way; every caller of the key in this process shares it.
+pub(crate) type Opening = watch::Receiver<Option<Opened>>;
+
+#[derive(Debug, Default)]
+struct Slot {
+    run: Option<Arc<LocalRun>>,
+    opening: Option<Opening>,
+}
+
+/// All local runs and openings, by execution.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    slots: Mutex<HashMap<ExecutionId, Slot>>,
+}
+
+/// What this process knows of a key.
+pub(crate) enum Look {
+    Running(Arc<LocalRun>),
+    /// Another caller asks the store at this moment.
+    Opening(Opening),
+    /// Nothing: the caller asks the store, and publishes what it hears.
+    Ask(watch::Sender<Option<Opened>>),
+}
+
+impl Registry {
+    /// Looks a key up; when nothing is known the caller becomes the one who asks.
+    pub(crate) fn look(&self, id: ExecutionId) -> Look {
+        let mut slots = locked(&self.slots);
+        let slot = slots.entry(id).or_default();
+        if let Some(run) = &slot.run {
+            return Look::Running(Arc::clone(run));
+        }
+        if let Some(opening) = &slot.opening {
+            return Look::Opening(opening.clone());
+        }
+        let (sender, opening) = watch::channel(None);
+        slot.opening = Some(opening);
+        Look::Ask(sender)
+    }
+
+    /// Ends an opening.
+    pub(crate) fn opened(&self, id: ExecutionId) {
+        self.change(id, |slot| slot.opening = None);
+    }
+
+    pub(crate) fn running(&self, id: ExecutionId) -> Option<Arc<LocalRun>> {
+        locked(&self.slots).get(&id)?.run.clone()
+    }
+
+    /// Whether this process knows the execution as its own, or is about to.
+    pub(crate) fn knows(&self, id: ExecutionId) -> bool {
+        locked(&self.slots).contains_key(&id)
+    }
+
+    pub(crate) fn insert(&self, run: &Arc<LocalRun>) {
+        let mut slots = locked(&self.slots);
+        slots.entry(run.id).or_default().run = Some(Arc::clone(run));
+    }
+
+    /// Forgets a run, unless a newer one of the same execution took its place.
+    pub(crate) fn remove(&self, run: &Arc<LocalRun>) {
+        self.change(run.id, |slot| {
+            if slot.run.as_ref().is_some_and(|known| Arc::ptr_eq(known, run)) {
+                slot.run = None;
+            }
+        });
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        locked(&self.slots).len()
+    }
+
+    /// Ends all runs of a worker that was declared dead.
+    pub(crate) fn lose_all(&self, worker: WorkerId) {
+        for slot in locked(&self.slots).values() {
+            if let Some(run) = slot.run.as_ref().filter(|run| run.worker == worker) {
+                run.lost.cancel();
+            }
+        }
+    }
+
+    fn change(&self, id: ExecutionId, change: impl FnOnce(&mut Slot)) {
+        let mut slots = locked(&self.slots);
+        if let Some(slot) = slots.get_mut(&id) {
+            change(slot);
+            if slot.run.is_none() && slot.opening.is_none() {
+                slots.remove(&id);
+            }
+        }
+    }
+}
+
+/// The state behind these locks is valid after each single change, so a panic elsewhere does not
+/// spoil it.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

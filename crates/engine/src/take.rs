@@ -1,0 +1,247 @@
+//! How does this process come to own an existing execution? One compare-and-set of its row as it
+//! was seen, then a task that drives it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock;
+use crate::drive::{Owned, drive};
+use crate::engine::Inner;
+use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId, WriteId};
+use crate::persist::note;
+use crate::plan::{Plan, PlanBody};
+use crate::random;
+use crate::runs::{LocalRun, RunEnd};
+use crate::schema::{SchemaCore, read_stored};
+use crate::step::ErasedStep;
+use crate::store::{Acquire, Acquired, Commit, How, StoreError, Then, Tries};
+use crate::telemetry;
+
+/// What came of a wish to own an execution.
+pub(crate) enum Taken {
+    Won(Arc<LocalRun>),
+    /// The row changed since it was seen.
+    Lost,
+}
+
+/// Acquires an execution as it was seen, and drives it in a task of the engine's.
+///
+/// An unknown outcome is left to the audit of owned rows, which finds what was acquired.
+///
+/// # Errors
+/// When the store does not answer.
+pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, StoreError> {
+    let (word, taken_over) = match &how {
+        How::Resume { .. } => ("resumed", false),
+        How::TakeOver => ("taken_over", true),
+        How::Restart(_) => ("restarted", false),
+    };
+    let worker = inner.liveness.worker();
+    let mut acquire = Acquire {
+        seen,
+        owner: worker,
+        token: random::unpredictable(),
+        how,
+    };
+    let mut sends = 0;
+    let acquired = loop {
+        match inner.store.acquire(acquire.clone()).await {
+            Ok(acquired) => break acquired,
+            Err(StoreError::Unknown(why)) if sends < 3 => {
+                note(&StoreError::Unknown(why));
+                sends += 1;
+                acquire.owner = worker;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    let Acquired::Won { record, fence } = acquired else {
+        return Ok(Taken::Lost);
+    };
+    telemetry::acquired(&record.key.schema, word);
+    tracing::info!(
+        execution = %record.id, schema = %record.key.schema, generation = record.generation,
+        epoch = fence.claim.epoch, how = word, "acquired"
+    );
+    Ok(Taken::Won(adopt(inner, &record, fence, worker, taken_over)))
+}
+
+/// Drives an execution that was just acquired.
+fn adopt(
+    inner: &Arc<Inner>,
+    record: &ExecutionRecord,
+    fence: Fence,
+    worker: WorkerId,
+    taken_over: bool,
+) -> Arc<LocalRun> {
+    let run = LocalRun::new(fence, worker, record.input_hash, record.acquired_at);
+    inner.registry.insert(&run);
+    let work = {
+        let inner = Arc::clone(inner);
+        let run = Arc::clone(&run);
+        let record = record.clone();
+        async move {
+            match code_of(&inner, &record).await {
+                Ok((schema, steps)) => {
+                    let owned = Owned {
+                        schema,
+                        steps,
+                        key: record.key.clone(),
+                        generation: record.generation,
+                        lost: record.lost,
+                        tries: Tries {
+                            seq: record.tries_seq,
+                            count: record.tries,
+                        },
+                        taken_over,
+                        input: None,
+                    };
+                    drive(&inner, &run, owned).await
+                }
+                Err(stop) => put_back(&inner, &run, stop).await,
+            }
+        }
+    };
+    spawn(inner, &run, &record.key.schema, work);
+    run
+}
+
+/// Drives an execution that was begun here.
+pub(crate) fn begin_run(
+    inner: &Arc<Inner>,
+    schema: &Arc<SchemaCore>,
+    key: crate::execution::FullKey,
+    fence: Fence,
+    worker: WorkerId,
+    hash: InputHash,
+    input: Bytes,
+) -> Arc<LocalRun> {
+    let since = clock::time_of(inner.clock.wall_micros());
+    let run = LocalRun::new(fence, worker, hash, since);
+    inner.registry.insert(&run);
+    telemetry::acquired(&schema.name, "started");
+    let owned = Owned {
+        schema: Arc::clone(schema),
+        steps: schema.steps.iter().map(|step| Arc::clone(&step.body)).collect(),
+        key,
+        generation: 1,
+        lost: 0,
+        tries: Tries::default(),
+        taken_over: false,
+        input: Some(input),
+    };
+    let work = {
+        let inner = Arc::clone(inner);
+        let run = Arc::clone(&run);
+        async move { drive(&inner, &run, owned).await }
+    };
+    spawn(inner, &run, &schema.name, work);
+    run
+}
+
+/// The engine owns the task: no caller that goes away can end it.
+fn spawn(
+    inner: &Arc<Inner>,
+    run: &Arc<LocalRun>,
+    schema: &str,
+    work: impl Future<Output = RunEnd> + Send + 'static,
+) {
+    let inner_of_task = Arc::clone(inner);
+    let run = Arc::clone(run);
+    let schema = schema.to_owned();
+    inner.tasks.spawn(async move {
+        let end = work.await;
+        telemetry::ended(&schema, word_of(&end));
+        inner_of_task.registry.remove(&run);
+        run.finish(end);
+        inner_of_task.follower.look_again(run.id);
+    });
+}
+
+fn word_of(end: &RunEnd) -> &'static str {
+    match end {
+        RunEnd::Succeeded(_) => "succeeded",
+        RunEnd::Failed(_) => "failed",
+        RunEnd::Waiting { .. } => "waiting",
+        RunEnd::Parked { .. } => "parked",
+        RunEnd::Lost => "lost",
+        RunEnd::Released => "released",
+    }
+}
+
+/// Why the code of a plan can not be had.
+enum NoCode {
+    Park(ParkReason),
+    Unavailable(StoreError),
+}
+
+type Code = (Arc<SchemaCore>, Vec<Arc<dyn ErasedStep>>);
+
+/// Finds the registered code for the plan that a run was born with. Stored steps keep the
+/// parameters of that plan.
+async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode> {
+    let schema = inner
+        .schemas
+        .get(&record.shape)
+        .ok_or(NoCode::Park(ParkReason::UnknownShape))?;
+    let registered = || schema.steps.iter().map(|step| Arc::clone(&step.body));
+    if record.plan == schema.plan.id {
+        return Ok((Arc::clone(schema), registered().collect()));
+    }
+    let stored = match inner.store.load_plan(record.plan).await {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return Err(NoCode::Park(ParkReason::Unreadable)),
+        Err(error) => return Err(NoCode::Unavailable(error)),
+    };
+    let unreadable = |_error| NoCode::Park(ParkReason::Unreadable);
+    let plan = Plan::read(&stored.body).map_err(unreadable)?;
+    let steps = plan
+        .steps
+        .iter()
+        .zip(registered())
+        .map(|(step, code)| match &step.body {
+            PlanBody::Code => Ok(code),
+            PlanBody::Stored(body) => read_stored(body).map_err(unreadable),
+        });
+    Ok((Arc::clone(schema), steps.collect::<Result<_, _>>()?))
+}
+
+/// Puts an execution down whose code can not be had.
+async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
+    let (then, end) = match stop {
+        NoCode::Park(reason) => {
+            let then = Then::Park {
+                reason,
+                failure: None,
+            };
+            (
+                then,
+                RunEnd::Parked {
+                    reason,
+                    failure: None,
+                },
+            )
+        }
+        NoCode::Unavailable(error) => {
+            note(&error);
+            (Then::Release, RunEnd::Lost)
+        }
+    };
+    let commit = Commit {
+        fence: run.fence(),
+        write_id: WriteId::fresh(),
+        worker: run.worker,
+        checkpoint: None,
+        then,
+        enlisted: None,
+    };
+    match inner.store.commit(commit).await {
+        Ok(crate::store::Verdict::Written) => end,
+        Ok(_fenced) => RunEnd::Lost,
+        Err(error) => {
+            note(&error);
+            RunEnd::Lost
+        }
+    }
+}

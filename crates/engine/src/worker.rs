@@ -1,0 +1,102 @@
+//! How does a process take part, and how does it leave? The background work of an engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Engine, Inner};
+use crate::persist::note;
+use crate::random;
+
+mod judge;
+pub(crate) mod liveness;
+mod options;
+pub(crate) mod sweep;
+pub(crate) mod wakeups;
+
+pub use options::WorkerOptions;
+
+/// This process as a worker, for processes that only serve and for a graceful end.
+#[derive(Debug)]
+pub struct Worker {
+    engine: Engine,
+}
+
+impl Worker {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    /// Serves until `shutdown` resolves, then drains and returns: see
+    /// [`Engine::shutdown`](crate::Engine::shutdown).
+    ///
+    /// The work itself goes on in the background from the moment the engine is built; this only
+    /// waits, so that a service has one place that ends it.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.engine.inner.closing.cancelled() => {}
+        }
+        self.engine.shutdown().await;
+    }
+}
+
+/// Starts the background tasks of an engine that is registered.
+pub(crate) fn start(inner: &Arc<Inner>) {
+    tokio::spawn(sweep::sweep(Arc::clone(inner)));
+    tokio::spawn(pulse(Arc::clone(inner)));
+    tokio::spawn(purge(Arc::clone(inner)));
+}
+
+/// Ends an engine. Called twice, the second call waits for the first.
+pub(crate) async fn shutdown(inner: &Arc<Inner>) {
+    inner.closing.cancel();
+    inner.tasks.close();
+    let drained = tokio::time::timeout(inner.options.drain, inner.tasks.wait()).await;
+    if drained.is_err() {
+        let left = inner.registry.count();
+        tracing::info!(left, "the drain time is over: handing back what still runs");
+    }
+    inner.stopped.cancel();
+    // Bounded: a step that blocks its thread can not be ended, and the others need not wait for it.
+    let _handed_back = tokio::time::timeout(HAND_BACK, inner.liveness.ended.cancelled()).await;
+}
+
+/// How long handing back may take.
+const HAND_BACK: Duration = Duration::from_secs(5);
+
+/// Shows the liveness thread that this runtime makes progress.
+async fn pulse(inner: Arc<Inner>) {
+    let every = (inner.options.beat_limit / 10).min(Duration::from_secs(1));
+    loop {
+        inner.liveness.pulse();
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = inner.stopped.cancelled() => return,
+        }
+    }
+}
+
+/// How many executions one purge deletes before it makes room for others.
+const PURGE_ROWS: u32 = 500;
+const PURGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Deletes what is no longer kept, in small batches.
+async fn purge(inner: Arc<Inner>) {
+    loop {
+        let pause = inner.options.purge.mul_f64(0.75 + random::fraction() / 2.0);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = inner.closing.cancelled() => return,
+        }
+        loop {
+            match inner.store.purge(PURGE_ROWS).await {
+                Ok(PURGE_ROWS) => tokio::time::sleep(PURGE_PAUSE).await,
+                Ok(_rest) => break,
+                Err(error) => {
+                    note(&error);
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Is that worker dead? Judged from what was seen of it, by the observer's monotonic clock. Pure.
+//!
+//! A judgement may be wrong at any time without breaking a promise: safety is the fence in each
+//! write. It only decides *when* somebody else goes on.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::execution::WorkerId;
+use crate::store::Observation;
+
+/// How long to wait before believing what is seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// How long a session must be gone without a break.
+    pub(crate) grace: Duration,
+    /// How long a beat may stand still although the session stands.
+    pub(crate) beat_limit: Duration,
+    /// How long after a start of the database server its clients are given to come back, since a
+    /// restart ends all sessions at once.
+    pub(crate) reconnect_budget: Duration,
+}
+
+/// What an observer remembers of the others.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    patience: Patience,
+    last_look: Option<Instant>,
+    peers: HashMap<WorkerId, Peer>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    beat: i64,
+    beat_since: Instant,
+    gone_since: Option<Instant>,
+}
+
+impl Judge {
+    pub(crate) fn new(patience: Patience) -> Self {
+        Self {
+            patience,
+            last_look: None,
+            peers: HashMap::new(),
+        }
+    }
+
+    /// Takes in one look at the others and names those to declare dead, each with the beat it was
+    /// judged by.
+    pub(crate) fn look(&mut self, observation: &Observation, now: Instant) -> Vec<(WorkerId, i64)> {
+        // An observer that was itself stopped has seen nothing for a while: it starts anew.
+        let paused = self
+            .last_look
+            .is_some_and(|last| now.duration_since(last) > self.patience.beat_limit / 2);
+        if paused {
+            self.peers.clear();
+        }
+        self.last_look = Some(now);
+        let settled = observation
+            .server_age
+            .is_none_or(|age| age >= self.patience.reconnect_budget + self.patience.grace);
+
+        let mut dead = Vec::new();
+        let mut seen = HashMap::with_capacity(observation.others.len());
+        for other in &observation.others {
+            let before = self.peers.get(&other.worker);
+            let beat_since = match before {
+                Some(peer) if peer.beat == other.beat => peer.beat_since,
+                _ => now,
+            };
+            let gone_since = match other.session {
+                Some(false) if settled => before.and_then(|peer| peer.gone_since).or(Some(now)),
+                _ => None,
+            };
+            let gone = gone_since.is_some_and(|since| now.duration_since(since) >= self.patience.grace);
+            let silent = now.duration_since(beat_since) >= self.patience.beat_limit;
+            if gone || silent {
+                dead.push((other.worker, other.beat));
+            }
+            let peer = Peer {
+                beat: other.beat,
+                beat_since,
+                gone_since,
+            };
+            seen.insert(other.worker, peer);
+        }
+        self.peers = seen;
+        dead
+    }
+
+    /// The observer could not look: what it saw of sessions is no longer without a break.
+    pub(crate) fn could_not_look(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.gone_since = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Observed;
+
+    const PATIENCE: Patience = Patience {
+        grace: Duration::from_secs(1),
+        beat_limit: Duration::from_secs(10),
+        reconnect_budget: Duration::from_secs(5),
+    };
+    const OTHER: WorkerId = WorkerId(7);
+
+    struct Scene {
+        judge: Judge,
+        start: Instant,
+    }
+
+    impl Scene {
+        fn new(patience: Patience) -> Self {
+            Self {
+                judge: Judge::new(patience),
+                start: crate::clock::monotonic(),
+            }
+        }
+
+        /// One look after so many milliseconds; true when the other is declared dead.
+        fn at(&mut self, millis: u64, session: Option<bool>, beat: i64, server_age: Option<u64>) -> bool {
+            let observation = Observation {
+                server_age: server_age.map(Duration::from_secs),
+                others: vec![Observed {
+                    worker: OTHER,
+                    beat,
+                    session,
+                    shapes: Vec::new(),
+                }],
+            };
+            let now = self.start + Duration::from_millis(millis);
+            self.judge.look(&observation, now) == [(OTHER, beat)]
+        }
+    }
+
+    #[test]
+    fn a_session_gone_for_the_grace_is_a_death() {
+        let mut scene = Scene::new(PATIENCE);
+        assert!(!scene.at(0, Some(false), 1, None));
+        assert!(!scene.at(900, Some(false), 1, None));
+        assert!(scene.at(1000, Some(false), 1, None));
+    }
+
+    #[test]
+    fn a_session_that_comes_back_within_the_grace_is_no_death() {
+        let mut scene = Scene::new(PATIENCE);
+        assert!(!scene.at(0, Some(false), 1, None));
+        assert!(!scene.at(500, Some(true), 2, None));
+        assert!(!scene.at(1200, Some(false), 2, None));
+        scene.judge.could_not_look();
+        assert!(!scene.at(2300, Some(false), 2, None), "not without a break");
+    }
+
+    #[test]
+    fn a_beat_that_stands_still_is_a_death_although_the_session_stands() {
+        let mut scene = Scene::new(PATIENCE);
+        for second in 0..10 {
+            assert!(!scene.at(second * 1000, Some(true), 5, None));
+        }
+        assert!(scene.at(10_000, Some(true), 5, None));
+    }
+
+    #[test]
+    fn after_a_restart_of_the_database_sessions_are_given_time_to_come_back() {
+        let mut scene = Scene::new(PATIENCE);
+        assert!(!scene.at(0, Some(false), 1, Some(0)));
+        assert!(!scene.at(3000, Some(false), 1, Some(3)));
+        assert!(!scene.at(6000, Some(false), 1, Some(6)), "the grace begins now");
+        assert!(scene.at(7000, Some(false), 1, Some(7)));
+    }
+
+    #[test]
+    fn a_young_observer_beside_an_old_database_need_not_wait() {
+        let mut scene = Scene::new(Patience {
+            grace: Duration::ZERO,
+            ..PATIENCE
+        });
+        assert!(scene.at(0, Some(false), 1, Some(3600)));
+    }
+
+    #[test]
+    fn an_observer_that_was_stopped_itself_accuses_nobody() {
+        let mut scene = Scene::new(PATIENCE);
+        assert!(!scene.at(0, Some(true), 5, None));
+        assert!(!scene.at(60_000, Some(true), 5, None));
+    }
+}

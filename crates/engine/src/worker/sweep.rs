@@ -1,0 +1,167 @@
+//! What needs somebody? Executions that are due, and those whose owner died.
+//!
+//! The sweep is level-triggered: it looks at what is, not at what was told, so nothing that was
+//! missed stays missed. It only reads; taking an execution is one compare-and-set of its row, so any
+//! number of sweeps may see the same one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::clock::monotonic;
+use crate::engine::Inner;
+use crate::execution::{ExecutionId, ParkReason, Seen, State, WriteId};
+use crate::persist::note;
+use crate::random;
+use crate::store::{Acquire, Acquired, Commit, How, Shapes, StoreError, Then, Wanted};
+use crate::take::{Taken, take};
+
+/// How many executions one look asks for.
+const LOOK_ROWS: u32 = 64;
+/// How often to look for executions that nobody alive can run, and for lost answers of takeovers.
+const AUDIT: Duration = Duration::from_secs(5);
+
+/// Looks for work until the engine closes.
+pub(crate) async fn sweep(inner: Arc<Inner>) {
+    let mut audit = Audit::default();
+    loop {
+        match look(&inner).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => note(&error),
+        }
+        if let Err(error) = audit.look(&inner).await {
+            note(&error);
+        }
+        let pause = inner.options.sweep.mul_f64(0.75 + random::fraction() / 2.0);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = inner.sweep.notified() => {}
+            () = inner.wakeups.next(&inner.clock) => {}
+            () = inner.closing.cancelled() => return,
+        }
+    }
+}
+
+/// Takes up what is due or orphaned; true when there may be more.
+async fn look(inner: &Arc<Inner>) -> Result<bool, StoreError> {
+    let room = inner.options.in_flight.saturating_sub(inner.registry.count());
+    let limit = LOOK_ROWS.min(u32::try_from(room).unwrap_or(LOOK_ROWS));
+    if limit == 0 || inner.closing.is_cancelled() {
+        return Ok(false);
+    }
+    let wanted = Wanted {
+        shapes: Shapes::Only(inner.shapes()),
+        limit,
+    };
+    let due = inner.store.due(wanted.clone()).await?;
+    let orphans = inner.store.orphans(wanted).await?;
+    let full = due.len() >= limit as usize || orphans.len() >= limit as usize;
+    let resume = due
+        .into_iter()
+        .map(|seen| (seen, How::Resume { keep_tries: true }));
+    let take_over = orphans.into_iter().map(|seen| (seen, How::TakeOver));
+    let taking = resume.chain(take_over).map(|(seen, how)| async move {
+        let known = inner.registry.running(seen.id);
+        if known.is_some_and(|run| run.fence().claim == seen.claim) {
+            return false;
+        }
+        matches!(take(inner, seen, how).await, Ok(Taken::Won(_)))
+    });
+    let won = futures::future::join_all(taking).await;
+    Ok(full && won.contains(&true))
+}
+
+/// The slow look: what the fast one can not find.
+#[derive(Default)]
+struct Audit {
+    last: Option<Instant>,
+    /// Rows of this worker that it does not know: a takeover or begin whose answer was lost.
+    strange: HashMap<ExecutionId, Seen>,
+    /// Executions that nobody alive can run, since when.
+    stranded: HashMap<ExecutionId, Instant>,
+}
+
+impl Audit {
+    async fn look(&mut self, inner: &Arc<Inner>) -> Result<(), StoreError> {
+        let now = monotonic();
+        let often = AUDIT.min(inner.options.unknown_shape_after);
+        if self.last.is_some_and(|last| now.duration_since(last) < often) {
+            return Ok(());
+        }
+        self.last = Some(now);
+        self.unknown_to_us(inner).await?;
+        self.unknown_to_all(inner, now).await
+    }
+
+    /// A row that bears this worker as its owner, unknown to it at two looks, with the same claim.
+    async fn unknown_to_us(&mut self, inner: &Arc<Inner>) -> Result<(), StoreError> {
+        let owned = inner.store.owned(inner.liveness.worker()).await?;
+        let unknown = owned.into_iter().filter(|seen| !inner.registry.knows(seen.id));
+        let before = std::mem::take(&mut self.strange);
+        for seen in unknown {
+            if before.get(&seen.id) == Some(&seen) {
+                tracing::warn!(execution = %seen.id, "owned by this worker but unknown to it: taking it over");
+                take(inner, seen, How::TakeOver).await?;
+            } else {
+                self.strange.insert(seen.id, seen);
+            }
+        }
+        Ok(())
+    }
+
+    /// Parks what no live worker has registered for a while.
+    async fn unknown_to_all(&mut self, inner: &Arc<Inner>, now: Instant) -> Result<(), StoreError> {
+        let mut alive = inner.shapes();
+        alive.extend(inner.liveness.shapes_elsewhere());
+        let wanted = Wanted {
+            shapes: Shapes::Except(alive),
+            limit: LOOK_ROWS,
+        };
+        let mut candidates = inner.store.due(wanted.clone()).await?;
+        candidates.extend(inner.store.orphans(wanted).await?);
+        let before = std::mem::take(&mut self.stranded);
+        for seen in candidates {
+            let since = before.get(&seen.id).copied().unwrap_or(now);
+            if now.duration_since(since) >= inner.options.unknown_shape_after {
+                park_unknown(inner, seen).await?;
+            } else {
+                self.stranded.insert(seen.id, since);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parks an execution that nobody alive can run. It becomes ready again as soon as a process that
+/// knows its shape looks for work.
+pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<(), StoreError> {
+    let worker = inner.liveness.worker();
+    let how = if seen.state == State::Running {
+        How::TakeOver
+    } else {
+        How::Resume { keep_tries: true }
+    };
+    let acquire = Acquire {
+        seen,
+        owner: worker,
+        token: random::unpredictable(),
+        how,
+    };
+    if let Acquired::Won { fence, .. } = inner.store.acquire(acquire).await? {
+        tracing::warn!(execution = %seen.id, "parked: no live worker has registered the shape of its plan");
+        let commit = Commit {
+            fence,
+            write_id: WriteId::fresh(),
+            worker,
+            checkpoint: None,
+            then: Then::Park {
+                reason: ParkReason::UnknownShape,
+                failure: None,
+            },
+            enlisted: None,
+        };
+        inner.store.commit(commit).await?;
+    }
+    Ok(())
+}
