@@ -143,11 +143,7 @@ where
         let line = LedgerLine { key, entry };
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
-        if let Err(error) = self
-            .file
-            .write_all(&bytes)
-            .and_then(|()| self.file.sync_data())
-        {
+        if let Err(error) = self.file.write_all(&bytes).and_then(|()| self.file.sync_data()) {
             // Whatever reached the file was not promised to anybody.
             self.file.set_len(self.read)?;
             return Err(error);
@@ -244,11 +240,7 @@ mod tests {
     async fn a_line_that_a_crash_cut_short_is_dropped() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger.jsonl");
-        std::fs::write(
-            &path,
-            "{\"key\":\"a\",\"text\":\"whole\"}\n{\"key\":\"b\",\"te",
-        )
-        .expect("writes");
+        std::fs::write(&path, "{\"key\":\"a\",\"text\":\"whole\"}\n{\"key\":\"b\",\"te").expect("writes");
         let ledger = Entries::open(&path).expect("opens");
         let added = ledger.append_once("b".into(), entry("anew")).await;
         assert!(added.expect("appends").added);

@@ -3,7 +3,7 @@
 //! This is the composition root: the only place that knows all parts.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use futures::FutureExt;
@@ -58,11 +58,7 @@ impl Service {
             .build()
             .await
             .context("start the engine")?;
-        let api = Api {
-            engine,
-            schema,
-            shop,
-        };
+        let api = Api { engine, schema, shop };
         Ok(Self { api, listener })
     }
 
@@ -84,10 +80,7 @@ impl Service {
     /// # Errors
     ///
     /// The listener failed.
-    pub async fn run(
-        self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> anyhow::Result<()> {
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let shutdown = shutdown.shared();
         let worker = self.api.engine.worker().run(shutdown.clone());
         let answers = axum::serve(self.listener, http::router(self.api.clone()))
@@ -103,14 +96,13 @@ impl Service {
 /// # Errors
 ///
 /// The database is away or can not be used; the error says which.
-pub async fn open_database(
-    database: &Database,
-    schemas: &Schemas,
-) -> anyhow::Result<(EngineBuilder, Shop)> {
+pub async fn open_database(database: &Database, schemas: &Schemas) -> anyhow::Result<(EngineBuilder, Shop)> {
     let what = || format!("open {database}");
     Ok(match database {
         Database::Sqlite(file) => {
-            let store = SqliteStore::open(file).await.with_context(what)?;
+            let store = SqliteStore::open(file)
+                .await
+                .with_context(what)?;
             let shop = Shop::in_sqlite(store.clone(), file).await;
             (Engine::builder(store), shop.with_context(what)?)
         }

@@ -80,9 +80,7 @@ fn log_to_stderr(default: &str) {
 /// Prints a line; a reader that has gone away is no reason to stop serving.
 fn say(line: impl std::fmt::Display) {
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .ok();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).ok();
 }
 
 /// Resolves when somebody asks this process to end: Ctrl-C, or SIGTERM.

@@ -84,8 +84,7 @@ impl ServeArgs {
 /// Two lines for a terminal. The key is new each time, so that the first one always runs.
 fn how_to_try(address: SocketAddr) -> String {
     let key = keystep::random::unpredictable();
-    let order =
-        r#"{"items":[{"sku":"TEA","qty":1}],"payment":{"method":"card","cardId":"card_1"}}"#;
+    let order = r#"{"items":[{"sku":"TEA","qty":1}],"payment":{"method":"card","cardId":"card_1"}}"#;
     let curl = format!(
         "curl -i http://{address}/api/v1/orders -H 'Content-Type: application/json' \
          -H 'Idempotency-Key: {key}' -d '{order}'"

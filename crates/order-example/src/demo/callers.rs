@@ -14,8 +14,7 @@ use crate::http::{StepRow, Steps};
 /// How long a client keeps asking.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const ORDER: &str =
-    r#"{"items":[{"sku":"TEA","qty":2}],"payment":{"method":"card","cardId":"card_1"}}"#;
+const ORDER: &str = r#"{"items":[{"sku":"TEA","qty":2}],"payment":{"method":"card","cardId":"card_1"}}"#;
 
 /// What a caller got.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +33,7 @@ pub(super) async fn ask(url: String, key: String) -> anyhow::Result<Answer> {
 }
 
 /// Sends the order `times` times at once, evenly to all of `urls`, until each caller knows.
-pub(super) async fn ask_often(
-    urls: &[String],
-    key: &str,
-    times: usize,
-) -> anyhow::Result<Vec<Answer>> {
+pub(super) async fn ask_often(urls: &[String], key: &str, times: usize) -> anyhow::Result<Vec<Answer>> {
     let callers = urls.iter().cycle().take(times);
     let asking = try_join_all(callers.map(|url| ask_until_final(url, key)));
     tokio::time::timeout(PATIENCE, asking)

@@ -28,11 +28,7 @@ pub(super) struct ServiceProcess {
 
 impl ServiceProcess {
     /// Starts a service and waits until it answers requests.
-    pub(super) async fn start(
-        name: &'static str,
-        place: &Place,
-        provider_url: &str,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn start(name: &'static str, place: &Place, provider_url: &str) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--provider-url", provider_url])

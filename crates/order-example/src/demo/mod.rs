@@ -95,7 +95,8 @@ async fn play(place: &Place, story: &Story) -> anyhow::Result<Report> {
         ServiceProcess::start("service 3", place, &provider.url),
     )?;
     story.started(&second, &third);
-    let asked = ask_often(&[second.url(), third.url()], &key, CALLERS);
+    let urls = [second.url(), third.url()];
+    let asked = ask_often(&urls, &key, CALLERS);
     let (answers, resumed_at) = tokio::join!(asked, provider.asked_again());
     let (answers, resumed_at) = (answers?, resumed_at?);
 

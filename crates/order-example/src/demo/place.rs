@@ -32,11 +32,8 @@ pub(super) struct Counted {
 
 impl Place {
     pub(super) fn new(database: Option<Database>) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("order-example-demo-")
-            .tempdir()?;
-        let database =
-            database.unwrap_or_else(|| Database::Sqlite(folder.path().join("orders.db")));
+        let folder = tempfile::Builder::new().prefix("order-example-demo-").tempdir()?;
+        let database = database.unwrap_or_else(|| Database::Sqlite(folder.path().join("orders.db")));
         if let Database::Sqlite(file) = &database {
             ensure!(
                 !file.exists(),
@@ -82,10 +79,7 @@ impl Place {
             let lines: Vec<&str> = log.lines().collect();
             if !lines.is_empty() {
                 let last = &lines[lines.len().saturating_sub(20)..];
-                text.push_str(&format!(
-                    "\n--- the end of {name}'s log\n{}",
-                    last.join("\n")
-                ));
+                text.push_str(&format!("\n--- the end of {name}'s log\n{}", last.join("\n")));
             }
         }
         anyhow::Error::msg(text)

@@ -44,17 +44,11 @@ impl Report {
             ("callers with an order", 10, self.callers as u64),
             ("distinct results", 1, self.distinct_results as u64),
             ("attempts of reserve_stock", 1, attempts("reserve_stock")),
-            (
-                "attempts of authorize_payment",
-                2,
-                attempts("authorize_payment"),
-            ),
+            ("attempts of authorize_payment", 2, attempts("authorize_payment")),
             ("attempts of create_order", 1, attempts("create_order")),
             ("attempts of send_receipt", 1, attempts("send_receipt")),
         ];
-        let broken = promises
-            .iter()
-            .find(|(_, promised, counted)| promised != counted);
+        let broken = promises.iter().find(|(_, promised, counted)| promised != counted);
         broken.map(|(what, promised, counted)| {
             format!("a promise is broken: {what}: promised {promised}, counted {counted}")
         })

@@ -18,9 +18,7 @@ impl Story {
         self.tell(format!(
             "One order, one kill, {CALLERS} impatient callers. Kept in {database}."
         ));
-        self.tell(format!(
-            "The payment provider is this process, at {provider}."
-        ));
+        self.tell(format!("The payment provider is this process, at {provider}."));
         self.tell(format!(
             "The order service is {name}, process {pid}. A customer orders tea."
         ));

@@ -18,9 +18,9 @@ const MAX_COMMENT: usize = 1000;
 /// The body as it is sent.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OrderRequest {
+pub(super) struct OrderRequest {
     /// May stand in for the header `Idempotency-Key`.
-    pub request_id: Option<String>,
+    pub(super) request_id: Option<String>,
     items: Vec<Item>,
     payment: Payment,
     comment: Option<String>,
@@ -32,13 +32,9 @@ impl OrderRequest {
     /// # Errors
     ///
     /// The problem to answer with.
-    pub fn read(body: &[u8]) -> Result<Self, Problem> {
-        serde_json::from_slice::<NoMemberTwice>(body).map_err(|error| {
-            Problem::new(
-                MALFORMED_BODY,
-                format!("The body can not be read: {error}."),
-            )
-        })?;
+    pub(super) fn read(body: &[u8]) -> Result<Self, Problem> {
+        serde_json::from_slice::<NoMemberTwice>(body)
+            .map_err(|error| Problem::new(MALFORMED_BODY, format!("The body can not be read: {error}.")))?;
         serde_json::from_slice(body).map_err(|error| {
             invalid(vec![FieldError {
                 pointer: String::new(),
@@ -52,7 +48,7 @@ impl OrderRequest {
     /// # Errors
     ///
     /// The problem to answer with, naming each field.
-    pub fn checkout(self) -> Result<Checkout, Problem> {
+    pub(super) fn checkout(self) -> Result<Checkout, Problem> {
         let mut errors = Vec::new();
         let mut wrong = |pointer: String, message: String| {
             errors.push(FieldError { pointer, message });
@@ -96,7 +92,7 @@ impl OrderRequest {
 }
 
 /// The problem for products that the catalogue does not know, by position.
-pub fn unknown_products(positions: &[usize]) -> Problem {
+pub(super) fn unknown_products(positions: &[usize]) -> Problem {
     let unknown = positions.iter().map(|at| FieldError {
         pointer: format!("/items/{at}/sku"),
         message: "is not in the catalogue".into(),

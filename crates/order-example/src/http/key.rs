@@ -12,7 +12,7 @@ const MAX_LENGTH: usize = 255;
 
 /// A key that a client chose: 1 to 255 printable ASCII characters. Never logged.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ClientKey(String);
+pub(super) struct ClientKey(String);
 
 impl std::fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -26,7 +26,7 @@ impl ClientKey {
     /// # Errors
     ///
     /// The problem to answer with: there is no key, it can not be read, or there are two.
-    pub fn of(headers: &HeaderMap, request_id: Option<String>) -> Result<Self, Problem> {
+    pub(super) fn of(headers: &HeaderMap, request_id: Option<String>) -> Result<Self, Problem> {
         let header = Self::from_headers(headers)?;
         let body = request_id.map(Self::from_body).transpose()?;
         match (header, body) {
@@ -46,7 +46,7 @@ impl ClientKey {
     /// # Errors
     ///
     /// The problem to answer with: the header can not be read.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let mut lines = headers.get_all("idempotency-key").iter();
         let Some(line) = lines.next() else {
             return Ok(None);
@@ -74,15 +74,14 @@ impl ClientKey {
     }
 
     /// The key's text.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The key as a structured-field string.
-    pub fn quoted(&self) -> HeaderValue {
+    pub(super) fn quoted(&self) -> HeaderValue {
         let escaped = self.0.replace('\\', "\\\\").replace('"', "\\\"");
-        HeaderValue::from_str(&format!("\"{escaped}\""))
-            .expect("a key holds printable ASCII characters only")
+        HeaderValue::from_str(&format!("\"{escaped}\"")).expect("a key holds printable ASCII characters only")
     }
 }
 

@@ -28,9 +28,8 @@ use keystep::{Engine, Schema};
 use crate::domain::{Checkout, Receipt};
 use crate::shop::Shop;
 
-pub use key::ClientKey;
 pub use orders::{StepRow, Steps};
-pub use problem::{FieldError, Kind, Problem};
+use problem::Problem;
 
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 1024 * 1024;

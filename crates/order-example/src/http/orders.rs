@@ -8,7 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use keystep::{Key, OnDuplicate, RunError, Verdict};
+use keystep::{Key, OnDuplicate, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::body::{OrderRequest, unknown_products};
@@ -92,7 +92,7 @@ pub(super) async fn steps(
 ) -> Result<Json<Steps>, Problem> {
     let order = find(&api, &order_nr).await?;
     let key = Key::new(order.request_id);
-    let execution = api.engine.find(&api.schema, &key).await;
+    let execution = api.engine.find(&api.schema, key).await;
     let execution = execution.map_err(|error| outcome::store_unavailable(&error))?;
     let Some(execution) = execution else {
         let detail = "The record of how this order came about is no longer kept.";
@@ -133,17 +133,13 @@ async fn find(api: &Api, order_nr: &str) -> Result<Order, Problem> {
 
 /// Refuses what is not in the catalogue before the key is used up. An order that exists already is
 /// answered for, even if a product has left the catalogue since.
-async fn refuse_unknown_products(
-    api: &Api,
-    key: &ClientKey,
-    checkout: &Checkout,
-) -> Result<(), Problem> {
+async fn refuse_unknown_products(api: &Api, key: &ClientKey, checkout: &Checkout) -> Result<(), Problem> {
     let unknown = api.shop.unknown_products(&checkout.items).await;
     let unknown = unknown.map_err(shop_unavailable)?;
     if unknown.is_empty() {
         return Ok(());
     }
-    let known = api.engine.find(&api.schema, &execution_key(key)).await;
+    let known = api.engine.find(&api.schema, execution_key(key)).await;
     match known.map_err(|error| outcome::store_unavailable(&error))? {
         Some(_) => Ok(()),
         None => Err(unknown_products(&unknown)),

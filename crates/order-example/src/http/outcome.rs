@@ -27,21 +27,15 @@ use super::problem::{
 const SOON: Duration = Duration::from_secs(1);
 
 /// The problem for a call with `key` that gave no order. `execution` is known once it was accepted.
-pub(super) fn problem(
-    error: &RunError,
-    key: &ClientKey,
-    execution: Option<ExecutionId>,
-) -> Problem {
+pub(super) fn problem(error: &RunError, key: &ClientKey, execution: Option<ExecutionId>) -> Problem {
     let problem = match error {
         RunError::InputMismatch { .. } => Problem::new(
             KEY_REUSED,
             "This key was used for another order. Nothing was done. Use a new key.",
         ),
-        RunError::InProgress { .. } => Problem::new(
-            IN_PROGRESS,
-            "Send the same request again after the given time.",
-        )
-        .retry_after(SOON),
+        RunError::InProgress { .. } => {
+            Problem::new(IN_PROGRESS, "Send the same request again after the given time.").retry_after(SOON)
+        }
         RunError::Failed(failure) => failed(failure, execution),
         RunError::Waiting { due_in, .. } => Problem::new(
             UPSTREAM_UNAVAILABLE,

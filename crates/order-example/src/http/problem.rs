@@ -14,27 +14,27 @@ use super::key::ClientKey;
 
 /// A kind of problem: what it is called, and whether the same request may be sent again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Kind {
+pub(super) struct Kind {
     /// The last part of the problem's type.
-    pub slug: &'static str,
+    pub(super) slug: &'static str,
     /// The HTTP status.
-    pub status: StatusCode,
+    pub(super) status: StatusCode,
     /// A sentence for people, the same for every problem of the kind.
-    pub title: &'static str,
+    pub(super) title: &'static str,
     /// Whether the same request with the same key may succeed later.
-    pub retryable: bool,
+    pub(super) retryable: bool,
 }
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident $status:ident $slug:literal, $retryable:literal, $title:literal;)+) => {
-        $($(#[$doc])* pub const $name: &Kind = &Kind {
+        $($(#[$doc])* pub(super) const $name: &Kind = &Kind {
             slug: $slug,
             status: StatusCode::$status,
             title: $title,
             retryable: $retryable,
         };)+
         /// Every kind there is.
-        pub const ALL: &[&Kind] = &[$($name),+];
+        pub(super) const ALL: &[&Kind] = &[$($name),+];
     };
 }
 
@@ -79,7 +79,7 @@ kinds! {
 
 /// A problem on its way to a client.
 #[derive(Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     kind: &'static Kind,
     detail: String,
     instance: Uuid,
@@ -90,16 +90,16 @@ pub struct Problem {
 
 /// One thing that is wrong with a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FieldError {
+pub(super) struct FieldError {
     /// Where: a JSON pointer, `""` for the whole body.
-    pub pointer: String,
+    pub(super) pointer: String,
     /// What.
-    pub message: String,
+    pub(super) message: String,
 }
 
 impl Problem {
     /// A problem with a sentence about this one case.
-    pub fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
+    pub(super) fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
         Self {
             kind,
             detail: detail.into(),
@@ -112,28 +112,28 @@ impl Problem {
 
     /// Says when to come back, rounded up to whole seconds, at least one.
     #[must_use]
-    pub fn retry_after(mut self, pause: Duration) -> Self {
+    pub(super) fn retry_after(mut self, pause: Duration) -> Self {
         self.retry_after = Some(pause);
         self
     }
 
     /// Says which key it is about.
     #[must_use]
-    pub fn key(mut self, key: &ClientKey) -> Self {
+    pub(super) fn key(mut self, key: &ClientKey) -> Self {
         self.key = Some(key.clone());
         self
     }
 
     /// Names this problem for good, so that a repeated answer is the same to the byte.
     #[must_use]
-    pub fn instance(mut self, instance: Uuid) -> Self {
+    pub(super) fn instance(mut self, instance: Uuid) -> Self {
         self.instance = instance;
         self
     }
 
     /// Lists what is wrong with the body.
     #[must_use]
-    pub fn errors(mut self, errors: Vec<FieldError>) -> Self {
+    pub(super) fn errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
         self
     }

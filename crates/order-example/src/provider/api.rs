@@ -19,11 +19,7 @@ pub struct Refusal {
 }
 
 /// `POST /v1/authorizations`: 201 with the authorization, the same 201 for the same key again.
-pub(super) async fn authorize(
-    State(provider): State<Provider>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+pub(super) async fn authorize(State(provider): State<Provider>, headers: HeaderMap, body: Bytes) -> Response {
     let Some(key) = key(&headers) else {
         let message = "Send one Idempotency-Key of 1 to 255 printable characters.";
         return refuse(StatusCode::BAD_REQUEST, "key_required", message);

@@ -104,11 +104,7 @@ impl Provider {
     }
 
     /// Decides once per key; every repetition gets the first decision.
-    async fn decide(
-        &self,
-        key: &str,
-        request: AuthorizationRequest,
-    ) -> io::Result<Recorded<Authorization>> {
+    async fn decide(&self, key: &str, request: AuthorizationRequest) -> io::Result<Recorded<Authorization>> {
         let decision = Authorization {
             id: format!("auth_{}", keystep::random::unpredictable().simple()),
             approved: request.card_id != DECLINED_CARD,

@@ -109,14 +109,8 @@ impl Shop {
     /// # Errors
     ///
     /// The database is away or refuses: call again later or choose another.
-    pub async fn in_postgres(
-        store: PostgresStore,
-        url: &str,
-        schema: SchemaName,
-    ) -> Result<Self, ShopError> {
-        Ok(Self::Postgres(
-            PostgresShop::open(store, url, schema).await?,
-        ))
+    pub async fn in_postgres(store: PostgresStore, url: &str, schema: SchemaName) -> Result<Self, ShopError> {
+        Ok(Self::Postgres(PostgresShop::open(store, url, schema).await?))
     }
 
     /// Holds goods back under `key`, all of them or none. The same key never does so twice: it

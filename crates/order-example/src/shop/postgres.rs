@@ -19,26 +19,14 @@ pub struct PostgresShop {
 }
 
 impl PostgresShop {
-    pub(super) async fn open(
-        store: PostgresStore,
-        url: &str,
-        schema: SchemaName,
-    ) -> Result<Self, ShopError> {
+    pub(super) async fn open(store: PostgresStore, url: &str, schema: SchemaName) -> Result<Self, ShopError> {
         let pool = PgPoolOptions::new().max_connections(4).connect(url).await?;
         let tables = schema.sql(sql::TABLES);
         sqlx::raw_sql(tables).execute(&pool).await?;
-        Ok(Self {
-            store,
-            pool,
-            schema,
-        })
+        Ok(Self { store, pool, schema })
     }
 
-    pub(super) async fn reserve(
-        &self,
-        key: String,
-        items: Vec<Item>,
-    ) -> Result<Reservation, ShopError> {
+    pub(super) async fn reserve(&self, key: String, items: Vec<Item>) -> Result<Reservation, ShopError> {
         // A step can be dropped at any await, a transaction that is just beginning must not be: so
         // a task of its own carries it to its end.
         let shop = self.clone();
@@ -61,9 +49,7 @@ impl PostgresShop {
                 .bind(&key)
                 .fetch_all(&mut *tx)
                 .await?;
-            return Ok(Reservation::Held(
-                lines.into_iter().map(rows::line).collect(),
-            ));
+            return Ok(Reservation::Held(lines.into_iter().map(rows::line).collect()));
         }
         let mut lines = Vec::with_capacity(items.len());
         for Item { sku, qty } in items {
@@ -85,11 +71,7 @@ impl PostgresShop {
                 .execute(&mut *tx)
                 .await?;
             let unit_price = Money { amount, currency };
-            lines.push(Line {
-                sku,
-                qty,
-                unit_price,
-            });
+            lines.push(Line { sku, qty, unit_price });
         }
         tx.commit().await?;
         Ok(Reservation::Held(lines))
@@ -119,7 +101,7 @@ impl PostgresShop {
             .await?;
         let Some(order) = order else { return Ok(None) };
         let lines = sqlx::query_as(self.sql(sql::RESERVATION_LINES))
-            .bind(&order.reservation)
+            .bind(rows::reservation(&order))
             .fetch_all(&self.pool)
             .await?;
         Ok(Some(rows::order(order, lines)))
@@ -137,10 +119,7 @@ impl PostgresShop {
         let (orders, reservations) = sqlx::query_as(self.sql(sql::COUNTS))
             .fetch_one(&self.pool)
             .await?;
-        Ok(Counts {
-            orders,
-            reservations,
-        })
+        Ok(Counts { orders, reservations })
     }
 
     pub(super) async fn ping(&self) -> Result<(), ShopError> {

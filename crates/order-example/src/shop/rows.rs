@@ -16,35 +16,36 @@ pub(super) fn line((sku, qty, amount, currency): LineRow) -> Line {
     }
 }
 
-/// Columns of `find_order.sql`.
-#[derive(sqlx::FromRow)]
-pub(super) struct OrderRow {
-    order_nr: String,
-    request_id: String,
-    status: String,
-    pub(super) reservation: String,
-    total: i64,
-    currency: String,
-    card_id: String,
-    comment: Option<String>,
-    created_at: String,
+/// Columns of `find_order.sql`: number, request id, status, reservation, total, currency, card,
+/// comment, creation time.
+pub(super) type OrderRow = (
+    String,
+    String,
+    String,
+    String,
+    i64,
+    String,
+    String,
+    Option<String>,
+    String,
+);
+
+/// Which reservation an order is made from.
+pub(super) fn reservation((_, _, _, reservation, ..): &OrderRow) -> &str {
+    reservation
 }
 
 pub(super) fn order(row: OrderRow, lines: Vec<LineRow>) -> Order {
+    let (order_nr, request_id, status, _, amount, currency, card_id, comment, created_at) = row;
     Order {
-        order_nr: row.order_nr,
-        request_id: row.request_id,
-        status: row.status,
+        order_nr,
+        request_id,
+        status,
         items: lines.into_iter().map(line).collect(),
-        total: Money {
-            amount: row.total,
-            currency: row.currency,
-        },
-        payment: Payment::Card {
-            card_id: row.card_id,
-        },
-        comment: row.comment,
-        created_at: row.created_at,
+        total: Money { amount, currency },
+        payment: Payment::Card { card_id },
+        comment,
+        created_at,
     }
 }
 

@@ -22,15 +22,7 @@ pub struct SqliteShop {
 
 impl SqliteShop {
     pub(super) async fn open(store: SqliteStore, file: &Path) -> Result<Self, ShopError> {
-        store
-            .write(|writer| {
-                async move {
-                    let tables = sql::TABLES;
-                    sqlx::raw_sql(tables).execute(writer).await.map(drop)
-                }
-                .boxed()
-            })
-            .await?;
+        store.write(|writer| make_tables(writer).boxed()).await?;
         let options = SqliteConnectOptions::new().filename(file).read_only(true);
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
@@ -39,13 +31,9 @@ impl SqliteShop {
         Ok(Self { store, readers })
     }
 
-    pub(super) async fn reserve(
-        &self,
-        key: String,
-        items: Vec<Item>,
-    ) -> Result<Reservation, ShopError> {
-        let reserve = |writer| async move { reserve(writer, key, items).await }.boxed();
-        Ok(self.store.write(reserve).await?)
+    pub(super) async fn reserve(&self, key: String, items: Vec<Item>) -> Result<Reservation, ShopError> {
+        let reserved = self.store.write(|writer| reserve(writer, key, items).boxed());
+        Ok(reserved.await?)
     }
 
     pub(super) async fn create_order(&self, cx: &StepContext, new: NewOrder) -> StepResult<Order> {
@@ -72,7 +60,7 @@ impl SqliteShop {
             .await?;
         let Some(order) = order else { return Ok(None) };
         let lines = sqlx::query_as(sql::RESERVATION_LINES)
-            .bind(&order.reservation)
+            .bind(rows::reservation(&order))
             .fetch_all(&self.readers)
             .await?;
         Ok(Some(rows::order(order, lines)))
@@ -89,18 +77,17 @@ impl SqliteShop {
 
     pub(super) async fn counts(&self) -> Result<Counts, ShopError> {
         let (orders, reservations) = sqlx::query_as(sql::COUNTS).fetch_one(&self.readers).await?;
-        Ok(Counts {
-            orders,
-            reservations,
-        })
+        Ok(Counts { orders, reservations })
     }
 
     pub(super) async fn ping(&self) -> Result<(), ShopError> {
-        let _: bool = sqlx::query_scalar(sql::PING)
-            .fetch_one(&self.readers)
-            .await?;
+        let _: bool = sqlx::query_scalar(sql::PING).fetch_one(&self.readers).await?;
         Ok(())
     }
+}
+
+async fn make_tables(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(sql::TABLES).execute(writer).await.map(drop)
 }
 
 async fn reserve(
@@ -119,9 +106,7 @@ async fn reserve(
             .bind(&key)
             .fetch_all(&mut *tx)
             .await?;
-        return Ok(Reservation::Held(
-            lines.into_iter().map(rows::line).collect(),
-        ));
+        return Ok(Reservation::Held(lines.into_iter().map(rows::line).collect()));
     }
     let mut lines = Vec::with_capacity(items.len());
     for Item { sku, qty } in items {
@@ -143,11 +128,7 @@ async fn reserve(
             .execute(&mut *tx)
             .await?;
         let unit_price = Money { amount, currency };
-        lines.push(Line {
-            sku,
-            qty,
-            unit_price,
-        });
+        lines.push(Line { sku, qty, unit_price });
     }
     tx.commit().await?;
     Ok(Reservation::Held(lines))

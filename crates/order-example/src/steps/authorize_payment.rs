@@ -21,12 +21,8 @@ pub async fn authorize_payment(cx: StepContext, reserved: Reserved) -> StepResul
         Ok(authorization) => Ok(Authorized {
             authorization: authorization.id,
         }),
-        Err(error @ PaymentError::Declined) => {
-            Err(StepError::terminal(error).code("card_declined"))
-        }
-        Err(error @ PaymentError::Refused { .. }) => {
-            Err(StepError::terminal(error).code("payment_refused"))
-        }
+        Err(error @ PaymentError::Declined) => Err(StepError::terminal(error).code("card_declined")),
+        Err(error @ PaymentError::Refused { .. }) => Err(StepError::terminal(error).code("payment_refused")),
         Err(error @ PaymentError::Unknown(_)) => Err(error.into()),
     }
 }

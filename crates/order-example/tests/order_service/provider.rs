@@ -36,11 +36,7 @@ impl Running {
         let task = tokio::spawn(provider.serve(listener, async {
             stopped.await.ok();
         }));
-        Self {
-            address,
-            stop,
-            task,
-        }
+        Self { address, stop, task }
     }
 
     fn gateway(&self) -> PaymentGateway {
