@@ -1,0 +1,320 @@
+//! What becomes of one execution? A row, and each operation's effect on it.
+//!
+//! The caller holds the lock of all tables, so every function here sees and leaves a whole row.
+
+use std::time::Duration;
+
+use crate::clock::time_of;
+use crate::execution::{
+    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Payload,
+    PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
+};
+use crate::store::{
+    Acquire, Begin, Commit, Confirm, Confirmed, Fresh, How, NewCheckpoint, Progress, Then, Tries, Verdict,
+};
+
+/// One execution with its checkpoints. Times are microseconds since 1970.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) key: FullKey,
+    pub(super) run: RunId,
+    generation: i64,
+    pub(super) state: State,
+    claim: Claim,
+    pub(super) owner: Option<WorkerId>,
+    plan: PlanId,
+    pub(super) shape: ShapeId,
+    input: Payload,
+    input_hash: InputHash,
+    failure: Option<Payload>,
+    parked: Option<ParkReason>,
+    output_step: Option<String>,
+    tries: Tries,
+    lost: i32,
+    /// When it is or was due; for `ready`, `waiting` and `parked`.
+    due_at: Option<i64>,
+    expires_at: Option<i64>,
+    created_at: i64,
+    acquired_at: i64,
+    finished_at: Option<i64>,
+    /// The last write under the present claim, by which a send that ended it is recognised.
+    last_write: Option<WriteId>,
+    checkpoints: Vec<CheckpointRecord>,
+}
+
+impl Row {
+    pub(super) fn begun(begin: Begin, now: i64) -> Self {
+        Self {
+            key: begin.key,
+            run: begin.run,
+            generation: 1,
+            state: State::Running,
+            claim: Claim {
+                epoch: 1,
+                token: begin.token,
+            },
+            owner: Some(begin.owner),
+            plan: begin.plan,
+            shape: begin.shape,
+            input: begin.input,
+            input_hash: begin.input_hash,
+            failure: None,
+            parked: None,
+            output_step: None,
+            tries: Tries::default(),
+            lost: 0,
+            due_at: None,
+            expires_at: None,
+            created_at: now,
+            acquired_at: now,
+            finished_at: None,
+            last_write: None,
+            checkpoints: Vec::new(),
+        }
+    }
+
+    /// Whether this begin made the row, and nobody has acquired it since.
+    pub(super) fn is_begun_by(&self, begin: &Begin) -> bool {
+        self.run == begin.run && self.claim.token == begin.token
+    }
+
+    /// Whether this acquisition made the present claim.
+    pub(super) fn is_acquired_by(&self, acquire: &Acquire) -> bool {
+        self.claim.token == acquire.token && self.claim.epoch == acquire.seen.claim.epoch + 1
+    }
+
+    pub(super) fn acquire(&mut self, acquire: Acquire, now: i64) {
+        self.state = State::Running;
+        self.claim = Claim {
+            epoch: self.claim.epoch + 1,
+            token: acquire.token,
+        };
+        self.owner = Some(acquire.owner);
+        self.acquired_at = now;
+        self.last_write = None;
+        self.failure = None;
+        self.parked = None;
+        self.output_step = None;
+        self.due_at = None;
+        self.expires_at = None;
+        self.finished_at = None;
+        match acquire.how {
+            How::Resume { keep_tries: true } => {}
+            How::Resume { keep_tries: false } => self.tries = Tries::default(),
+            How::TakeOver => self.lost += 1,
+            How::Restart(fresh) => self.restart(*fresh, now),
+        }
+    }
+
+    fn restart(&mut self, fresh: Fresh, now: i64) {
+        self.generation += 1;
+        self.run = fresh.run;
+        self.plan = fresh.plan;
+        self.shape = fresh.shape;
+        self.input = fresh.input;
+        self.input_hash = fresh.input_hash;
+        self.tries = Tries::default();
+        self.lost = 0;
+        self.created_at = now;
+        self.checkpoints.clear();
+    }
+
+    pub(super) fn commit(&mut self, commit: Commit, now: i64) -> Verdict {
+        if !self.is_owned_under(&commit.fence) {
+            return if self.carries(&commit.fence) && self.last_write == Some(commit.write_id) {
+                Verdict::Written
+            } else {
+                Verdict::Fenced
+            };
+        }
+        if let Some(new) = commit.checkpoint {
+            if let Some(recorded) = self.checkpoint(&new.step) {
+                return if recorded.write_id == commit.write_id {
+                    Verdict::Written
+                } else {
+                    Verdict::Exists(recorded.write_id)
+                };
+            }
+            self.record_step(new, &commit.fence, commit.worker, commit.write_id, now);
+        }
+        self.last_write = Some(commit.write_id);
+        self.follow(commit.then, now);
+        Verdict::Written
+    }
+
+    fn record_step(
+        &mut self,
+        new: NewCheckpoint,
+        fence: &Fence,
+        worker: WorkerId,
+        write_id: WriteId,
+        now: i64,
+    ) {
+        self.checkpoints.push(CheckpointRecord {
+            step: new.step,
+            seq: new.seq,
+            epoch: fence.claim.epoch,
+            worker,
+            write_id,
+            attempt: new.attempt,
+            lost: new.lost,
+            output: new.output,
+            at: time_of(now),
+        });
+    }
+
+    fn follow(&mut self, then: Then, now: i64) {
+        self.state = then.state();
+        if self.state != State::Running {
+            self.owner = None;
+        }
+        match then {
+            Then::Continue => {}
+            Then::Succeed {
+                output_step,
+                retention,
+            } => {
+                self.output_step = Some(output_step);
+                self.finish(retention, now);
+            }
+            Then::Fail {
+                failure,
+                tries,
+                retention,
+            } => {
+                self.failure = Some(failure);
+                self.tries = tries;
+                self.finish(retention, now);
+            }
+            Then::Wait {
+                delay,
+                failure,
+                tries,
+            } => {
+                self.failure = Some(failure);
+                self.tries = tries;
+                self.due_at = Some(later(now, delay));
+            }
+            Then::Park { reason, failure } => {
+                self.parked = Some(reason);
+                self.failure = failure;
+                self.due_at = Some(now);
+            }
+            Then::Release => self.due_at = Some(now),
+        }
+    }
+
+    fn finish(&mut self, retention: Option<Duration>, now: i64) {
+        self.finished_at = Some(now);
+        self.expires_at = retention.map(|kept| later(now, kept));
+    }
+
+    pub(super) fn confirm(&self, confirm: &Confirm) -> Confirmed {
+        let recorded = self.run == confirm.fence.run
+            && self
+                .checkpoint(&confirm.step)
+                .is_some_and(|checkpoint| checkpoint.write_id == confirm.write_id);
+        if recorded {
+            Confirmed::Written
+        } else if self.is_owned_under(&confirm.fence) {
+            Confirmed::Absent
+        } else {
+            Confirmed::Fenced
+        }
+    }
+
+    /// Since when the row has been due; `None` when it is not, or not for everybody.
+    pub(super) fn due_since(&self, now: i64, with_parked: bool) -> Option<i64> {
+        let wakes = match self.state {
+            State::Ready | State::Waiting => true,
+            State::Parked => with_parked && self.parked == Some(ParkReason::UnknownShape),
+            _ => false,
+        };
+        self.due_at.filter(|due_at| wakes && *due_at <= now)
+    }
+
+    pub(super) fn is_expired(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
+    pub(super) fn seen(&self, id: ExecutionId) -> Seen {
+        Seen {
+            id,
+            run: self.run,
+            claim: self.claim,
+            state: self.state,
+        }
+    }
+
+    /// The present claim as a right to write. Nothing acknowledged is lost while this process
+    /// lives, so there is only one incarnation.
+    pub(super) fn fence(&self, id: ExecutionId) -> Fence {
+        Fence {
+            execution: id,
+            run: self.run,
+            claim: self.claim,
+            incarnation: 0,
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let mut checkpoints = self.checkpoints.clone();
+        checkpoints.sort_by_key(|checkpoint| checkpoint.seq);
+        Progress {
+            input: self.input.clone(),
+            checkpoints,
+        }
+    }
+
+    pub(super) fn record(&self, id: ExecutionId, now: i64) -> ExecutionRecord {
+        let wakes = matches!(self.state, State::Ready | State::Waiting);
+        ExecutionRecord {
+            id,
+            key: self.key.clone(),
+            run: self.run,
+            generation: self.generation,
+            state: self.state,
+            claim: self.claim,
+            owner: self.owner,
+            plan: self.plan,
+            shape: self.shape,
+            input_hash: self.input_hash,
+            failure: self.failure.clone(),
+            parked: self.parked,
+            output: self
+                .output_step
+                .as_ref()
+                .and_then(|step| Some(self.checkpoint(step)?.output.clone())),
+            tries: self.tries.count,
+            tries_seq: self.tries.seq,
+            lost: self.lost,
+            wake_in: self.due_at.filter(|_| wakes).map(|at| left(at, now)),
+            expires_in: self.expires_at.map(|at| left(at, now)),
+            created_at: time_of(self.created_at),
+            acquired_at: time_of(self.acquired_at),
+            finished_at: self.finished_at.map(time_of),
+        }
+    }
+
+    fn checkpoint(&self, step: &str) -> Option<&CheckpointRecord> {
+        self.checkpoints.iter().find(|checkpoint| checkpoint.step == step)
+    }
+
+    fn carries(&self, fence: &Fence) -> bool {
+        self.run == fence.run && self.claim == fence.claim
+    }
+
+    fn is_owned_under(&self, fence: &Fence) -> bool {
+        self.state == State::Running && self.carries(fence)
+    }
+}
+
+/// `now + by`, or the end of time.
+fn later(now: i64, by: Duration) -> i64 {
+    now.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The time from `now` until `at`, zero when it has passed.
+fn left(at: i64, now: i64) -> Duration {
+    Duration::from_micros(u64::try_from(at.saturating_sub(now)).unwrap_or(0))
+}
