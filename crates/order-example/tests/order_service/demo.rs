@@ -58,12 +58,11 @@ async fn the_demo_keeps_its_promises_on_postgres() {
         "postgres",
     );
     let mut connection = PgConnection::connect_with(&own).await.expect("connects");
-    let left: Vec<String> = sqlx::query_scalar(
-        "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'keystep%'",
-    )
-    .fetch_all(&mut connection)
-    .await
-    .expect("reads");
+    let left: Vec<String> =
+        sqlx::query_scalar("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'keystep%'")
+            .fetch_all(&mut connection)
+            .await
+            .expect("reads");
     assert_eq!(left, [""; 0], "its schemas are dropped");
     connection.close().await.expect("closes");
 
