@@ -100,7 +100,8 @@ pub async fn open_database(database: &Database, schemas: &Schemas) -> anyhow::Re
     let what = || format!("open {database}");
     Ok(match database {
         Database::Sqlite(file) => {
-            let store = SqliteStore::open(file).await.with_context(what)?;
+            let path = file.to_str().context("the file's name is not UTF-8")?;
+            let store = SqliteStore::open(path).await.with_context(what)?;
             let shop = Shop::in_sqlite(store.clone(), file).await;
             (Engine::builder(store), shop.with_context(what)?)
         }

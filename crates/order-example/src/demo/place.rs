@@ -41,11 +41,11 @@ impl Place {
                 file.display()
             );
         }
-        let random = keystep::random::unpredictable().simple();
+        let random = keystep::random::unpredictable().as_u64_pair().0;
         let schema = |name: String| name.parse().map_err(anyhow::Error::msg);
         let schemas = Schemas {
-            store_schema: schema(format!("keystep_demo_{random}"))?,
-            shop_schema: schema(format!("keystep_demo_{random}_shop"))?,
+            store_schema: schema(format!("keystep_demo_{random:016x}"))?,
+            shop_schema: schema(format!("keystep_demo_{random:016x}_shop"))?,
         };
         Ok(Self {
             database,

@@ -6,8 +6,8 @@ use std::path::Path;
 use futures::FutureExt;
 use keystep::{StepContext, StepResult};
 use keystep_sqlite::SqliteStore;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{Connection, SqliteConnection};
 
 use super::sql::sqlite as sql;
 use super::{Counts, NewOrder, Reservation, ShopError, request_id, rows};
@@ -33,7 +33,11 @@ impl SqliteShop {
 
     pub(super) async fn reserve(&self, key: String, items: Vec<Item>) -> Result<Reservation, ShopError> {
         let reserved = self.store.write(|writer| reserve(writer, key, items).boxed());
-        Ok(reserved.await?)
+        match reserved.await {
+            Ok(lines) => Ok(Reservation::Held(lines)),
+            Err(Stopped::OutOfStock { sku }) => Ok(Reservation::OutOfStock { sku }),
+            Err(Stopped::Shop(error)) => Err(error),
+        }
     }
 
     pub(super) async fn create_order(&self, cx: &StepContext, new: NewOrder) -> StepResult<Order> {
@@ -86,38 +90,44 @@ impl SqliteShop {
     }
 }
 
-async fn make_tables(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(sql::TABLES).execute(writer).await.map(drop)
+async fn make_tables(writer: &mut SqliteConnection) -> Result<(), ShopError> {
+    sqlx::raw_sql(sql::TABLES).execute(writer).await?;
+    Ok(())
 }
 
-async fn reserve(
-    writer: &mut SqliteConnection,
-    key: String,
-    items: Vec<Item>,
-) -> Result<Reservation, sqlx::Error> {
-    // A transaction inside the store's own, so that a shortage takes back what it took.
-    let mut tx = writer.begin().await?;
+/// Why a transaction stopped half-way. The store takes back what it wrote.
+enum Stopped {
+    OutOfStock { sku: String },
+    Shop(ShopError),
+}
+
+impl<E: Into<ShopError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Shop(error.into())
+    }
+}
+
+async fn reserve(writer: &mut SqliteConnection, key: String, items: Vec<Item>) -> Result<Vec<Line>, Stopped> {
     let first = sqlx::query(sql::INSERT_RESERVATION)
         .bind(&key)
-        .execute(&mut *tx)
+        .execute(&mut *writer)
         .await?;
     if first.rows_affected() == 0 {
         let lines = sqlx::query_as(sql::RESERVATION_LINES)
             .bind(&key)
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut *writer)
             .await?;
-        return Ok(Reservation::Held(lines.into_iter().map(rows::line).collect()));
+        return Ok(lines.into_iter().map(rows::line).collect());
     }
     let mut lines = Vec::with_capacity(items.len());
     for Item { sku, qty } in items {
         let taken: Option<(i64, String)> = sqlx::query_as(sql::TAKE_STOCK)
             .bind(&sku)
             .bind(qty)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut *writer)
             .await?;
         let Some((amount, currency)) = taken else {
-            tx.rollback().await?;
-            return Ok(Reservation::OutOfStock { sku });
+            return Err(Stopped::OutOfStock { sku });
         };
         sqlx::query(sql::INSERT_RESERVATION_LINE)
             .bind(&key)
@@ -125,11 +135,10 @@ async fn reserve(
             .bind(qty)
             .bind(amount)
             .bind(&currency)
-            .execute(&mut *tx)
+            .execute(&mut *writer)
             .await?;
         let unit_price = Money { amount, currency };
         lines.push(Line { sku, qty, unit_price });
     }
-    tx.commit().await?;
-    Ok(Reservation::Held(lines))
+    Ok(lines)
 }

@@ -75,7 +75,8 @@ async fn an_order_shows_how_it_came_about() {
 
 #[tokio::test]
 async fn the_header_and_the_request_id_are_one_key() {
-    let server = Server::start(&Place::sqlite()).await;
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
     let by_header = server.order("one", &some_tea()).await;
     let mut body = some_tea();
     body["requestId"] = "one".into();
@@ -92,7 +93,8 @@ async fn the_header_and_the_request_id_are_one_key() {
 
 #[tokio::test]
 async fn a_key_that_is_missing_or_can_not_be_read_is_refused() {
-    let server = Server::start(&Place::sqlite()).await;
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
     let refused = |slug: &str, title: &str, detail: &str| {
         json!({
             "type": format!("/problems/{slug}"),
@@ -149,7 +151,8 @@ async fn a_key_that_is_missing_or_can_not_be_read_is_refused() {
 
 #[tokio::test]
 async fn a_body_that_is_not_an_order_is_refused_and_the_key_stays_usable() {
-    let server = Server::start(&Place::sqlite()).await;
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
     let twice = r#"{"items":[],"items":[],"payment":{"method":"card","cardId":"c"}}"#;
     let bodies: [&[u8]; 6] = [
         b"",
@@ -185,7 +188,8 @@ async fn a_body_that_is_not_an_order_is_refused_and_the_key_stays_usable() {
 
 #[tokio::test]
 async fn an_order_that_is_not_valid_is_refused_and_the_key_stays_usable() {
-    let server = Server::start(&Place::sqlite()).await;
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
     let quantity = json!([{"pointer": "/items/0/qty", "message": "must be between 1 and 999"}]);
     let unknown = json!([{"pointer": "/items/0/sku", "message": "is not in the catalogue"}]);
     let name = "must have 1 to 64 visible ASCII characters";
@@ -309,7 +313,8 @@ async fn a_product_that_is_sold_out_is_a_final_answer() {
 
 #[tokio::test]
 async fn a_shortage_of_one_product_takes_nothing_of_the_others() {
-    let server = Server::start(&Place::sqlite()).await;
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
     let mut order = an_order("SAMOVAR", 2, "card_1");
     order["items"] = json!([{"sku": "CUP", "qty": 999}, {"sku": "SAMOVAR", "qty": 2}]);
     let refused = server.order("k", &order).await;
@@ -388,7 +393,8 @@ async fn an_order_that_stopped_at_the_provider_goes_on_when_it_is_back() {
 
 #[tokio::test]
 async fn requests_that_are_no_orders_get_a_problem_each() {
-    let server = Server::start(&Place::sqlite()).await;
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
     let problem = |answer: &Answer| {
         let problem = answer.problem();
         let kind = problem["type"].as_str().expect("a text").to_owned();
@@ -419,7 +425,8 @@ async fn requests_that_are_no_orders_get_a_problem_each() {
 
 #[tokio::test]
 async fn a_service_that_is_up_says_so() {
-    let server = Server::start(&Place::sqlite()).await;
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
     assert_eq!(server.get("/livez").await.status, StatusCode::OK);
     assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
 }

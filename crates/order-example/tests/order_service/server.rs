@@ -44,8 +44,8 @@ impl Place {
     }
 
     fn new(folder: TempDir, database: Database) -> Self {
-        let random = keystep::random::unpredictable().simple();
-        let schema = |kind: &str| format!("test_{kind}_{random}").parse().expect("a name");
+        let random = keystep::random::unpredictable().as_u64_pair().0;
+        let schema = |kind: &str| format!("test_{kind}_{random:016x}").parse().expect("a name");
         let schemas = Schemas {
             store_schema: schema("store"),
             shop_schema: schema("shop"),

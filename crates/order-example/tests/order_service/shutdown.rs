@@ -31,7 +31,8 @@ async fn a_service_that_is_asked_to_end_ends_with_success() {
 
 #[tokio::test]
 async fn serving_prints_two_lines_to_try() {
-    let mut server = Server::start(&Place::sqlite()).await;
+    let place = Place::sqlite();
+    let mut server = Server::start(&place).await;
     let mut curls = Vec::new();
     while curls.len() < 2 {
         let line = tokio::time::timeout(PATIENCE, server.stdout.next_line()).await;
