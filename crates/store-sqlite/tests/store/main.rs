@@ -1,0 +1,9 @@
+//! What does the SQLite store promise beyond the common cases of every store?
+
+mod format;
+mod group;
+mod processes;
+mod rules;
+mod sessions;
+mod support;
+mod transactions;
