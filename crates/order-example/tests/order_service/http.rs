@@ -435,10 +435,15 @@ async fn requests_that_are_no_orders_get_a_problem_each() {
     };
     let nowhere = server.get("/api/v1/nothing").await;
     assert_eq!(problem(&nowhere), (404, "/problems/not-found".into()));
-    let no_order = server.get("/api/v1/orders/20240102-000017").await;
-    assert_eq!(problem(&no_order), (404, "/problems/not-found".into()));
-    let no_steps = server.get("/api/v1/orders/20240102-000017/steps").await;
-    assert_eq!(problem(&no_steps), (404, "/problems/not-found".into()));
+    for number in ["20240102-000017", "a%00b", "%ff", "';--"] {
+        for path in [number.to_owned(), format!("{number}/steps")] {
+            let answer = server.get(&format!("/api/v1/orders/{path}")).await;
+            let not_found = (404, "/problems/not-found".into());
+            assert_eq!(problem(&answer), not_found, "{path}");
+        }
+    }
+    let no_problem = server.get("/problems/%ff").await;
+    assert_eq!(problem(&no_problem), (404, "/problems/not-found".into()));
 
     let method = Answer::to(server.request(Method::DELETE, "/api/v1/orders")).await;
     assert_eq!(problem(&method), (405, "/problems/method-not-allowed".into()));
