@@ -186,7 +186,7 @@ async fn retiring_closes_the_session() {
                 &mut other,
                 format!(
                     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
-                     AND classid::bigint = {id} >> 32 AND objid::bigint = {id} & 4294967295",
+                     AND classid::bigint = {id}::bigint >> 32 AND objid::bigint = {id}::bigint & 4294967295",
                     id = me.worker.0
                 ),
             )
