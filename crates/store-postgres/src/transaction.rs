@@ -139,7 +139,11 @@ pub(crate) async fn commit(
 }
 
 async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result<Verdict, StoreError> {
-    let judged = open.judge(&text, offset, write).await?;
+    let mut judged = open.judge(&text, offset, write).await?;
+    if judged.0 == BUSY {
+        // The row is locked by now, so only the snapshot can have been too old.
+        judged = open.judge(&text, offset, write).await?;
+    }
     if judged.0 == WRITTEN {
         return match open.commit().await {
             Ok(()) => Ok(Verdict::Written),
