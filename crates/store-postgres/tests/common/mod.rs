@@ -68,6 +68,26 @@ pub(crate) async fn session() -> PgConnection {
     PgConnection::connect(&url()).await.expect("the server is up")
 }
 
+/// Makes a role that may log in and nothing else.
+pub(crate) async fn fresh_role() -> String {
+    let role = fresh_schema().replace("t_", "r_");
+    let mut session = session().await;
+    sql(
+        &mut session,
+        format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'"),
+    )
+    .await;
+    role
+}
+
+/// The address of the test server for another role.
+pub(crate) fn url_as(role: &str) -> String {
+    let url = url();
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let (_user, host) = rest.split_once('@').expect("a user");
+    format!("{scheme}://{role}:{role}@{host}")
+}
+
 /// Runs SQL that a test makes for its own schema.
 pub(crate) async fn sql(connection: &mut PgConnection, text: impl Into<String>) {
     let text: String = text.into();
