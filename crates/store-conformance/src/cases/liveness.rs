@@ -205,9 +205,9 @@ pub async fn a_beat_and_a_burial_at_once_agree<S: Store>(harness: Harness<S>) {
             let (here, there) = (harness.here.clone(), harness.there.clone());
             async move {
                 if number == 0 {
-                    here.beat(worker).await.expect("answered") == Beat::Alive
+                    patiently(|| here.beat(worker)).await == Beat::Alive
                 } else {
-                    there.bury(worker, 0).await.expect("answered")
+                    patiently(|| there.bury(worker, 0)).await
                 }
             }
         })
