@@ -7,7 +7,7 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -215,7 +215,7 @@ impl StepContext {
         }
         *slot = TransactionSlot::Open;
         Ok(OpenTransaction {
-            context: self.clone(),
+            context: Arc::downgrade(&self.inner),
         })
     }
 
@@ -270,12 +270,17 @@ pub trait IntoEnlisted {
 /// While this lives, the attempt has an open transaction, and durable calls from it are refused.
 /// A store keeps it beside the transaction.
 pub struct OpenTransaction {
-    context: StepContext,
+    /// Weak, because an enlisted transaction lives in the context: held both ways, neither would
+    /// end when a step is cancelled, and the transaction would stay open for ever.
+    context: Weak<Inner>,
 }
 
 impl Drop for OpenTransaction {
     fn drop(&mut self) {
-        let mut slot = self.context.slot();
+        let Some(context) = self.context.upgrade() else {
+            return;
+        };
+        let mut slot = context.transaction.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*slot, TransactionSlot::Open) {
             *slot = TransactionSlot::Empty;
         }
@@ -432,6 +437,33 @@ pub(crate) mod tests {
             assert!(!StepContext::in_transaction());
         })
         .await;
+    }
+
+    #[test]
+    fn an_enlisted_transaction_ends_with_the_context_of_a_cancelled_step() {
+        let (transaction, ended) = std::sync::mpsc::channel::<()>();
+        struct Watched {
+            _open: OpenTransaction,
+            _ended: std::sync::mpsc::Sender<()>,
+        }
+        impl IntoEnlisted for Watched {
+            fn into_enlisted(self) -> Enlisted {
+                Enlisted {
+                    instance: Uuid::nil(),
+                    transaction: Box::new(self),
+                }
+            }
+        }
+        let cx = context(Uuid::nil(), Outputs::default());
+        let open = cx.open_transaction(Uuid::nil()).expect("the first");
+        let watched = Watched {
+            _open: open,
+            _ended: transaction,
+        };
+        cx.enlist(watched).expect("enlisted");
+        assert_eq!(ended.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty));
+        drop(cx);
+        assert_eq!(ended.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
     }
 
     #[test]

@@ -1,0 +1,3 @@
+-- Called by: beat, in the writer's transaction.
+-- Index: the primary key of the workers. Lock: the database's write lock.
+UPDATE keystep_workers SET beat = beat + 1 WHERE id = ?1 AND ended_at IS NULL

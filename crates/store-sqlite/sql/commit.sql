@@ -1,0 +1,2 @@
+-- Called by: the writer, at the end of a transaction. Frees the write lock.
+COMMIT

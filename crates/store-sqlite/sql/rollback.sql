@@ -1,0 +1,2 @@
+-- Called by: the writer, for a transaction that must not happen. Frees the write lock.
+ROLLBACK

@@ -1,0 +1,2 @@
+-- Called by: each new connection. Index: none. Lock: none.
+SELECT sqlite_version()

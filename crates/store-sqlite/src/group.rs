@@ -1,0 +1,205 @@
+//! How do many writes share one commit? A thread that takes what waits and answers after COMMIT.
+//!
+//! A lone write goes at once; while one transaction is made durable the next writes gather in the
+//! lane. Inside a batch each write is a few statements of its own, so a fence holds for each row by
+//! itself. A value that can not be stored fails its own write only: the batch is rolled back and
+//! made again without it.
+//!
+//! The thread has a runtime of its own. It is never cancelled half-way, whatever happens to the
+//! runtime of the program, and a step that blocks its thread does not stop the beats of its worker.
+
+use std::any::Any;
+use std::future::Future;
+use std::thread;
+
+use futures::future::BoxFuture;
+use keystep::clock::Clock;
+use keystep::lane::{LaneClosed, LaneLimits, LaneReceiver, LaneSender, Pending, lane};
+use keystep::store::StoreError;
+use sqlx::SqliteConnection;
+use tokio::runtime::{Builder, Handle};
+
+use crate::error::{writer_gone, writer_lost};
+use crate::writer::Writer;
+
+/// One write, as statements inside a transaction that somebody else opens and ends. It may run
+/// more than once before that transaction is committed, each time in a fresh transaction.
+pub(crate) trait Write: Send + Sync + 'static {
+    /// What the caller gets.
+    type Answer: Send + 'static;
+
+    /// Bytes to be written, for the bounds of a batch.
+    fn bytes(&self) -> usize;
+
+    /// Runs the statements; `now` is the time in microseconds.
+    fn apply(
+        &self,
+        conn: &mut SqliteConnection,
+        now: i64,
+    ) -> impl Future<Output = Result<Self::Answer, StoreError>> + Send;
+}
+
+type Answer = Box<dyn Any + Send>;
+type Outcome = Result<Answer, StoreError>;
+
+/// A write whose type is forgotten, so that writes of all kinds wait in one lane.
+trait Job: Send + Sync {
+    fn run<'a>(&'a self, conn: &'a mut SqliteConnection, now: i64) -> BoxFuture<'a, Outcome>;
+}
+
+impl<W: Write> Job for W {
+    fn run<'a>(&'a self, conn: &'a mut SqliteConnection, now: i64) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move { Ok(Box::new(self.apply(conn, now).await?) as Answer) })
+    }
+}
+
+/// The end of the lane that the store writes to.
+#[derive(Clone)]
+pub(crate) struct Group {
+    lane: LaneSender<Box<dyn Job>, Outcome>,
+}
+
+/// The end of the lane that the thread takes from.
+struct Serving {
+    lane: LaneReceiver<Box<dyn Job>, Outcome>,
+    writer: Writer,
+    clock: Clock,
+}
+
+impl Group {
+    /// Queues a write and waits until it is durable.
+    pub(crate) async fn write<W: Write>(&self, write: W) -> Result<W::Answer, StoreError> {
+        let bytes = write.bytes();
+        let outcome = match self.lane.call(Box::new(write), bytes).await {
+            Ok(outcome) => outcome?,
+            Err(LaneClosed { taken: true }) => return Err(writer_lost()),
+            Err(LaneClosed { taken: false }) => return Err(writer_gone()),
+        };
+        outcome
+            .downcast()
+            .map(|answer| *answer)
+            .map_err(|_other| writer_lost())
+    }
+}
+
+/// Starts the thread that all writes go through. It ends when the last handle of the store, and
+/// the last of its transactions, is gone.
+pub(crate) fn start(
+    limits: LaneLimits,
+    clock: Clock,
+    make: impl FnOnce(Handle) -> Writer,
+) -> Result<(Group, Writer), StoreError> {
+    let no_thread = |error| StoreError::Unavailable(format!("no thread for the writer: {error}"));
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(no_thread)?;
+    let writer = make(runtime.handle().clone());
+    let (sender, receiver) = lane(limits);
+    let serving = Serving {
+        lane: receiver,
+        writer: writer.clone(),
+        clock,
+    };
+    thread::Builder::new()
+        .name("keystep-sqlite".to_owned())
+        .spawn(move || runtime.block_on(supervise(serving)))
+        .map_err(no_thread)?;
+    Ok((Group { lane: sender }, writer))
+}
+
+/// Serves until the lane ends. A panic loses the batch at hand, whose callers are told that their
+/// outcome is unknown, and nothing else.
+async fn supervise(serving: Serving) {
+    loop {
+        let Serving {
+            lane,
+            writer,
+            clock,
+        } = &serving;
+        let batches = serve(lane.clone(), writer.clone(), clock.clone());
+        match tokio::spawn(batches).await {
+            Ok(()) => return,
+            Err(died) => tracing::error!(%died, "the SQLite writer died and is started again"),
+        }
+    }
+}
+
+async fn serve(lane: LaneReceiver<Box<dyn Job>, Outcome>, writer: Writer, clock: Clock) {
+    while let Some(batch) = lane.next_batch().await {
+        let outcomes = write_together(&writer, &clock, &batch).await;
+        for (pending, outcome) in batch.into_iter().zip(outcomes) {
+            pending.answer(outcome);
+        }
+    }
+}
+
+/// One transaction for all; one answer for each, in their order, after the COMMIT.
+async fn write_together(
+    writer: &Writer,
+    clock: &Clock,
+    batch: &[Pending<Box<dyn Job>, Outcome>],
+) -> Vec<Outcome> {
+    let mut outcomes: Vec<Option<Outcome>> = batch.iter().map(|_pending| None).collect();
+    loop {
+        let tried = try_together(writer, clock, batch, &mut outcomes).await;
+        match tried {
+            Ok(Tried::Done) => break,
+            Ok(Tried::Again) => {}
+            Err(error) => {
+                for outcome in &mut outcomes {
+                    if !matches!(outcome, Some(Err(_))) {
+                        *outcome = Some(Err(error.clone()));
+                    }
+                }
+                break;
+            }
+        }
+    }
+    let unanswered = || Err(writer_lost());
+    outcomes
+        .into_iter()
+        .map(|outcome| outcome.unwrap_or_else(unanswered))
+        .collect()
+}
+
+enum Tried {
+    /// All writes that could be stored are durable.
+    Done,
+    /// One more write was found that can not be stored; nothing was written.
+    Again,
+}
+
+/// Runs all writes that have not failed yet. An error is one of the whole transaction.
+async fn try_together(
+    writer: &Writer,
+    clock: &Clock,
+    batch: &[Pending<Box<dyn Job>, Outcome>],
+    outcomes: &mut [Option<Outcome>],
+) -> Result<Tried, StoreError> {
+    let mut transaction = writer.begin().await?;
+    let now = clock.wall_micros();
+    for (pending, outcome) in batch.iter().zip(outcomes) {
+        if matches!(outcome, Some(Err(_))) {
+            continue;
+        }
+        match pending.op.run(transaction.conn(), now).await {
+            Ok(answer) => *outcome = Some(Ok(answer)),
+            Err(error) if concerns_one_write(&error) => {
+                *outcome = Some(Err(error));
+                transaction.rollback().await;
+                return Ok(Tried::Again);
+            }
+            Err(error) => {
+                transaction.rollback().await;
+                return Err(error);
+            }
+        }
+    }
+    transaction.commit().await?;
+    Ok(Tried::Done)
+}
+
+fn concerns_one_write(error: &StoreError) -> bool {
+    matches!(error, StoreError::Rejected(_) | StoreError::Unreadable(_))
+}

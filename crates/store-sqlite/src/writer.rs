@@ -1,0 +1,169 @@
+//! Who may write at this moment? One connection writes, and whoever holds it has a transaction.
+//!
+//! The connection is *out* while a transaction is open and comes home only after a clean COMMIT or
+//! ROLLBACK. A transaction that is forgotten, or whose task dies, is rolled back; a connection
+//! whose state is not certain is thrown away (which rolls back too) and the next writer opens a new
+//! one. Nothing here is awaited by a future that a user may drop: see [`Writer::begin_detached`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keystep::store::StoreError;
+use sqlx::SqliteConnection;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::connect::Opener;
+use crate::error::{Cause, at_commit, before_commit, cause, writer_gone};
+
+const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
+const COMMIT: &str = include_str!("../sql/commit.sql");
+const ROLLBACK: &str = include_str!("../sql/rollback.sql");
+
+/// The place of the writing connection; `None` while it is out or when the last one was thrown away.
+type Home = Option<SqliteConnection>;
+
+/// Hands out the writing connection, to one at a time, in the order they came.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    home: Arc<Mutex<Home>>,
+    opener: Opener,
+    patience: Duration,
+    tasks: Handle,
+}
+
+/// An open transaction of the writing connection. Dropping it rolls it back.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// `None` once the transaction has ended.
+    out: Option<(SqliteConnection, OwnedMutexGuard<Home>)>,
+    tasks: Handle,
+}
+
+impl Writer {
+    /// A writer whose tasks run on `tasks`, starting with this connection.
+    pub(crate) fn new(
+        conn: SqliteConnection,
+        opener: Opener,
+        patience: Duration,
+        tasks: Handle,
+    ) -> Self {
+        Self {
+            home: Arc::new(Mutex::new(Some(conn))),
+            opener,
+            patience,
+            tasks,
+        }
+    }
+
+    /// Waits for the connection and takes the database's write lock. Nothing is written when this
+    /// fails.
+    pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
+        let waiting = tokio::time::timeout(self.patience, Arc::clone(&self.home).lock_owned());
+        let Ok(mut home) = waiting.await else {
+            return Err(StoreError::Unavailable(format!(
+                "a step's transaction or a SqliteStore::write of this process held the only \
+                 writing connection for longer than {:?}",
+                self.patience
+            )));
+        };
+        let mut conn = match home.take() {
+            Some(conn) => conn,
+            None => self.opener.writer().await?,
+        };
+        match sqlx::query(BEGIN_IMMEDIATE).execute(&mut conn).await {
+            Ok(_begun) => Ok(Transaction {
+                out: Some((conn, home)),
+                tasks: self.tasks.clone(),
+            }),
+            Err(error) => {
+                if cause(&error) == Cause::Busy {
+                    *home = Some(conn);
+                }
+                Err(before_commit(error))
+            }
+        }
+    }
+
+    /// The same in a task of the writer's own: when the caller is dropped, the transaction that
+    /// this opens is rolled back at once instead of standing open.
+    pub(crate) async fn begin_detached(&self) -> Result<Transaction, StoreError> {
+        let writer = self.clone();
+        let begun = self.tasks.spawn(async move { writer.begin().await });
+        begun.await.unwrap_or_else(|_gone| Err(writer_gone()))
+    }
+
+    /// Where tasks run that must not end with the caller.
+    pub(crate) fn tasks(&self) -> &Handle {
+        &self.tasks
+    }
+}
+
+impl Transaction {
+    /// The connection inside its transaction.
+    ///
+    /// # Panics
+    /// Never: only the methods that consume the transaction take the connection out.
+    pub(crate) fn conn(&mut self) -> &mut SqliteConnection {
+        let (conn, _home) = self.out.as_mut().expect("the transaction is open");
+        conn
+    }
+
+    /// The same for reading the connection's own settings.
+    ///
+    /// # Panics
+    /// Never, as [`conn`](Self::conn).
+    pub(crate) fn conn_ref(&self) -> &SqliteConnection {
+        let (conn, _home) = self.out.as_ref().expect("the transaction is open");
+        conn
+    }
+
+    /// Makes everything durable. Never await this in a future that may be dropped.
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        let Some((mut conn, mut home)) = self.out.take() else {
+            return Ok(());
+        };
+        match sqlx::query(COMMIT).execute(&mut conn).await {
+            Ok(_done) => {
+                *home = Some(conn);
+                Ok(())
+            }
+            // A constraint that is checked at the end: the transaction is still open, and after
+            // the ROLLBACK it is certain that nothing was written.
+            Err(error) if cause(&error) == Cause::Value => {
+                match sqlx::query(ROLLBACK).execute(&mut conn).await {
+                    Ok(_done) => {
+                        *home = Some(conn);
+                        Err(before_commit(error))
+                    }
+                    Err(_lost) => Err(at_commit(&error)),
+                }
+            }
+            Err(error) => Err(at_commit(&error)),
+        }
+    }
+
+    /// Undoes everything. Never await this in a future that may be dropped.
+    pub(crate) async fn rollback(mut self) {
+        if let Some((conn, home)) = self.out.take() {
+            undo(conn, home).await;
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some((conn, home)) = self.out.take() {
+            // When the runtime is gone the task is dropped, and the connection with it.
+            drop(self.tasks.spawn(undo(conn, home)));
+        }
+    }
+}
+
+async fn undo(mut conn: SqliteConnection, mut home: OwnedMutexGuard<Home>) {
+    // An error means that SQLite has rolled back by itself or that the connection is broken: it is
+    // not worth keeping.
+    if sqlx::query(ROLLBACK).execute(&mut conn).await.is_ok() {
+        *home = Some(conn);
+    }
+}

@@ -1,0 +1,290 @@
+//! How does an owner record what it did? Fenced statements, and a look at the row when nothing
+//! was written.
+//!
+//! The fence is part of each statement that writes. Only when such a statement touched no row the
+//! row is read, in the same transaction, to say which of the three reasons it was: an earlier send
+//! of the same write, a step that is recorded already, or an ownership that has ended.
+
+use std::time::Duration;
+
+use keystep::execution::{Fence, ParkReason, State, WorkerId, WriteId};
+use keystep::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Tries, Verdict};
+use sqlx::SqliteConnection;
+
+use crate::error::before_commit;
+use crate::group::Write;
+use crate::rows;
+
+const CHECKPOINT: &str = include_str!("../../sql/checkpoint.sql");
+const SETTLE: &str = include_str!("../../sql/settle.sql");
+const STANDING: &str = include_str!("../../sql/standing.sql");
+const RECORDED: &str = include_str!("../../sql/recorded.sql");
+
+/// A commit without the transaction it may carry: that one decides where this runs.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) fence: Fence,
+    pub(crate) write_id: WriteId,
+    pub(crate) worker: WorkerId,
+    pub(crate) checkpoint: Option<NewCheckpoint>,
+    pub(crate) then: Then,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) verdict: Verdict,
+    /// Whether it was written now; `false` when an earlier send had done it.
+    pub(crate) now: bool,
+}
+
+const WRITTEN_NOW: Applied = Applied {
+    verdict: Verdict::Written,
+    now: true,
+};
+
+impl From<Commit> for Record {
+    fn from(commit: Commit) -> Self {
+        Self {
+            fence: commit.fence,
+            write_id: commit.write_id,
+            worker: commit.worker,
+            checkpoint: commit.checkpoint,
+            then: commit.then,
+        }
+    }
+}
+
+impl Write for Record {
+    type Answer = Applied;
+
+    fn bytes(&self) -> usize {
+        let output = self.checkpoint.as_ref().map_or(0, |step| step.output.len());
+        let failure = match &self.then {
+            Then::Fail { failure, .. } | Then::Wait { failure, .. } => failure.len(),
+            Then::Park { failure, .. } => failure.as_ref().map_or(0, |failure| failure.len()),
+            Then::Continue | Then::Succeed { .. } | Then::Release => 0,
+        };
+        output + failure
+    }
+
+    async fn apply(&self, conn: &mut SqliteConnection, now: i64) -> Result<Applied, StoreError> {
+        if let Some(checkpoint) = &self.checkpoint
+            && !insert(self, checkpoint, conn, now).await?
+        {
+            return stand(self, conn).await;
+        }
+        match Ending::of(&self.then, now) {
+            Some(ending) if settle(self, &ending, conn).await? => Ok(WRITTEN_NOW),
+            None if self.checkpoint.is_some() => Ok(WRITTEN_NOW),
+            Some(_) | None => stand(self, conn).await,
+        }
+    }
+}
+
+/// Inserts the checkpoint if the fence holds and the step is not recorded.
+async fn insert(
+    record: &Record,
+    checkpoint: &NewCheckpoint,
+    conn: &mut SqliteConnection,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let inserted = sqlx::query(CHECKPOINT)
+        .bind(record.fence.execution.0)
+        .bind(record.fence.run.0)
+        .bind(record.fence.claim.epoch)
+        .bind(record.fence.claim.token)
+        .bind(&checkpoint.step)
+        .bind(checkpoint.seq)
+        .bind(record.worker.0)
+        .bind(record.write_id.0)
+        .bind(checkpoint.attempt)
+        .bind(checkpoint.lost)
+        .bind(now)
+        .bind(checkpoint.output.0.to_vec())
+        .execute(conn);
+    let inserted = inserted.await.map_err(before_commit)?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// The columns that the end of an ownership sets.
+#[derive(Debug)]
+struct Ending<'a> {
+    state: State,
+    wake_at: Option<i64>,
+    failure: Option<&'a [u8]>,
+    parked: Option<ParkReason>,
+    tries: Option<Tries>,
+    output_step: Option<&'a str>,
+    finished_at: Option<i64>,
+    expires_at: Option<i64>,
+}
+
+impl<'a> Ending<'a> {
+    /// `None` when the ownership goes on.
+    fn of(then: &'a Then, now: i64) -> Option<Self> {
+        let ending = Self {
+            state: then.state(),
+            wake_at: None,
+            failure: None,
+            parked: None,
+            tries: None,
+            output_step: None,
+            finished_at: None,
+            expires_at: None,
+        };
+        Some(match then {
+            Then::Continue => return None,
+            Then::Succeed {
+                output_step,
+                retention,
+            } => Self {
+                output_step: Some(output_step),
+                finished_at: Some(now),
+                expires_at: retention.map(|kept| later(now, kept)),
+                ..ending
+            },
+            Then::Fail {
+                failure,
+                tries,
+                retention,
+            } => Self {
+                failure: Some(&failure.0),
+                tries: Some(*tries),
+                finished_at: Some(now),
+                expires_at: retention.map(|kept| later(now, kept)),
+                ..ending
+            },
+            Then::Wait {
+                delay,
+                failure,
+                tries,
+            } => Self {
+                wake_at: Some(later(now, *delay)),
+                failure: Some(&failure.0),
+                tries: Some(*tries),
+                ..ending
+            },
+            Then::Park { reason, failure } => Self {
+                // A deploy may bring the missing shape at any time, so this one is always due.
+                wake_at: (*reason == ParkReason::UnknownShape).then_some(now),
+                failure: failure.as_ref().map(|failure| &*failure.0),
+                parked: Some(*reason),
+                ..ending
+            },
+            Then::Release => Self {
+                wake_at: Some(now),
+                ..ending
+            },
+        })
+    }
+}
+
+fn later(now: i64, wait: Duration) -> i64 {
+    now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Ends the ownership if the fence holds.
+async fn settle(
+    record: &Record,
+    ending: &Ending<'_>,
+    conn: &mut SqliteConnection,
+) -> Result<bool, StoreError> {
+    let updated = sqlx::query(SETTLE)
+        .bind(record.fence.execution.0)
+        .bind(record.fence.run.0)
+        .bind(record.fence.claim.epoch)
+        .bind(record.fence.claim.token)
+        .bind(ending.state.code())
+        .bind(record.write_id.0)
+        .bind(ending.wake_at)
+        .bind(ending.failure)
+        .bind(ending.parked.map(ParkReason::as_str))
+        .bind(ending.tries.map(|tries| tries.count))
+        .bind(ending.tries.map(|tries| tries.seq))
+        .bind(ending.output_step)
+        .bind(ending.finished_at)
+        .bind(ending.expires_at)
+        .execute(conn);
+    let updated = updated.await.map_err(before_commit)?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Why a write touched no row, or would have had nothing to write.
+async fn stand(record: &Record, conn: &mut SqliteConnection) -> Result<Applied, StoreError> {
+    let step = record.checkpoint.as_ref().map(|step| step.step.as_str());
+    let earlier = |verdict| Applied {
+        verdict,
+        now: false,
+    };
+    Ok(match standing(&record.fence, step, conn).await? {
+        None => earlier(Verdict::Fenced),
+        Some(row) if row.knows(record.write_id) => earlier(Verdict::Written),
+        Some(row) if row.state != State::Running => earlier(Verdict::Fenced),
+        Some(row) => match row.recorded_by {
+            Some(other) => earlier(Verdict::Exists(other)),
+            // Nothing to record and nothing to change: the fence holds, which is all there is.
+            None => WRITTEN_NOW,
+        },
+    })
+}
+
+/// What a row that still carries the writer's claim says.
+struct Standing {
+    state: State,
+    ended_by: Option<WriteId>,
+    recorded_by: Option<WriteId>,
+}
+
+impl Standing {
+    fn knows(&self, write: WriteId) -> bool {
+        self.ended_by == Some(write) || self.recorded_by == Some(write)
+    }
+}
+
+async fn standing(
+    fence: &Fence,
+    step: Option<&str>,
+    conn: &mut SqliteConnection,
+) -> Result<Option<Standing>, StoreError> {
+    let row = sqlx::query(STANDING)
+        .bind(fence.execution.0)
+        .bind(fence.run.0)
+        .bind(fence.claim.epoch)
+        .bind(fence.claim.token)
+        .bind(step)
+        .fetch_optional(conn);
+    let Some(row) = row.await.map_err(before_commit)? else {
+        return Ok(None);
+    };
+    Ok(Some(Standing {
+        state: rows::state(&row)?,
+        ended_by: rows::get::<Option<_>>(&row, "ended_by")?.map(WriteId),
+        recorded_by: rows::get::<Option<_>>(&row, "recorded_by")?.map(WriteId),
+    }))
+}
+
+impl Write for Confirm {
+    type Answer = Confirmed;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    async fn apply(&self, conn: &mut SqliteConnection, _now: i64) -> Result<Confirmed, StoreError> {
+        let recorded_by = sqlx::query_scalar(RECORDED)
+            .bind(self.fence.run.0)
+            .bind(&self.step)
+            .fetch_optional(&mut *conn)
+            .await
+            .map_err(before_commit)?;
+        if recorded_by.map(WriteId) == Some(self.write_id) {
+            return Ok(Confirmed::Written);
+        }
+        let standing = standing(&self.fence, None, conn).await?;
+        Ok(match standing {
+            Some(row) if row.state == State::Running => Confirmed::Absent,
+            _ => Confirmed::Fenced,
+        })
+    }
+}

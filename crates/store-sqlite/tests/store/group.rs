@@ -1,0 +1,230 @@
+//! Do writes that wait together share a commit, and does none of them pay for another?
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use keystep::execution::{State, WorkerId};
+use keystep::store::{Begun, Store, StoreError, Then, Verdict};
+use keystep_sqlite::{SqliteOptions, SqliteStore};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, unconstrained};
+
+use crate::support::{
+    Database, Failed, begin_of, commit_of, commits_in_log, execute, number, start,
+};
+
+const OWNER: WorkerId = WorkerId(1);
+
+/// Holds the writer until the answer is used, so that writes gather behind it.
+async fn hold(store: &SqliteStore) -> (oneshot::Sender<()>, JoinHandle<Result<(), StoreError>>) {
+    let (held, is_held) = oneshot::channel();
+    let (release, released) = oneshot::channel();
+    let holder = tokio::spawn({
+        let store = store.clone();
+        async move {
+            store
+                .write(|_conn| {
+                    Box::pin(async move {
+                        held.send(()).expect("the test waits");
+                        released.await.expect("the test releases");
+                        Ok::<_, StoreError>(())
+                    })
+                })
+                .await
+        }
+    });
+    is_held.await.expect("the writer is held");
+    (release, holder)
+}
+
+#[tokio::test]
+async fn writes_that_wait_together_share_one_commit() {
+    let database = Database::new();
+    let store = database.open().await;
+    let mut fences = Vec::new();
+    for n in 0..64 {
+        fences.push(start(&store, &format!("key-{n}"), OWNER).await);
+    }
+    let before = commits_in_log(&database.path());
+
+    let (release, holder) = hold(&store).await;
+    let commits = fences
+        .iter()
+        .map(|fence| store.commit(commit_of(*fence, "step", Then::Continue)));
+    let mut commits = Box::pin(unconstrained(join_all(commits)));
+    assert!(futures::poll!(&mut commits).is_pending(), "all are queued");
+    release.send(()).expect("the holder waits");
+    for verdict in commits.await {
+        assert_eq!(verdict.expect("an answer"), Verdict::Written);
+    }
+    holder
+        .await
+        .expect("no panic")
+        .expect("nothing was written");
+
+    let used = commits_in_log(&database.path()) - before;
+    assert!((1..=2).contains(&used), "64 writes took {used} commits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_writers_need_fewer_commits_than_writes() {
+    let database = Database::new();
+    let store = database.open().await;
+    let writers = (0..64).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let fence = start(&store, &format!("key-{n}"), OWNER).await;
+            store.commit(commit_of(fence, "step", Then::Continue)).await
+        })
+    });
+    for verdict in join_all(writers.collect::<Vec<_>>()).await {
+        let verdict = verdict.expect("no panic").expect("an answer");
+        assert_eq!(verdict, Verdict::Written);
+    }
+    let used = commits_in_log(&database.path());
+    assert!(used < 128, "128 writes took {used} commits");
+}
+
+#[tokio::test]
+async fn a_value_that_can_not_be_stored_fails_its_own_write_only() {
+    let database = Database::new();
+    let store = database.open().await;
+    let fence = start(&store, "good", OWNER).await;
+    let begins: Vec<_> = (0..8)
+        .map(|n| {
+            let mut begin = begin_of(&format!("key-{n}"), OWNER);
+            if n % 3 == 0 {
+                begin.key.key = "k".repeat(1025);
+            }
+            begin
+        })
+        .collect();
+    let ids = begins.iter().map(|begin| begin.id).collect();
+
+    let (release, holder) = hold(&store).await;
+    let together = async {
+        let begins = join_all(begins.into_iter().map(|begin| store.begin(begin)));
+        let commit = store.commit(commit_of(fence, "step", Then::Continue));
+        futures::join!(begins, commit)
+    };
+    let mut together = Box::pin(unconstrained(together));
+    // Begins read first; the holder is released once that has had its time.
+    let (begun, verdict) = tokio::select! {
+        biased;
+        early = &mut together => panic!("answered while the writer was held: {early:?}"),
+        () = tokio::time::sleep(Duration::from_millis(200)) => {
+            release.send(()).expect("the holder waits");
+            together.await
+        }
+    };
+    holder
+        .await
+        .expect("no panic")
+        .expect("nothing was written");
+
+    for (n, begun) in begun.into_iter().enumerate() {
+        match begun {
+            Err(StoreError::Rejected(_)) => assert_eq!(n % 3, 0, "{n} is a good one"),
+            Ok(Begun::Started(_)) => assert_ne!(n % 3, 0, "{n} is a bad one"),
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+    assert_eq!(verdict.expect("an answer"), Verdict::Written);
+    assert_eq!(store.find(ids).await.expect("a read").len(), 5);
+}
+
+#[tokio::test]
+async fn a_replay_of_a_finished_key_takes_no_write() {
+    let database = Database::new();
+    let store = database.open().await;
+    let fence = start(&store, "done", OWNER).await;
+    let succeed = Then::Succeed {
+        output_step: "step".to_owned(),
+        retention: None,
+    };
+    let verdict = store.commit(commit_of(fence, "step", succeed)).await;
+    assert_eq!(verdict.expect("an answer"), Verdict::Written);
+
+    // Nobody can write now, and the answer comes all the same.
+    let (release, holder) = hold(&store).await;
+    match store.begin(begin_of("done", WorkerId(2))).await {
+        Ok(Begun::Exists(record)) => {
+            assert_eq!(record.state, State::Succeeded);
+            assert_eq!(record.output, Some(crate::support::payload("step")));
+        }
+        other => panic!("{other:?}"),
+    }
+    release.send(()).expect("the holder waits");
+    holder
+        .await
+        .expect("no panic")
+        .expect("nothing was written");
+}
+
+#[tokio::test]
+async fn a_writer_that_is_held_too_long_makes_the_store_unavailable_and_recovers() {
+    let database = Database::new();
+    let options = SqliteOptions::from(database.path()).busy_timeout(Duration::from_millis(100));
+    let store = SqliteStore::open(options).await.expect("a new database");
+    let (release, holder) = hold(&store).await;
+    match store.begin(begin_of("late", OWNER)).await {
+        Err(StoreError::Unavailable(why)) => assert!(why.contains("this process"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    release.send(()).expect("the holder waits");
+    holder
+        .await
+        .expect("no panic")
+        .expect("nothing was written");
+    start(&store, "late", OWNER).await;
+}
+
+#[tokio::test]
+async fn a_write_whose_caller_is_dropped_leaves_the_writer_free() {
+    let database = Database::new();
+    let store = database.open().await;
+    let fence = start(&store, "key", OWNER).await;
+    let (release, holder) = hold(&store).await;
+    for _ in 0..16 {
+        let mut commit = Box::pin(store.commit(commit_of(fence, "step", Then::Continue)));
+        assert!(futures::poll!(&mut commit).is_pending());
+        let mut write = Box::pin(store.write(|_conn| Box::pin(async { Ok::<_, StoreError>(()) })));
+        assert!(futures::poll!(&mut write).is_pending());
+    }
+    release.send(()).expect("the holder waits");
+    holder
+        .await
+        .expect("no panic")
+        .expect("nothing was written");
+    start(&store, "next", OWNER).await;
+}
+
+#[tokio::test]
+async fn a_plain_write_is_committed_when_it_succeeds_and_undone_when_it_fails() {
+    let database = Database::new();
+    let store = database.open().await;
+    execute(&store, "CREATE TABLE orders (sku TEXT)").await;
+    let failed: Result<(), Failed> = store
+        .write(|conn| {
+            Box::pin(async move {
+                sqlx::query("INSERT INTO orders (sku) VALUES ('a')")
+                    .execute(conn)
+                    .await?;
+                Err("no".into())
+            })
+        })
+        .await;
+    assert_eq!(failed.expect_err("its own error").to_string(), "no");
+    assert_eq!(number(&store, "SELECT count(sku) FROM orders").await, 0);
+    let forbidden: Result<(), Failed> = store
+        .read(|conn| {
+            Box::pin(async move {
+                sqlx::query("INSERT INTO orders (sku) VALUES ('a')")
+                    .execute(conn)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await;
+    assert!(forbidden.is_err(), "a reader does not write");
+}

@@ -1,0 +1,8 @@
+//! What does the SQLite store promise beyond the common cases of every store?
+
+mod format;
+mod group;
+mod processes;
+mod rules;
+mod sessions;
+mod support;
