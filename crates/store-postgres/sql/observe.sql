@@ -1,0 +1,14 @@
+-- Looks at all other live workers: their beats and, if $2, whether their liveness sessions stand.
+-- Always at least one row, for the age of the server.
+--
+-- Called by `observe`, on the liveness session.
+-- Index: workers_live.
+-- Lock: for a moment, a shared advisory lock of each worker whose session is gone. It is shared so
+-- that several observers do not take each other for a live session.
+SELECT
+    (extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000000)::bigint
+        AS server_age,
+    w.id, w.beat, w.shapes,
+    CASE WHEN $2::boolean THEN NOT pg_try_advisory_xact_lock_shared(w.id) END AS session
+FROM (VALUES (true)) AS server (is_up)
+LEFT JOIN {schema}.workers AS w ON NOT w.dead AND w.id <> $1::bigint

@@ -1,0 +1,29 @@
+-- Deletes a batch of executions whose retention has ended, with their checkpoints. $1 is the clock's
+-- offset in microseconds, $2 at most so many.
+--
+-- Called by `purge`.
+-- Index: executions_expiring, then the primary keys.
+-- Lock: the rows FOR UPDATE; those that somebody else holds are left for the next time.
+WITH expired AS MATERIALIZED (
+    SELECT e.id, e.run_id
+    FROM {schema}.executions AS e
+    WHERE
+        e.state >= 10
+        AND e.expires_at <= statement_timestamp() + $1::bigint * interval '1 microsecond'
+    ORDER BY e.expires_at
+    LIMIT $2::bigint
+    FOR UPDATE SKIP LOCKED
+),
+forgotten AS (
+    DELETE FROM {schema}.checkpoints AS c
+    USING expired AS x
+    WHERE c.run_id = x.run_id
+),
+gone AS (
+    DELETE FROM {schema}.executions AS e
+    USING expired AS x
+    WHERE e.id = x.id
+    RETURNING e.id
+)
+SELECT count(g.id) AS purged
+FROM gone AS g

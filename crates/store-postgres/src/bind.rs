@@ -1,0 +1,186 @@
+//! How does a batch become the arguments of one statement? One array for each column, one element
+//! for each operation, in the order of the `unnest` in `sql/parts`.
+
+use std::time::Duration;
+
+use keystep::execution::{ParkReason, Payload};
+use keystep::store::{Acquire, Begin, Fresh, How, Then};
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use uuid::Uuid;
+
+use crate::op::Write;
+
+/// A statement with its arguments.
+pub(crate) type Bound = Query<'static, Postgres, PgArguments>;
+
+/// Binds `$2` to `$12`: the begins, sorted by id.
+pub(crate) fn begins(query: Bound, begins: &[&Begin]) -> Bound {
+    query
+        .bind(column(begins, |b| b.id.0))
+        .bind(column(begins, |b| b.key.schema.as_str()))
+        .bind(column(begins, |b| b.key.scope.as_str()))
+        .bind(column(begins, |b| b.key.key.as_str()))
+        .bind(column(begins, |b| b.run.0))
+        .bind(column(begins, |b| b.token))
+        .bind(column(begins, |b| b.owner.0))
+        .bind(column(begins, |b| b.plan.0))
+        .bind(column(begins, |b| b.shape.0))
+        .bind(column(begins, |b| bytes(&b.input)))
+        .bind(column(begins, |b| &b.input_hash.0[..]))
+}
+
+/// Binds `$13` to `$32`: the writes of owners, sorted by id.
+pub(crate) fn commits(query: Bound, commits: &[&Write]) -> Bound {
+    let ends: Vec<Ending<'_>> = commits.iter().map(|c| Ending::of(&c.then)).collect();
+    query
+        .bind(column(commits, |c| c.fence.execution.0))
+        .bind(column(commits, |c| c.fence.run.0))
+        .bind(column(commits, |c| c.fence.claim.epoch))
+        .bind(column(commits, |c| c.fence.claim.token))
+        .bind(column(commits, |c| c.fence.incarnation))
+        .bind(column(commits, |c| c.write_id.0))
+        .bind(column(commits, |c| c.worker.0))
+        .bind(column(commits, |c| {
+            c.checkpoint.as_ref().map(|new| new.step.as_str())
+        }))
+        .bind(column(commits, |c| {
+            c.checkpoint.as_ref().map(|new| new.seq)
+        }))
+        .bind(column(commits, |c| {
+            c.checkpoint.as_ref().map(|new| new.attempt)
+        }))
+        .bind(column(commits, |c| {
+            c.checkpoint.as_ref().map(|new| new.lost)
+        }))
+        .bind(column(commits, |c| {
+            c.checkpoint.as_ref().map(|new| bytes(&new.output))
+        }))
+        .bind(column(commits, |c| c.then.state().code()))
+        .bind(column(&ends, |end| end.output_step))
+        .bind(column(&ends, |end| end.failure.map(bytes)))
+        .bind(column(&ends, |end| end.tries_seq))
+        .bind(column(&ends, |end| end.tries))
+        .bind(column(&ends, |end| end.keep.map(micros)))
+        .bind(column(&ends, |end| end.delay.map(micros)))
+        .bind(column(&ends, |end| end.parked.map(ParkReason::as_str)))
+}
+
+/// Binds `$2` to `$15`: the acquisitions, sorted by id.
+pub(crate) fn acquires(query: Bound, acquires: &[&Acquire]) -> Bound {
+    query
+        .bind(column(acquires, |a| a.seen.id.0))
+        .bind(column(acquires, |a| a.seen.run.0))
+        .bind(column(acquires, |a| a.seen.claim.epoch))
+        .bind(column(acquires, |a| a.seen.claim.token))
+        .bind(column(acquires, |a| a.seen.state.code()))
+        .bind(column(acquires, |a| a.owner.0))
+        .bind(column(acquires, |a| a.token))
+        .bind(column(acquires, |a| match a.how {
+            How::Resume { keep_tries } => keep_tries,
+            How::TakeOver => true,
+            How::Restart(_) => false,
+        }))
+        .bind(column(acquires, |a| {
+            i32::from(matches!(a.how, How::TakeOver))
+        }))
+        .bind(column(acquires, |a| fresh(a).map(|fresh| fresh.run.0)))
+        .bind(column(acquires, |a| fresh(a).map(|fresh| fresh.plan.0)))
+        .bind(column(acquires, |a| fresh(a).map(|fresh| fresh.shape.0)))
+        .bind(column(acquires, |a| {
+            fresh(a).map(|fresh| bytes(&fresh.input))
+        }))
+        .bind(column(acquires, |a| {
+            fresh(a).map(|fresh| &fresh.input_hash.0[..])
+        }))
+}
+
+/// Ids as an argument.
+pub(crate) fn ids<T>(of: &[T], id: impl Fn(&T) -> Uuid) -> Vec<Uuid> {
+    of.iter().map(id).collect()
+}
+
+/// A length of time as the server adds it: microseconds, at most 100,000 years, because a later
+/// time can not be stored.
+pub(crate) fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).map_or(LONGEST_MICROS, |micros| micros.min(LONGEST_MICROS))
+}
+
+const LONGEST_MICROS: i64 = 100_000 * 365 * 86_400 * 1_000_000;
+
+/// The columns that the end of an ownership sets.
+#[derive(Default)]
+struct Ending<'a> {
+    output_step: Option<&'a str>,
+    failure: Option<&'a Payload>,
+    tries_seq: Option<i32>,
+    tries: Option<i32>,
+    keep: Option<Duration>,
+    delay: Option<Duration>,
+    parked: Option<ParkReason>,
+}
+
+impl<'a> Ending<'a> {
+    fn of(then: &'a Then) -> Self {
+        match then {
+            Then::Continue => Self::default(),
+            Then::Succeed {
+                output_step,
+                retention,
+            } => Self {
+                output_step: Some(output_step),
+                keep: *retention,
+                ..Self::default()
+            },
+            Then::Fail {
+                failure,
+                tries,
+                retention,
+            } => Self {
+                failure: Some(failure),
+                tries_seq: Some(tries.seq),
+                tries: Some(tries.count),
+                keep: *retention,
+                ..Self::default()
+            },
+            Then::Wait {
+                delay,
+                failure,
+                tries,
+            } => Self {
+                failure: Some(failure),
+                tries_seq: Some(tries.seq),
+                tries: Some(tries.count),
+                delay: Some(*delay),
+                ..Self::default()
+            },
+            Then::Park { reason, failure } => Self {
+                failure: failure.as_ref(),
+                // Due at once, for whoever knows the shape.
+                delay: (*reason == ParkReason::UnknownShape).then_some(Duration::ZERO),
+                parked: Some(*reason),
+                ..Self::default()
+            },
+            Then::Release => Self {
+                delay: Some(Duration::ZERO),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+fn fresh(acquire: &Acquire) -> Option<&Fresh> {
+    match &acquire.how {
+        How::Restart(fresh) => Some(fresh),
+        How::Resume { .. } | How::TakeOver => None,
+    }
+}
+
+fn column<'a, Op, T>(of: &'a [Op], value: impl Fn(&'a Op) -> T) -> Vec<T> {
+    of.iter().map(value).collect()
+}
+
+fn bytes(payload: &Payload) -> &[u8] {
+    &payload.0
+}

@@ -1,0 +1,275 @@
+//! How do many waiting writes become one commit? Lanes: a few connections of our own that share one
+//! queue. A free lane takes what waits at that moment, so there is no timer and a lone write goes
+//! at once.
+//!
+//! A lane never waits for a row: what somebody else holds comes back as [`Reply::Again`] and its
+//! caller sends it again a moment later, so one locked row holds nobody else up. A value that the
+//! server does not take is found by halving the batch. A lost connection is reopened before the
+//! next batch; while no lane has one, operations are answered at once instead of waiting.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use keystep::clock::{Clock, monotonic};
+use keystep::lane::{LaneReceiver, LaneSender, Pending, lane};
+use keystep::store::StoreError;
+use sqlx::{Connection, PgConnection};
+
+use crate::batch;
+use crate::connect::Connector;
+use crate::error::Trouble;
+use crate::op::{Done, Op, Reply};
+use crate::options::PostgresOptions;
+use crate::sql::Sql;
+
+/// A connection that was idle for longer is asked whether it still stands before a write is sent:
+/// that costs a round trip, but saves an unknown outcome.
+const IDLE_CHECK: Duration = Duration::from_secs(5);
+
+/// Pauses between tries to open a lost connection.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Pauses before an operation is sent again because a row was busy.
+const FIRST_AGAIN: Duration = Duration::from_millis(1);
+const LONGEST_AGAIN: Duration = Duration::from_millis(50);
+
+pub(crate) type Job = Pending<Op, Reply>;
+
+/// The way into the lanes. They end when the last handle is gone.
+pub(crate) struct Lanes {
+    queue: LaneSender<Op, Reply>,
+    patience: Duration,
+    deadline: Duration,
+}
+
+impl Lanes {
+    /// Starts the lanes on the current runtime.
+    pub(crate) fn start(connector: &Connector, sql: &Arc<Sql>, options: &PostgresOptions) -> Self {
+        let (queue, waiting) = lane(options.batch);
+        let standing = Arc::new(AtomicUsize::new(0));
+        for _lane in 0..options.lanes.max(1) {
+            let lane = Lane {
+                waiting: waiting.clone(),
+                line: Line {
+                    connector: connector.clone(),
+                    sql: Arc::clone(sql),
+                    clock: options.clock.clone(),
+                    deadline: options.deadline,
+                    connection: None,
+                    used: monotonic(),
+                    standing: Arc::clone(&standing),
+                },
+            };
+            tokio::spawn(lane.run());
+        }
+        Self {
+            queue,
+            patience: options.lock_patience,
+            deadline: options.deadline,
+        }
+    }
+
+    /// Sends an operation, again while a row is busy, and waits for what it comes to.
+    pub(crate) async fn call(&self, mut op: Op) -> Result<Done, StoreError> {
+        let started = monotonic();
+        let mut pause = FIRST_AGAIN;
+        loop {
+            let bytes = op.bytes();
+            let answer = tokio::time::timeout(2 * self.deadline, self.queue.call(op, bytes)).await;
+            let reply = match answer {
+                Ok(Ok(reply)) => reply,
+                Ok(Err(closed)) if closed.taken => {
+                    return Err(StoreError::Unknown("the lane has ended".to_owned()));
+                }
+                Ok(Err(_not_taken)) => {
+                    return Err(StoreError::Unavailable("the store is closed".to_owned()));
+                }
+                Err(_elapsed) => {
+                    return Err(StoreError::Unknown("no answer in time".to_owned()));
+                }
+            };
+            match reply {
+                Reply::Done(done) => return Ok(done),
+                Reply::Failed(error) => return Err(error),
+                Reply::Again(_, why) if started.elapsed() >= self.patience => {
+                    return Err(StoreError::Unavailable(why));
+                }
+                Reply::Again(same, _) => op = same,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_AGAIN);
+        }
+    }
+}
+
+/// One lane: takes batches and writes them, until the queue ends.
+struct Lane {
+    waiting: LaneReceiver<Op, Reply>,
+    line: Line,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if let Err(trouble) = self.line.open().await {
+                if !self.answer_while_down(trouble, pause).await {
+                    return;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            pause = FIRST_PAUSE;
+            let Some(jobs) = self.waiting.next_batch().await else {
+                return self.line.close().await;
+            };
+            self.line.serve(jobs).await;
+        }
+    }
+
+    /// Waits before the next try to connect. Where no other lane stands, operations do not wait
+    /// with it: each tries once and is answered. Returns whether the queue goes on.
+    async fn answer_while_down(&mut self, trouble: Trouble, pause: Duration) -> bool {
+        tracing::warn!(?trouble, "a lane has no connection");
+        let wait = tokio::time::sleep(pause);
+        tokio::pin!(wait);
+        while self.line.standing.load(Ordering::Relaxed) == 0 {
+            let jobs = tokio::select! {
+                () = &mut wait => return true,
+                jobs = self.waiting.next_batch() => jobs,
+            };
+            let Some(jobs) = jobs else {
+                return false;
+            };
+            self.line.serve(jobs).await;
+            if self.line.connection.is_some() {
+                return true;
+            }
+        }
+        wait.await;
+        true
+    }
+}
+
+/// A lane's connection and what is needed to use it.
+pub(crate) struct Line {
+    connector: Connector,
+    pub(crate) sql: Arc<Sql>,
+    pub(crate) clock: Clock,
+    pub(crate) deadline: Duration,
+    connection: Option<PgConnection>,
+    used: Instant,
+    /// How many lanes have a connection.
+    standing: Arc<AtomicUsize>,
+}
+
+impl Line {
+    async fn open(&mut self) -> Result<(), Trouble> {
+        if self.connection.is_none() {
+            let opened = self.connector.open().await;
+            self.connection = Some(opened.map_err(|error| Trouble::of(&error))?);
+            self.used = monotonic();
+            self.standing.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The connection, opened if need be. An error means that nothing was sent.
+    pub(crate) async fn ready(&mut self) -> Result<&mut PgConnection, Trouble> {
+        if self.used.elapsed() > IDLE_CHECK {
+            let stands = match &mut self.connection {
+                Some(connection) => {
+                    let ping = tokio::time::timeout(self.deadline / 5, connection.ping());
+                    matches!(ping.await, Ok(Ok(())))
+                }
+                None => true,
+            };
+            if !stands {
+                self.hang_up();
+            }
+        }
+        self.open().await.map_err(nothing_was_sent)?;
+        self.used = monotonic();
+        self.connection
+            .as_mut()
+            .ok_or_else(|| Trouble::Unavailable("no connection".to_owned()))
+    }
+
+    /// Gives the connection up without a farewell: the server may not be listening.
+    pub(crate) fn hang_up(&mut self) {
+        if self.connection.take().is_some() {
+            self.standing.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn close(mut self) {
+        if let Some(connection) = self.connection.take() {
+            let farewell = tokio::time::timeout(self.deadline / 5, connection.close());
+            let _server_sees_it_anyway = farewell.await;
+        }
+    }
+
+    /// Writes a batch and answers each of its operations. Begins and writes of owners go in one
+    /// statement, acquisitions in one of their own.
+    async fn serve(&mut self, jobs: Vec<Job>) {
+        let (acquires, mut writes): (Vec<Job>, Vec<Job>) = jobs
+            .into_iter()
+            .partition(|job| matches!(job.op, Op::Acquire(_)));
+        while !writes.is_empty() {
+            let later = second_writes(&mut writes);
+            self.write(writes).await;
+            writes = later;
+        }
+        if !acquires.is_empty() {
+            self.write(acquires).await;
+        }
+    }
+
+    /// Writes jobs that fit one statement; halves them while the server rejects a value.
+    async fn write(&mut self, jobs: Vec<Job>) {
+        let mut parts = vec![jobs];
+        while let Some(mut jobs) = parts.pop() {
+            let Err(trouble) = batch::run(self, &mut jobs).await else {
+                continue;
+            };
+            if trouble.ends_the_connection() {
+                self.hang_up();
+            }
+            if matches!(trouble, Trouble::Rejected(_)) && jobs.len() > 1 {
+                let half = jobs.split_off(jobs.len() / 2);
+                parts.push(half);
+                parts.push(jobs);
+                continue;
+            }
+            for job in jobs {
+                let (op, caller) = job.split();
+                let reply = match &trouble {
+                    Trouble::Busy(why) | Trouble::Stale(why) => Reply::Again(op, why.clone()),
+                    other => Reply::Failed(other.clone().of_write()),
+                };
+                let _caller_has_gone = caller.send(reply);
+            }
+        }
+    }
+}
+
+/// Takes out all but the first write for each execution: a statement judges each row once. Only a
+/// write that is sent twice ever meets itself here.
+fn second_writes(jobs: &mut Vec<Job>) -> Vec<Job> {
+    let mut met = HashSet::new();
+    jobs.extract_if(.., |job| match &job.op {
+        Op::Commit(write) => !met.insert(write.fence.execution),
+        Op::Begin(_) | Op::Acquire(_) => false,
+    })
+    .collect()
+}
+
+fn nothing_was_sent(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Lost(text) => Trouble::Unavailable(text),
+        other => other,
+    }
+}

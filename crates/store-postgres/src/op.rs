@@ -1,0 +1,85 @@
+//! What waits before the lanes, and what comes back? One operation and its answer.
+
+use keystep::execution::{Fence, WorkerId, WriteId};
+use keystep::store::{
+    Acquire, Acquired, Begin, Begun, Commit, Enlisted, How, NewCheckpoint, StoreError, Then,
+    Verdict,
+};
+
+/// An operation that goes through a lane.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Begin(Begin),
+    Commit(Write),
+    Acquire(Acquire),
+}
+
+/// A write of an owner, without the transaction that it may have enlisted.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) fence: Fence,
+    pub(crate) write_id: WriteId,
+    pub(crate) worker: WorkerId,
+    pub(crate) checkpoint: Option<NewCheckpoint>,
+    pub(crate) then: Then,
+    /// An earlier snapshot was too old to tell whether a former send of this write is there; this
+    /// time it is not.
+    pub(crate) asked_before: bool,
+}
+
+impl Write {
+    /// Takes a commit apart.
+    pub(crate) fn of(commit: Commit) -> (Self, Option<Enlisted>) {
+        let write = Self {
+            fence: commit.fence,
+            write_id: commit.write_id,
+            worker: commit.worker,
+            checkpoint: commit.checkpoint,
+            then: commit.then,
+            asked_before: false,
+        };
+        (write, commit.enlisted)
+    }
+}
+
+/// What an operation came to.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Begun(Begun),
+    Written(Verdict),
+    Acquired(Acquired),
+}
+
+/// What a lane answers.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Done(Done),
+    /// Nothing was written; the same operation may go well in a moment.
+    Again(Op, String),
+    Failed(StoreError),
+}
+
+impl Op {
+    /// Payload bytes, by which batches are bounded.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Begin(begin) => begin.input.len(),
+            Self::Commit(write) => {
+                let output = write.checkpoint.as_ref();
+                output.map_or(0, |new| new.output.len()) + bytes_of(&write.then)
+            }
+            Self::Acquire(acquire) => match &acquire.how {
+                How::Restart(fresh) => fresh.input.len(),
+                How::Resume { .. } | How::TakeOver => 0,
+            },
+        }
+    }
+}
+
+fn bytes_of(then: &Then) -> usize {
+    match then {
+        Then::Fail { failure, .. } | Then::Wait { failure, .. } => failure.len(),
+        Then::Park { failure, .. } => failure.as_ref().map_or(0, |failure| failure.len()),
+        Then::Continue | Then::Succeed { .. } | Then::Release => 0,
+    }
+}

@@ -1,0 +1,363 @@
+//! How does the engine talk to PostgreSQL? Each method of the [`Store`] trait: bind, run, map.
+//!
+//! Begins, writes of owners and acquisitions go through the lanes; everything else is a statement
+//! on a reader connection, run in a task of its own so that a caller that goes away never leaves a
+//! connection in the middle of an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use keystep::clock::Clock;
+use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, State, WorkerId};
+use keystep::store::{
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation,
+    PlanRecord, Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
+};
+use sqlx::SqlStr;
+use sqlx::postgres::{PgPool, PgRow};
+use uuid::Uuid;
+
+use crate::batch::fetch_within;
+use crate::bind::{Bound, ids};
+use crate::connect::Connector;
+use crate::error::Trouble;
+use crate::lanes::Lanes;
+use crate::liveness::Liveness;
+use crate::migrate::{self, Look};
+use crate::op::{Done, Op, Write};
+use crate::options::{PostgresOptions, SchemaName};
+use crate::rows::{self, column};
+use crate::server::ServerReport;
+use crate::sql::Sql;
+use crate::transaction;
+
+/// A store on a PostgreSQL database. Cheap to clone; the clones share their connections.
+#[derive(Clone)]
+pub struct PostgresStore {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) instance: Uuid,
+    pub(crate) options: PostgresOptions,
+    pub(crate) schema: SchemaName,
+    pub(crate) sql: Arc<Sql>,
+    pub(crate) connector: Connector,
+    pub(crate) readers: PgPool,
+    pub(crate) transactions: PgPool,
+    pub(crate) lanes: Lanes,
+    pub(crate) liveness: Liveness,
+    pub(crate) report: ServerReport,
+    /// Whether the format of the tables was found good.
+    pub(crate) usable: AtomicBool,
+}
+
+impl Store for PostgresStore {
+    fn describe(&self) -> StoreInfo {
+        StoreInfo {
+            kind: "postgres",
+            instance: self.inner.instance,
+            durable: true,
+            reach: Reach::Network,
+            transactions: true,
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.options.clock.clone()
+    }
+
+    async fn save_plan(&self, plan: PlanRecord) -> Result<(), StoreError> {
+        let query = self
+            .query(&self.inner.sql.save_plan)
+            .bind(plan.id.0)
+            .bind(plan.shape.0)
+            .bind(plan.schema)
+            .bind(plan.body);
+        self.fetch(query).await?.map_err(Trouble::of_write)?;
+        Ok(())
+    }
+
+    async fn load_plan(&self, id: PlanId) -> Result<Option<PlanRecord>, StoreError> {
+        let query = self.query(&self.inner.sql.load_plan).bind(id.0);
+        let rows = self.read(query).await?;
+        let plan = rows.first().map(rows::plan).transpose();
+        plan.map_err(Trouble::of_read)
+    }
+
+    async fn begin(&self, begin: Begin) -> Result<Begun, StoreError> {
+        self.usable().await?;
+        match self.inner.lanes.call(Op::Begin(begin)).await? {
+            Done::Begun(begun) => Ok(begun),
+            other => Err(wrong_answer(&other)),
+        }
+    }
+
+    async fn acquire(&self, acquire: Acquire) -> Result<Acquired, StoreError> {
+        self.usable().await?;
+        match self.inner.lanes.call(Op::Acquire(acquire)).await? {
+            Done::Acquired(acquired) => Ok(acquired),
+            other => Err(wrong_answer(&other)),
+        }
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Verdict, StoreError> {
+        self.usable().await?;
+        let (write, enlisted) = Write::of(commit);
+        if let Some(enlisted) = enlisted {
+            return transaction::commit(self, enlisted, write).await;
+        }
+        match self.inner.lanes.call(Op::Commit(write)).await? {
+            Done::Written(verdict) => Ok(verdict),
+            other => Err(wrong_answer(&other)),
+        }
+    }
+
+    async fn confirm(&self, confirm: Confirm) -> Result<Confirmed, StoreError> {
+        let Confirm {
+            fence,
+            step,
+            write_id,
+        } = confirm;
+        // First the lock, which waits for the connection whose answer was lost; then, in a younger
+        // snapshot, what it left behind.
+        let query = self.query(&self.inner.sql.lock).bind(fence.execution.0);
+        let locked = self.read(query).await?;
+        let query = self
+            .query(&self.inner.sql.recorded_by)
+            .bind(fence.run.0)
+            .bind(step);
+        let recorded = self.read(query).await?;
+
+        let recorded_by: Option<Uuid> = first(&recorded, 0)?;
+        if recorded_by == Some(write_id.0) {
+            return Ok(Confirmed::Written);
+        }
+        let run: Option<Uuid> = first(&locked, 0)?;
+        let epoch: Option<i64> = first(&locked, 1)?;
+        let token: Option<Uuid> = first(&locked, 2)?;
+        let state: Option<i16> = first(&locked, 3)?;
+        let owned = run == Some(fence.run.0)
+            && epoch == Some(fence.claim.epoch)
+            && token == Some(fence.claim.token)
+            && state == Some(State::Running.code());
+        Ok(if owned {
+            Confirmed::Absent
+        } else {
+            Confirmed::Fenced
+        })
+    }
+
+    async fn load(&self, id: ExecutionId, run: RunId) -> Result<Option<Progress>, StoreError> {
+        let query = self.query(&self.inner.sql.load).bind(id.0).bind(run.0);
+        let rows = self.read(query).await?;
+        rows::progress(&rows).map_err(Trouble::of_read)
+    }
+
+    async fn find(&self, wanted: Vec<ExecutionId>) -> Result<Vec<ExecutionRecord>, StoreError> {
+        let query = self
+            .query(&self.inner.sql.find)
+            .bind(ids(&wanted, |id| id.0));
+        self.records(query).await
+    }
+
+    async fn list(&self, wanted: ListQuery) -> Result<Vec<ExecutionRecord>, StoreError> {
+        // No id is smaller than the nil UUID, and no derived id is equal to it.
+        let after = wanted.after.map_or(Uuid::nil(), |id| id.0);
+        let states: Vec<i16> = wanted.states.iter().map(|state| state.code()).collect();
+        let query = self
+            .query(&self.inner.sql.list)
+            .bind(after)
+            .bind(wanted.schema)
+            .bind(wanted.scope)
+            .bind(states)
+            .bind(i64::from(wanted.limit));
+        self.records(query).await
+    }
+
+    async fn due(&self, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
+        let (shapes, only) = shapes(wanted.shapes);
+        let query = self
+            .query(&self.inner.sql.due)
+            .bind(self.offset())
+            .bind(shapes)
+            .bind(only)
+            .bind(i64::from(wanted.limit));
+        self.seen(query).await
+    }
+
+    async fn orphans(&self, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
+        let dead = self
+            .read(self.query(&self.inner.sql.dead_owners))
+            .await?
+            .iter()
+            .map(|row| column::<i64>(row, 0))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(Trouble::of_read)?;
+        if dead.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (shapes, only) = shapes(wanted.shapes);
+        let query = self
+            .query(&self.inner.sql.owned)
+            .bind(dead)
+            .bind(shapes)
+            .bind(only)
+            .bind(i64::from(wanted.limit));
+        self.seen(query).await
+    }
+
+    async fn owned(&self, worker: WorkerId) -> Result<Vec<Seen>, StoreError> {
+        let (no_shapes, only) = shapes(Shapes::Except(Vec::new()));
+        let query = self
+            .query(&self.inner.sql.owned)
+            .bind(vec![worker.0])
+            .bind(no_shapes)
+            .bind(only)
+            .bind(i64::MAX);
+        self.seen(query).await
+    }
+
+    async fn register(&self, register: Register) -> Result<(), StoreError> {
+        self.usable().await?;
+        self.inner.liveness.register(register).await
+    }
+
+    async fn beat(&self, worker: WorkerId) -> Result<Beat, StoreError> {
+        self.usable().await?;
+        let (beat, look) = self.inner.liveness.beat(worker).await?;
+        if look {
+            // A newer program may have changed the tables so that this one must stop.
+            self.inner.usable.store(false, Ordering::Release);
+            self.usable().await?;
+        }
+        Ok(beat)
+    }
+
+    async fn observe(&self, worker: WorkerId) -> Result<Observation, StoreError> {
+        self.usable().await?;
+        self.inner.liveness.observe(worker).await
+    }
+
+    async fn bury(&self, worker: WorkerId, beat: i64) -> Result<bool, StoreError> {
+        self.usable().await?;
+        self.inner.liveness.bury(worker, beat).await
+    }
+
+    async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.usable().await?;
+        self.inner.liveness.retire(worker).await
+    }
+
+    async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
+        let query = self
+            .query(&self.inner.sql.purge)
+            .bind(self.offset())
+            .bind(i64::from(limit));
+        let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
+        let purged: Option<i64> = first(&rows, 0)?;
+        let workers = self.query(&self.inner.sql.purge_workers);
+        self.fetch(workers).await?.map_err(Trouble::of_write)?;
+        Ok(purged
+            .and_then(|purged| u32::try_from(purged).ok())
+            .unwrap_or(0))
+    }
+}
+
+impl PostgresStore {
+    /// Checks once that the tables may be used; again after they could not be.
+    pub(crate) async fn usable(&self) -> Result<(), StoreError> {
+        if self.inner.usable.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let store = self.clone();
+        let checked = tokio::spawn(async move {
+            let inner = &store.inner;
+            let mut connection = inner
+                .readers
+                .acquire()
+                .await
+                .map_err(|error| Trouble::of(&error).of_connect())?;
+            match migrate::look(&mut connection, &inner.sql, &inner.schema).await? {
+                Look::Usable => {
+                    inner.usable.store(true, Ordering::Release);
+                    Ok(())
+                }
+                Look::ToMigrate(why) => Err(StoreError::Refused(why)),
+            }
+        });
+        checked.await.unwrap_or_else(|_panicked| Err(ended()))
+    }
+
+    fn offset(&self) -> i64 {
+        self.inner.options.clock.offset_micros()
+    }
+
+    fn query(&self, text: &SqlStr) -> Bound {
+        sqlx::query(text.clone())
+    }
+
+    /// Runs a statement that only reads.
+    async fn read(&self, query: Bound) -> Result<Vec<PgRow>, StoreError> {
+        self.fetch(query).await?.map_err(Trouble::of_read)
+    }
+
+    async fn records(&self, query: Bound) -> Result<Vec<ExecutionRecord>, StoreError> {
+        let offset = self.offset();
+        let rows = self.read(query).await?;
+        let records = rows.iter().map(|row| rows::record(row, 0, offset));
+        records.collect::<Result<_, _>>().map_err(Trouble::of_read)
+    }
+
+    async fn seen(&self, query: Bound) -> Result<Vec<Seen>, StoreError> {
+        let rows = self.read(query).await?;
+        let seen = rows.iter().map(rows::seen);
+        seen.collect::<Result<_, _>>().map_err(Trouble::of_read)
+    }
+
+    /// Runs a statement on a reader connection, to its end whatever the caller does. The outer
+    /// error means that it was not sent.
+    async fn fetch(&self, query: Bound) -> Result<Result<Vec<PgRow>, Trouble>, StoreError> {
+        self.usable().await?;
+        let pool = self.inner.readers.clone();
+        let deadline = self.inner.options.deadline;
+        let running = tokio::spawn(async move {
+            let acquired = pool.acquire().await;
+            let mut connection = acquired.map_err(|error| Trouble::of(&error).of_connect())?;
+            let fetched = fetch_within(&mut connection, query, deadline).await;
+            if fetched.as_ref().is_err_and(Trouble::ends_the_connection) {
+                drop(connection.detach());
+            }
+            Ok(fetched)
+        });
+        running
+            .await
+            .unwrap_or_else(|_panicked| Ok(Err(Trouble::Lost("the runtime has ended".to_owned()))))
+    }
+}
+
+/// Shapes as arguments: the list, and whether these are wanted or all others.
+fn shapes(shapes: Shapes) -> (Vec<Uuid>, bool) {
+    match shapes {
+        Shapes::Only(these) => (ids(&these, |shape| shape.0), true),
+        Shapes::Except(these) => (ids(&these, |shape| shape.0), false),
+    }
+}
+
+/// Reads a column of the first row, if there is one.
+fn first<'r, T>(rows: &'r [PgRow], at: usize) -> Result<Option<T>, StoreError>
+where
+    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    let value = rows.first().map(|row| column(row, at)).transpose();
+    value.map_err(Trouble::of_read)
+}
+
+/// A lane answers each operation in kind; this can not be.
+fn wrong_answer(answer: &Done) -> StoreError {
+    StoreError::Unknown(format!("a lane mixed up its answers: {answer:?}"))
+}
+
+fn ended() -> StoreError {
+    StoreError::Unavailable("the runtime has ended".to_owned())
+}

@@ -1,0 +1,246 @@
+//! How does a step write to the user's tables exactly once? In a transaction that the engine commits
+//! together with the step's checkpoint.
+//!
+//! The step opens it, writes, and enlists it. The fenced checkpoint is its last statement, so the
+//! execution's row is locked for one round trip only; the commit follows only when the verdict says
+//! written. A stale owner's transaction is rolled back although its body ran to the end.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use keystep::execution::WriteId;
+use keystep::store::{Enlisted, StoreError, Verdict};
+use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepError, StepResult};
+use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
+use uuid::Uuid;
+
+use crate::batch::{
+    BUSY, EXISTS, FENCED, RESTARTED, TOO_EARLY, WRITTEN, WRITTEN_BEFORE, fetch_within,
+};
+use crate::bind;
+use crate::error::Trouble;
+use crate::op::Write;
+use crate::rows::column;
+use crate::store::PostgresStore;
+
+/// A step's own transaction on the database of its engine. Derefs to the connection.
+///
+/// Dropped without [`StepContext::enlist`], it is rolled back. Neither `COMMIT` nor `ROLLBACK` may
+/// be sent on it; savepoints are fine.
+pub struct StepTransaction {
+    open: Open,
+    instance: Uuid,
+    guard: OpenTransaction,
+}
+
+impl PostgresStore {
+    /// Opens a transaction for the running step, on a connection apart from the store's own.
+    ///
+    /// ```no_run
+    /// # use keystep::{StepContext, StepResult};
+    /// # use keystep_postgres::PostgresStore;
+    /// async fn create_order(cx: StepContext, item: String) -> StepResult<i64> {
+    ///     let store = cx.get::<PostgresStore>()?;
+    ///     let mut tx = store.transaction(&cx).await?;
+    ///     let number: i64 = sqlx::query_scalar("INSERT INTO orders (item) VALUES ($1) RETURNING id")
+    ///         .bind(&item)
+    ///         .fetch_one(&mut *tx)
+    ///         .await?;
+    ///     cx.enlist(tx)?;
+    ///     Ok(number)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// When the engine runs on another store or the step has a transaction already: no further try.
+    /// When there is no connection in time: try again, which `?` does.
+    pub async fn transaction(&self, cx: &StepContext) -> StepResult<StepTransaction> {
+        let guard = cx.open_transaction(self.inner.instance)?;
+        let pool = self.inner.transactions.clone();
+        let text = self.inner.sql.open_transaction.clone();
+        let deadline = self.inner.options.deadline;
+        // A step's future may be dropped at any time, and a dropped BEGIN leaves an open transaction
+        // in the pool: so it runs in a task of its own, and what it opened closes itself.
+        let opening = tokio::spawn(async move {
+            match within(deadline, pool.begin_with(text)).await {
+                Ok(transaction) => Ok(Open {
+                    transaction: Some(transaction),
+                    deadline,
+                }),
+                Err(trouble) => Err(trouble),
+            }
+        });
+        let opened = opening
+            .await
+            .unwrap_or_else(|ended| Err(Trouble::Unavailable(ended.to_string())));
+        let open = opened.map_err(|trouble| StepError::retry(trouble.of_connect()))?;
+        Ok(StepTransaction {
+            open,
+            instance: self.inner.instance,
+            guard,
+        })
+    }
+}
+
+impl Deref for StepTransaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.open.connection()
+    }
+}
+
+impl DerefMut for StepTransaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.open.connection_mut()
+    }
+}
+
+impl IntoEnlisted for StepTransaction {
+    fn into_enlisted(self) -> Enlisted {
+        Enlisted {
+            instance: self.instance,
+            transaction: Box::new(self),
+        }
+    }
+}
+
+impl fmt::Debug for StepTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepTransaction").finish_non_exhaustive()
+    }
+}
+
+/// Commits an enlisted transaction with its fenced checkpoint, or rolls it back.
+pub(crate) async fn commit(
+    store: &PostgresStore,
+    enlisted: Enlisted,
+    write: Write,
+) -> Result<Verdict, StoreError> {
+    let transaction = match enlisted.transaction.downcast::<StepTransaction>() {
+        Ok(transaction) if enlisted.instance == store.inner.instance => *transaction,
+        _ => {
+            return Err(StoreError::Rejected(
+                "the enlisted transaction belongs to another store".to_owned(),
+            ));
+        }
+    };
+    let text = store.inner.sql.commit_waiting.clone();
+    let offset = store.inner.options.clock.offset_micros();
+    let StepTransaction { open, guard, .. } = transaction;
+    // To its end, whatever the caller does: between the verdict and the commit there is no way back.
+    let ending = tokio::spawn(async move {
+        let ended = end(open, text, offset, &write).await;
+        drop(guard);
+        ended
+    });
+    ending
+        .await
+        .unwrap_or_else(|ended| Err(StoreError::Unknown(ended.to_string())))
+}
+
+async fn end(
+    mut open: Open,
+    text: SqlStr,
+    offset: i64,
+    write: &Write,
+) -> Result<Verdict, StoreError> {
+    let mut judged = open.judge(&text, offset, write).await?;
+    if judged.0 == TOO_EARLY {
+        // The next statement has a younger snapshot.
+        judged = open.judge(&text, offset, write).await?;
+    }
+    if judged.0 == WRITTEN {
+        return match open.commit().await {
+            Ok(()) => Ok(Verdict::Written),
+            Err(trouble) => Err(trouble.of_write()),
+        };
+    }
+    open.roll_back().await;
+    match judged {
+        // An earlier send of this write was committed with a transaction of its own. Committing this
+        // one too would do the step's work twice.
+        (WRITTEN_BEFORE, _) => Ok(Verdict::Written),
+        (EXISTS, Some(by)) => Ok(Verdict::Exists(by)),
+        // A statement that waits for the row and still gets none has seen it go.
+        (FENCED | BUSY | TOO_EARLY, _) => Ok(Verdict::Fenced),
+        (RESTARTED, _) => Err(StoreError::Restarted),
+        (other, _) => Err(StoreError::Unreadable(format!("unknown verdict {other}"))),
+    }
+}
+
+/// An open transaction. Dropped, it is rolled back before its connection is used again.
+struct Open {
+    transaction: Option<Transaction<'static, Postgres>>,
+    deadline: Duration,
+}
+
+impl Open {
+    /// Writes the fenced checkpoint. An error means that the transaction will never be committed.
+    async fn judge(
+        &mut self,
+        text: &SqlStr,
+        offset: i64,
+        write: &Write,
+    ) -> Result<(i32, Option<WriteId>), StoreError> {
+        let query = sqlx::query(text.clone()).bind(offset);
+        let query = bind::begins(query, &[]);
+        let query = bind::commits(query, &[write]);
+        let deadline = self.deadline;
+        let judged = fetch_within(self.connection_mut(), query, deadline).await;
+        let judged = judged.and_then(|rows| {
+            let row = rows
+                .first()
+                .ok_or_else(|| Trouble::Unreadable("no verdict".to_owned()))?;
+            let by = column::<Option<Uuid>>(row, 2)?;
+            Ok((column(row, 1)?, by.map(WriteId)))
+        });
+        if judged.is_err() {
+            self.roll_back().await;
+        }
+        // No COMMIT was sent: nothing was written, whatever happened to the connection.
+        judged.map_err(Trouble::of_read)
+    }
+
+    async fn commit(&mut self) -> Result<(), Trouble> {
+        match self.transaction.take() {
+            Some(transaction) => within(self.deadline, transaction.commit()).await,
+            None => Err(Trouble::Unavailable(STILL_OPEN.to_owned())),
+        }
+    }
+
+    async fn roll_back(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            let rolled_back = within(self.deadline, transaction.rollback()).await;
+            if let Err(trouble) = rolled_back {
+                tracing::debug!(
+                    ?trouble,
+                    "a roll-back got no answer; its connection is closed"
+                );
+            }
+        }
+    }
+
+    fn connection(&self) -> &PgConnection {
+        self.transaction.as_deref().expect(STILL_OPEN)
+    }
+
+    fn connection_mut(&mut self) -> &mut PgConnection {
+        self.transaction.as_deref_mut().expect(STILL_OPEN)
+    }
+}
+
+const STILL_OPEN: &str = "a transaction has its connection until it has ended";
+
+/// Waits for an answer, but not for ever. What gets none in time goes back to its pool, which closes
+/// it.
+async fn within<T>(
+    deadline: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Trouble> {
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(answer) => answer.map_err(|error| Trouble::of(&error)),
+        Err(_elapsed) => Err(Trouble::deadline(deadline)),
+    }
+}
