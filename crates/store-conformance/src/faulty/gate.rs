@@ -1,0 +1,52 @@
+//! How does a test stop a call in the middle? A [`Gate`]: calls wait in front of it, the test sees
+//! them arrive and decides when they go on.
+
+use tokio::sync::watch;
+
+/// A place where calls wait. Clones are the same gate.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    arrived: u64,
+    open: bool,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::closed()
+    }
+}
+
+impl Gate {
+    /// A closed gate.
+    pub fn closed() -> Self {
+        Self {
+            state: watch::Sender::new(State::default()),
+        }
+    }
+
+    /// Lets everybody through, now and later.
+    pub fn open(&self) {
+        self.state.send_modify(|state| state.open = true);
+    }
+
+    /// Ends when so many calls have come to the gate, whether they still wait or not.
+    pub async fn arrived(&self, calls: u64) {
+        self.until(|state| state.arrived >= calls).await;
+    }
+
+    pub(super) async fn pass(&self) {
+        self.state.send_modify(|state| state.arrived += 1);
+        self.until(|state| state.open).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&State) -> bool) {
+        let mut state = self.state.subscribe();
+        // The sender lives in `self`, so the wait can not end without the condition.
+        let _held = state.wait_for(|state| holds(state)).await;
+    }
+}

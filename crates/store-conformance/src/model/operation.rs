@@ -1,0 +1,223 @@
+//! What can be done to a store, as small numbers: a key, a worker, one of the claims so far.
+//!
+//! Small worlds collide: four keys and four workers meet in every state within a few hundred
+//! operations.
+
+use std::time::Duration;
+
+use keystep::execution::{ParkReason, Payload};
+use keystep::store::{Then, Tries};
+use rand::Rng;
+
+use crate::fixture::{HOUR, MINUTE, payload, step_name};
+
+pub(super) const KEYS: usize = 4;
+pub(super) const WORKERS: usize = 4;
+pub(super) const SHAPES: u8 = 3;
+pub(super) const STEPS: i32 = 4;
+
+/// Delays are half a minute off the whole minutes by which the clock moves, so that no comparison
+/// falls on the very moment when something becomes due.
+const OFF: Duration = Duration::from_secs(30);
+
+/// One operation. `there` tells which of the two handles it goes through.
+#[derive(Debug, Clone)]
+pub(super) enum Operation {
+    /// A begin with fresh ids.
+    Begin {
+        key: usize,
+        worker: usize,
+        shape: u8,
+        there: bool,
+    },
+    /// An earlier begin, sent again.
+    BeginAgain {
+        begin: usize,
+        there: bool,
+    },
+    /// An acquisition of a row as it is now, or as it was some time ago.
+    Acquire {
+        key: usize,
+        worker: usize,
+        how: Kind,
+        outdated: bool,
+        there: bool,
+    },
+    /// An earlier acquisition, sent again.
+    AcquireAgain {
+        acquire: usize,
+        there: bool,
+    },
+    /// A write under one of the claims so far, counted from the latest.
+    Commit {
+        claim: usize,
+        step: Option<i32>,
+        then: Then,
+        there: bool,
+    },
+    /// An earlier write, sent again.
+    CommitAgain {
+        write: usize,
+        there: bool,
+    },
+    /// A question about an earlier write, or about one that was never sent.
+    Confirm {
+        write: usize,
+        sent: bool,
+        there: bool,
+    },
+    Register {
+        worker: usize,
+        there: bool,
+    },
+    Beat {
+        worker: usize,
+    },
+    /// A burial by what is seen now, or by what was seen before the last beat.
+    Bury {
+        worker: usize,
+        outdated: bool,
+    },
+    Retire {
+        worker: usize,
+    },
+    Purge,
+    Advance {
+        minutes: u32,
+    },
+}
+
+/// Kinds of acquisition.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Resume,
+    ResumeAnew,
+    TakeOver,
+    Restart { shape: u8 },
+}
+
+/// How much there is to choose from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Past {
+    pub(super) begins: usize,
+    pub(super) acquires: usize,
+    pub(super) claims: usize,
+    pub(super) writes: usize,
+}
+
+impl Operation {
+    pub(super) fn choose(rng: &mut impl Rng, past: Past) -> Self {
+        let there = rng.random();
+        let key = rng.random_range(0..KEYS);
+        let worker = rng.random_range(0..WORKERS);
+        match rng.random_range(0..100) {
+            0..8 => Self::Begin {
+                key,
+                worker,
+                shape: rng.random_range(1..=SHAPES),
+                there,
+            },
+            8..11 if past.begins > 0 => Self::BeginAgain {
+                begin: rng.random_range(0..past.begins),
+                there,
+            },
+            11..33 => Self::Acquire {
+                key,
+                worker,
+                how: kind(rng),
+                outdated: rng.random_bool(0.15),
+                there,
+            },
+            33..36 if past.acquires > 0 => Self::AcquireAgain {
+                acquire: rng.random_range(0..past.acquires),
+                there,
+            },
+            36..74 if past.claims > 0 => Self::Commit {
+                claim: recent(rng, past.claims),
+                step: rng.random_bool(0.7).then(|| rng.random_range(0..STEPS)),
+                then: then(rng),
+                there,
+            },
+            74..79 if past.writes > 0 => Self::CommitAgain {
+                write: recent(rng, past.writes),
+                there,
+            },
+            79..83 if past.writes > 0 => Self::Confirm {
+                write: recent(rng, past.writes),
+                sent: rng.random_bool(0.7),
+                there,
+            },
+            83..86 => Self::Register { worker, there },
+            86..88 => Self::Beat { worker },
+            88..90 => Self::Bury {
+                worker,
+                outdated: rng.random(),
+            },
+            90..91 => Self::Retire { worker },
+            91..93 => Self::Purge,
+            _ => Self::Advance {
+                minutes: rng.random_range(1..=180),
+            },
+        }
+    }
+}
+
+/// Mostly one of the last few of so many, counted from the latest.
+fn recent(rng: &mut impl Rng, count: usize) -> usize {
+    let reach = if rng.random_bool(0.8) {
+        count.min(KEYS)
+    } else {
+        count
+    };
+    rng.random_range(0..reach)
+}
+
+fn kind(rng: &mut impl Rng) -> Kind {
+    match rng.random_range(0..6) {
+        0 | 1 => Kind::Resume,
+        2 => Kind::ResumeAnew,
+        3 | 4 => Kind::TakeOver,
+        _ => Kind::Restart {
+            shape: rng.random_range(1..=SHAPES),
+        },
+    }
+}
+
+fn then(rng: &mut impl Rng) -> Then {
+    let tries = Tries {
+        seq: rng.random_range(0..STEPS),
+        count: rng.random_range(1..9),
+    };
+    let retention = rng.random_bool(0.8).then(|| HOUR * rng.random_range(1..6) + OFF);
+    match rng.random_range(0..12) {
+        0..6 => Then::Continue,
+        6 => Then::Fail {
+            failure: bytes(rng),
+            tries,
+            retention,
+        },
+        7 | 8 => Then::Wait {
+            delay: MINUTE * rng.random_range(0..90) + OFF,
+            failure: bytes(rng),
+            tries,
+        },
+        9 => Then::Park {
+            reason: [
+                ParkReason::Unreadable,
+                ParkReason::UnknownShape,
+                ParkReason::LostTooOften,
+            ][rng.random_range(0..3)],
+            failure: rng.random_bool(0.5).then(|| bytes(rng)),
+        },
+        10 => Then::Release,
+        // Without a recorded step there is no output to succeed with; the world replaces it.
+        _ => Then::Succeed {
+            output_step: step_name(rng.random_range(0..STEPS)),
+            retention,
+        },
+    }
+}
+
+fn bytes(rng: &mut impl Rng) -> Payload {
+    payload(&format!("failure {}", rng.random::<u32>()))
+}
