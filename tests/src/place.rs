@@ -89,6 +89,17 @@ impl Place {
         }
     }
 
+    /// Waits until a lost session counts as a death: for a while after the database server has
+    /// started its clients are given time to come back.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn settle(&self) {
+        let options = keystep::WorkerOptions::default();
+        let age = options.reconnect_budget + options.grace;
+        self.runtime.block_on(self.ground.grow_older_than(age));
+    }
+
     /// Which database it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -209,7 +220,7 @@ impl Place {
             schema: self.ground.schema().to_owned(),
             ..PostgresOptions::default()
         };
-        PostgresStore::connect(self.ground.url(), options).await
+        PostgresStore::connect_with(self.ground.url(), options).await
     }
 }
 

@@ -209,16 +209,18 @@ impl Victim {
         answer.1
     }
 
-    /// Waits until it is known who works on a call: started, resumed, attached or finished.
+    /// Waits until it is known who works on a call (started, resumed, attached or finished), or
+    /// why nobody does.
     ///
     /// # Panics
     /// When it is not known soon.
-    pub fn admitted(&self, call: Call) -> String {
-        let admitted = self.wait_for(&format!("the verdict of call {}", call.0), |event| match event {
-            Event::Admitted { call: of, verdict } if of == call.0 => Some(verdict),
+    pub fn admitted(&self, call: Call) -> Result<String, CallError> {
+        let known = self.wait_for(&format!("the verdict of call {}", call.0), |event| match event {
+            Event::Admitted { call: of, verdict } if of == call.0 => Some(Ok(verdict)),
+            Event::Answer { call: of, result: Err(error) } if of == call.0 => Some(Err(error)),
             _ => None,
         });
-        admitted.1
+        known.1
     }
 
     /// Opens the gate of a step.

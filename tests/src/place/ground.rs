@@ -2,6 +2,7 @@
 //! the store, one for the notebook and the ledger.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
@@ -114,7 +115,10 @@ impl Ground {
                     schema: schema.clone(),
                     ..PostgresOptions::default()
                 };
-                PostgresStore::migrate(url, options).await
+                match PostgresStore::connect_with(url, options).await {
+                    Ok(store) => store.migrate().await,
+                    Err(error) => Err(error),
+                }
             }
         }
         .expect("tables of the store");
@@ -166,6 +170,14 @@ impl Ground {
         }
     }
 
+    pub(super) async fn grow_older_than(&self, age: Duration) {
+        const AGE: &str = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8";
+        if let Self::Postgres { admin, .. } = self {
+            let now: f64 = sqlx::query_scalar(AGE).fetch_one(admin).await.expect("its age");
+            tokio::time::sleep(age.saturating_sub(Duration::from_secs_f64(now))).await;
+        }
+    }
+
     pub(super) async fn role(&self, password: &str, connection_limit: Option<u32>) -> Role {
         let (admin, schema) = (self.admin(), self.schema());
         let name = format!("{schema}_role");
@@ -213,7 +225,7 @@ async fn run(admin: &PgPool, statement: String) {
 
 async fn sqlite(url: &str) -> sqlx::SqliteConnection {
     let options = SqliteConnectOptions::from_str(url).expect("a URL");
-    let options = options.busy_timeout(std::time::Duration::from_secs(20));
+    let options = options.busy_timeout(Duration::from_secs(20));
     options.connect().await.expect("the file opens")
 }
 

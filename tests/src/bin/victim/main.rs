@@ -41,10 +41,10 @@ async fn main() -> ExitCode {
 
 async fn serve(args: &Args, voice: Voice) -> anyhow::Result<()> {
     if args.url.starts_with("postgres:") {
+        let store = PostgresStore::connect_with(&args.url, args.postgres_options()).await?;
         if args.migrate {
-            PostgresStore::migrate(&args.url, args.postgres_options()).await?;
+            store.migrate().await?;
         }
-        let store = PostgresStore::connect(&args.url, args.postgres_options()).await?;
         service::serve(store, args, voice).await
     } else {
         if args.migrate {

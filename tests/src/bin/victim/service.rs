@@ -69,8 +69,9 @@ fn commands() -> mpsc::UnboundedReceiver<Command> {
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
             match serde_json::from_str(&line) {
-                Ok(command) if said.send(command).is_ok() => {}
-                Ok(_nobody_listens) => return,
+                Ok(command) => {
+                    let _nobody_listens = said.send(command);
+                }
                 Err(error) => tracing::error!(%error, "not a command"),
             }
         }
