@@ -223,7 +223,7 @@ impl Driver<'_> {
     /// Runs a step until it is recorded, or until the run ends.
     async fn one_step(&mut self, position: usize, done: &mut Done) -> Result<(), Stop> {
         let name = self.owned.schema.steps[position].name.clone();
-        self.run.enter(&name, SystemTime::from(self.inner.now()));
+        self.run.enter(&name, self.inner.now());
         let seq = i32::try_from(position).unwrap_or(i32::MAX);
         if self.owned.tries.seq != seq {
             self.owned.tries = Tries { seq, count: 0 };
@@ -244,6 +244,10 @@ impl Driver<'_> {
             let ended = attempt(self.inner, self.run, body, cx.clone(), input)
                 .instrument(span)
                 .await;
+            if !matches!(ended, AttemptEnd::Attempted(Attempted::Done(_))) {
+                // Before anything is written: where there is one writer, it is the transaction's.
+                drop(cx.take_enlisted());
+            }
             let error = match ended {
                 AttemptEnd::Lost => return Err(RunEnd::Lost.into()),
                 AttemptEnd::Stopped => return Err(self.release().await),

@@ -204,7 +204,6 @@ impl SchemaStart {
 /// A schema with steps. Carries both types of its last step.
 pub struct SchemaBuilder<In, StepIn, StepOut> {
     draft: Draft,
-    #[expect(clippy::type_complexity, reason = "three markers, no value")]
     types: PhantomData<fn(In, StepIn) -> StepOut>,
 }
 

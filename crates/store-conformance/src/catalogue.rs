@@ -175,6 +175,7 @@ macro_rules! for_each_case {
                 a_write_sent_again_is_written_and_changes_nothing,
                 a_write_without_a_checkpoint_sent_again_is_written,
                 an_earlier_write_sent_again_is_written_while_the_owner_goes_on,
+                an_earlier_write_sent_again_after_the_end_is_written,
                 a_write_sent_again_at_the_same_moment_is_recorded_once,
                 a_write_sent_again_after_the_next_acquisition_changes_nothing,
                 another_write_after_the_end_is_no_resend,

@@ -119,7 +119,8 @@ planted! {
     a_resend_answered_as_a_failure_is_found: both(planted::ResendIsFailure)
         => a_write_sent_again_is_written_and_changes_nothing,
         a_write_sent_again_at_the_same_moment_is_recorded_once,
-        a_write_without_a_checkpoint_sent_again_is_written;
+        a_write_without_a_checkpoint_sent_again_is_written,
+        an_earlier_write_sent_again_after_the_end_is_written;
     a_verdict_joined_on_the_step_is_found: both(planted::VerdictJoinedOnStep)
         => one_step_sent_by_many_writes_at_once_is_written_once,
         a_step_recorded_before_a_takeover_exists_for_the_next_owner,

@@ -72,18 +72,12 @@ impl Answer {
                 write.asked_before = true;
                 Reply::Again(Op::Commit(write), "the snapshot was too old".to_owned())
             }
-            (Self::Busy | Self::AskAgain, op) => {
-                Reply::Again(op, "somebody else holds the row".to_owned())
-            }
+            (Self::Busy | Self::AskAgain, op) => Reply::Again(op, "somebody else holds the row".to_owned()),
         }
     }
 }
 
-async fn write(
-    line: &mut Line,
-    begins: &[&Begin],
-    commits: &[&Write],
-) -> Result<Vec<Answer>, Trouble> {
+async fn write(line: &mut Line, begins: &[&Begin], commits: &[&Write]) -> Result<Vec<Answer>, Trouble> {
     let text = match (begins.is_empty(), commits.is_empty()) {
         (false, true) => &line.sql.begin,
         (true, _) => &line.sql.commit,
@@ -111,8 +105,7 @@ async fn write(
     begun.read_missing(line, begins, offset).await;
     let of_begins = begins.iter().map(|begin| begun.answer(begin));
     // No row for a write can not be; then it was not judged, and is asked for again.
-    let of_commits =
-        (1..=commits.len() as i64).map(|ord| verdicts.remove(&ord).unwrap_or(Answer::Busy));
+    let of_commits = (1..=commits.len() as i64).map(|ord| verdicts.remove(&ord).unwrap_or(Answer::Busy));
     Ok(of_begins.chain(of_commits).collect())
 }
 
@@ -161,8 +154,7 @@ impl Begins {
         self.incarnation = column(row, 1)?;
         let id = ExecutionId(column(row, 2)?);
         if column::<i32>(row, 0)? == BEGUN {
-            self.inserted
-                .insert((id, column(row, 3)?), self.incarnation);
+            self.inserted.insert((id, column(row, 3)?), self.incarnation);
         } else {
             self.existing.insert(id, rows::record(row, 2, offset));
         }
@@ -187,8 +179,7 @@ impl Begins {
     }
 
     fn knows(&self, begin: &Begin) -> bool {
-        self.inserted.contains_key(&(begin.id, begin.token))
-            || self.existing.contains_key(&begin.id)
+        self.inserted.contains_key(&(begin.id, begin.token)) || self.existing.contains_key(&begin.id)
     }
 
     fn answer(&self, begin: &Begin) -> Answer {

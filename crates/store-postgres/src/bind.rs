@@ -45,15 +45,9 @@ pub(crate) fn commits(query: Bound, commits: &[&Write]) -> Bound {
         .bind(column(commits, |c| {
             c.checkpoint.as_ref().map(|new| new.step.as_str())
         }))
-        .bind(column(commits, |c| {
-            c.checkpoint.as_ref().map(|new| new.seq)
-        }))
-        .bind(column(commits, |c| {
-            c.checkpoint.as_ref().map(|new| new.attempt)
-        }))
-        .bind(column(commits, |c| {
-            c.checkpoint.as_ref().map(|new| new.lost)
-        }))
+        .bind(column(commits, |c| c.checkpoint.as_ref().map(|new| new.seq)))
+        .bind(column(commits, |c| c.checkpoint.as_ref().map(|new| new.attempt)))
+        .bind(column(commits, |c| c.checkpoint.as_ref().map(|new| new.lost)))
         .bind(column(commits, |c| {
             c.checkpoint.as_ref().map(|new| bytes(&new.output))
         }))
@@ -82,15 +76,11 @@ pub(crate) fn acquires(query: Bound, acquires: &[&Acquire]) -> Bound {
             How::TakeOver => true,
             How::Restart(_) => false,
         }))
-        .bind(column(acquires, |a| {
-            i32::from(matches!(a.how, How::TakeOver))
-        }))
+        .bind(column(acquires, |a| i32::from(matches!(a.how, How::TakeOver))))
         .bind(column(acquires, |a| fresh(a).map(|fresh| fresh.run.0)))
         .bind(column(acquires, |a| fresh(a).map(|fresh| fresh.plan.0)))
         .bind(column(acquires, |a| fresh(a).map(|fresh| fresh.shape.0)))
-        .bind(column(acquires, |a| {
-            fresh(a).map(|fresh| bytes(&fresh.input))
-        }))
+        .bind(column(acquires, |a| fresh(a).map(|fresh| bytes(&fresh.input))))
         .bind(column(acquires, |a| {
             fresh(a).map(|fresh| &fresh.input_hash.0[..])
         }))

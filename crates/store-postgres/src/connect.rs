@@ -98,8 +98,7 @@ impl Connector {
         self.pool_options(size)
             .after_connect(move |connection, _about| {
                 let connector = connector.clone();
-                let set_up: BoxFuture<'_, _> =
-                    Box::pin(async move { connector.set_up(connection).await });
+                let set_up: BoxFuture<'_, _> = Box::pin(async move { connector.set_up(connection).await });
                 set_up
             })
             .connect_lazy_with(self.options.clone())

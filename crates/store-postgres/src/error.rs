@@ -101,9 +101,7 @@ impl Trouble {
         match self {
             Self::Lost(text) => StoreError::Unknown(text),
             Self::Rejected(text) => StoreError::Rejected(text),
-            Self::Busy(text) | Self::Stale(text) | Self::Unavailable(text) => {
-                StoreError::Unavailable(text)
-            }
+            Self::Busy(text) | Self::Stale(text) | Self::Unavailable(text) => StoreError::Unavailable(text),
             Self::Refused(text) => StoreError::Refused(text),
             Self::Unreadable(text) => StoreError::Unreadable(text),
         }

@@ -215,9 +215,8 @@ impl Line {
     /// Writes a batch and answers each of its operations. Begins and writes of owners go in one
     /// statement, acquisitions in one of their own.
     async fn serve(&mut self, jobs: Vec<Job>) {
-        let (acquires, mut writes): (Vec<Job>, Vec<Job>) = jobs
-            .into_iter()
-            .partition(|job| matches!(job.op, Op::Acquire(_)));
+        let (acquires, mut writes): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| matches!(job.op, Op::Acquire(_)));
         while !writes.is_empty() {
             let later = second_writes(&mut writes);
             self.write(writes).await;

@@ -161,8 +161,7 @@ impl Liveness {
         };
         let backend: Option<i32> = column(row, 0).map_err(Trouble::of_read)?;
         if let Some(backend) = backend {
-            line.end_session(&self.sql.end_session, worker, backend)
-                .await;
+            line.end_session(&self.sql.end_session, worker, backend).await;
         }
         Ok(true)
     }
@@ -228,8 +227,7 @@ impl Line {
             }
             Err(Trouble::Busy(_)) => {
                 if let Some(former) = self.former_backend {
-                    self.end_session(&liveness.sql.end_session, worker, former)
-                        .await;
+                    self.end_session(&liveness.sql.end_session, worker, former).await;
                 }
                 Ok(())
             }

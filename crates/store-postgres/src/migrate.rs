@@ -29,11 +29,7 @@ const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Brings the tables to this program's format. Changes nothing where they are there already, which
 /// needs no right to create anything.
-pub(crate) async fn migrate(
-    connector: &Connector,
-    sql: &Sql,
-    schema: &SchemaName,
-) -> Result<(), StoreError> {
+pub(crate) async fn migrate(connector: &Connector, sql: &Sql, schema: &SchemaName) -> Result<(), StoreError> {
     let connector = connector.with_bounds(STATEMENT_LIMIT, LOCK_LIMIT);
     let mut connection = connector
         .open()

@@ -2,8 +2,7 @@
 
 use keystep::execution::{Fence, WorkerId, WriteId};
 use keystep::store::{
-    Acquire, Acquired, Begin, Begun, Commit, Enlisted, How, NewCheckpoint, StoreError, Then,
-    Verdict,
+    Acquire, Acquired, Begin, Begun, Commit, Enlisted, How, NewCheckpoint, StoreError, Then, Verdict,
 };
 
 /// An operation that goes through a lane.

@@ -70,8 +70,8 @@ impl SchemaName {
         let starts_well = letters
             .next()
             .is_some_and(|first| first == b'_' || first.is_ascii_lowercase());
-        let goes_on_well = letters
-            .all(|letter| letter == b'_' || letter.is_ascii_lowercase() || letter.is_ascii_digit());
+        let goes_on_well =
+            letters.all(|letter| letter == b'_' || letter.is_ascii_lowercase() || letter.is_ascii_digit());
         if starts_well && goes_on_well && name.len() <= 41 {
             Ok(Self(name.to_owned()))
         } else {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use keystep::clock::time_of;
 use keystep::execution::{
-    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, Payload,
-    PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, Payload, PlanId,
+    RunId, Seen, ShapeId, State, WorkerId, WriteId,
 };
 use keystep::store::{PlanRecord, Progress};
 use sqlx::error::BoxDynError;
@@ -133,10 +133,7 @@ pub(crate) fn progress(rows: &[PgRow]) -> Result<Option<Progress>, Trouble> {
         return Ok(None);
     };
     let input = payload(column(first, PAYLOAD_OF_LOAD)?);
-    let checkpoints = checkpoints
-        .iter()
-        .map(checkpoint)
-        .collect::<Result<_, _>>()?;
+    let checkpoints = checkpoints.iter().map(checkpoint).collect::<Result<_, _>>()?;
     Ok(Some(Progress { input, checkpoints }))
 }
 
@@ -183,11 +180,8 @@ pub(crate) fn state(code: i16) -> Result<State, Trouble> {
 }
 
 fn park_reason(word: &str) -> Result<ParkReason, Trouble> {
-    ParkReason::from_word(word).ok_or_else(|| {
-        Trouble::Unreadable(format!(
-            "an execution is parked for an unknown reason, {word:?}"
-        ))
-    })
+    ParkReason::from_word(word)
+        .ok_or_else(|| Trouble::Unreadable(format!("an execution is parked for an unknown reason, {word:?}")))
 }
 
 fn input_hash(bytes: Vec<u8>) -> Result<InputHash, Trouble> {

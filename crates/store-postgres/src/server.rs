@@ -238,12 +238,7 @@ fn announce(report: &ServerReport) {
         match verdict {
             SettingVerdict::Good => {}
             SettingVerdict::SetByUs => {
-                tracing::info!(
-                    name,
-                    value,
-                    wanted,
-                    "a setting is overridden on our connections"
-                );
+                tracing::info!(name, value, wanted, "a setting is overridden on our connections");
             }
             SettingVerdict::Weak => {
                 tracing::warn!(name, value, wanted, "a setting weakens what is promised");
@@ -274,11 +269,7 @@ mod tests {
     }
 
     fn verdicts(report: &ServerReport) -> Vec<SettingVerdict> {
-        report
-            .settings
-            .iter()
-            .map(|setting| setting.verdict)
-            .collect()
+        report.settings.iter().map(|setting| setting.verdict).collect()
     }
 
     #[test]
@@ -303,10 +294,7 @@ mod tests {
     #[test]
     fn what_a_session_can_set_is_set_and_what_it_can_not_is_weak() {
         let report = judge(good(), true).expect("usable");
-        assert_eq!(
-            verdicts(&report),
-            [SettingVerdict::Good, SettingVerdict::SetByUs]
-        );
+        assert_eq!(verdicts(&report), [SettingVerdict::Good, SettingVerdict::SetByUs]);
         let report = judge(good(), false).expect("usable");
         assert_eq!(
             verdicts(&report),

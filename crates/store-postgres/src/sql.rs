@@ -85,10 +85,7 @@ const PARTS: [(&str, &str); 4] = [
     ("{begin}", include_str!("../sql/parts/begin.sql")),
     ("{commit}", include_str!("../sql/parts/commit.sql")),
     ("{record}", include_str!("../sql/parts/record.sql")),
-    (
-        "{incarnation}",
-        include_str!("../sql/parts/incarnation.sql"),
-    ),
+    ("{incarnation}", include_str!("../sql/parts/incarnation.sql")),
 ];
 
 /// Fills in a migration, which may be several statements.
@@ -110,9 +107,7 @@ fn text(file: &str, schema: &SchemaName, skip_locked: &str) -> SqlStr {
 /// Comments are for readers of the files; without them the server's statistics and logs show the
 /// statement itself.
 fn without_comments(file: &str) -> String {
-    let lines = file
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("--"));
+    let lines = file.lines().filter(|line| !line.trim_start().starts_with("--"));
     let text = lines.collect::<Vec<_>>().join("\n");
     text.trim_end().to_owned()
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, State, WorkerId};
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation,
-    PlanRecord, Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
+    Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
 };
 use sqlx::SqlStr;
 use sqlx::postgres::{PgPool, PgRow};
@@ -155,9 +155,7 @@ impl Store for PostgresStore {
     }
 
     async fn find(&self, wanted: Vec<ExecutionId>) -> Result<Vec<ExecutionRecord>, StoreError> {
-        let query = self
-            .query(&self.inner.sql.find)
-            .bind(ids(&wanted, |id| id.0));
+        let query = self.query(&self.inner.sql.find).bind(ids(&wanted, |id| id.0));
         self.records(query).await
     }
 
@@ -258,9 +256,7 @@ impl Store for PostgresStore {
         let purged: Option<i64> = first(&rows, 0)?;
         let workers = self.query(&self.inner.sql.purge_workers);
         self.fetch(workers).await?.map_err(Trouble::of_write)?;
-        Ok(purged
-            .and_then(|purged| u32::try_from(purged).ok())
-            .unwrap_or(0))
+        Ok(purged.and_then(|purged| u32::try_from(purged).ok()).unwrap_or(0))
     }
 }
 

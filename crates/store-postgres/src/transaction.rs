@@ -15,9 +15,7 @@ use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepError, StepResult}
 use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
 use uuid::Uuid;
 
-use crate::batch::{
-    BUSY, EXISTS, FENCED, RESTARTED, TOO_EARLY, WRITTEN, WRITTEN_BEFORE, fetch_within,
-};
+use crate::batch::{BUSY, EXISTS, FENCED, RESTARTED, TOO_EARLY, WRITTEN, WRITTEN_BEFORE, fetch_within};
 use crate::bind;
 use crate::error::Trouble;
 use crate::op::Write;
@@ -140,12 +138,7 @@ pub(crate) async fn commit(
         .unwrap_or_else(|ended| Err(StoreError::Unknown(ended.to_string())))
 }
 
-async fn end(
-    mut open: Open,
-    text: SqlStr,
-    offset: i64,
-    write: &Write,
-) -> Result<Verdict, StoreError> {
+async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result<Verdict, StoreError> {
     let mut judged = open.judge(&text, offset, write).await?;
     if judged.0 == TOO_EARLY {
         // The next statement has a younger snapshot.
@@ -214,10 +207,7 @@ impl Open {
         if let Some(transaction) = self.transaction.take() {
             let rolled_back = within(self.deadline, transaction.rollback()).await;
             if let Err(trouble) = rolled_back {
-                tracing::debug!(
-                    ?trouble,
-                    "a roll-back got no answer; its connection is closed"
-                );
+                tracing::debug!(?trouble, "a roll-back got no answer; its connection is closed");
             }
         }
     }

@@ -108,9 +108,10 @@ impl Opener {
     pub(crate) fn check_place(&self) -> Result<(), StoreError> {
         let named = self.options.get_filename();
         match named.parent() {
-            Some(folder) if folder != Path::new("") && !folder.is_dir() => Err(
-                StoreError::Refused(format!("{}: there is no such folder", folder.display())),
-            ),
+            Some(folder) if folder != Path::new("") && !folder.is_dir() => Err(StoreError::Refused(format!(
+                "{}: there is no such folder",
+                folder.display()
+            ))),
             _ if named.exists() => self.path().map(drop),
             _ => Ok(()),
         }
@@ -194,9 +195,7 @@ async fn ensure_wal(conn: &mut SqliteConnection, patience: Duration) -> Result<(
 }
 
 async fn switch_to_wal(conn: &mut SqliteConnection) -> Result<String, sqlx::Error> {
-    let mode: String = sqlx::query_scalar(JOURNAL_MODE)
-        .fetch_one(&mut *conn)
-        .await?;
+    let mode: String = sqlx::query_scalar(JOURNAL_MODE).fetch_one(&mut *conn).await?;
     if mode == "wal" {
         return Ok(mode);
     }

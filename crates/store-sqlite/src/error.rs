@@ -56,9 +56,9 @@ pub(crate) fn cause(error: &sqlx::Error) -> Cause {
             .code()
             .and_then(|code| code.parse().ok())
             .map_or(Cause::Other, cause_of_code),
-        sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::Decode(_) => Cause::Row,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_) => {
+            Cause::Row
+        }
         _ => Cause::Other,
     }
 }

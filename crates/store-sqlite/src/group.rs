@@ -112,11 +112,7 @@ pub(crate) fn start(
 /// outcome is unknown, and nothing else.
 async fn supervise(serving: Serving) {
     loop {
-        let Serving {
-            lane,
-            writer,
-            clock,
-        } = &serving;
+        let Serving { lane, writer, clock } = &serving;
         let batches = serve(lane.clone(), writer.clone(), clock.clone());
         match tokio::spawn(batches).await {
             Ok(()) => return,

@@ -47,9 +47,7 @@ pub(crate) async fn migrate(opener: &Opener) -> Result<(), StoreError> {
         }
         None => 0,
     };
-    let missing = MIGRATIONS
-        .iter()
-        .skip(usize::try_from(version).unwrap_or(0));
+    let missing = MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0));
     for migration in missing {
         sqlx::raw_sql(*migration)
             .execute(&mut conn)

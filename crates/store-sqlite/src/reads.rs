@@ -1,8 +1,6 @@
 //! What does each read ask? The statements that need no transaction.
 
-use keystep::execution::{
-    CheckpointRecord, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId,
-};
+use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use keystep::store::{ListQuery, Observed, PlanRecord, Progress, Shapes, StoreError, Wanted};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
@@ -55,9 +53,7 @@ pub(crate) async fn list(
         .collect();
     let states = (!codes.is_empty()).then(|| format!("[{}]", codes.join(",")));
     // Every id is greater than no bytes at all.
-    let after = query
-        .after
-        .map_or_else(Vec::new, |id| id.0.into_bytes().to_vec());
+    let after = query.after.map_or_else(Vec::new, |id| id.0.into_bytes().to_vec());
     let rows = sqlx::query(LIST)
         .bind(query.schema)
         .bind(query.scope)
@@ -77,9 +73,7 @@ pub(crate) async fn load(
     id: ExecutionId,
     run: RunId,
 ) -> Result<Option<Progress>, StoreError> {
-    let recorded = sqlx::query(LOAD_CHECKPOINTS)
-        .bind(run.0)
-        .fetch_all(&mut *conn);
+    let recorded = sqlx::query(LOAD_CHECKPOINTS).bind(run.0).fetch_all(&mut *conn);
     let checkpoints: Vec<CheckpointRecord> = all(recorded.await, rows::checkpoint)?;
     let input = sqlx::query(LOAD_INPUT).bind(id.0).bind(run.0);
     let Some(row) = input.fetch_optional(conn).await.map_err(before_commit)? else {
@@ -108,10 +102,7 @@ pub(crate) async fn due(
 }
 
 /// Executions whose owner is not a live worker.
-pub(crate) async fn orphans(
-    conn: &mut SqliteConnection,
-    wanted: Wanted,
-) -> Result<Vec<Seen>, StoreError> {
+pub(crate) async fn orphans(conn: &mut SqliteConnection, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
     let (only, shapes) = choice(wanted.shapes);
     let rows = sqlx::query(ORPHANS)
         .bind(only)
@@ -122,10 +113,7 @@ pub(crate) async fn orphans(
 }
 
 /// Executions that are running under a worker.
-pub(crate) async fn owned(
-    conn: &mut SqliteConnection,
-    worker: WorkerId,
-) -> Result<Vec<Seen>, StoreError> {
+pub(crate) async fn owned(conn: &mut SqliteConnection, worker: WorkerId) -> Result<Vec<Seen>, StoreError> {
     let rows = sqlx::query(OWNED).bind(worker.0).fetch_all(conn);
     all(rows.await, rows::seen)
 }
@@ -140,10 +128,7 @@ pub(crate) async fn observe(
 }
 
 /// A plan by its id.
-pub(crate) async fn plan(
-    conn: &mut SqliteConnection,
-    id: PlanId,
-) -> Result<Option<PlanRecord>, StoreError> {
+pub(crate) async fn plan(conn: &mut SqliteConnection, id: PlanId) -> Result<Option<PlanRecord>, StoreError> {
     let row = sqlx::query(LOAD_PLAN).bind(id.0).fetch_optional(conn);
     row.await
         .map_err(before_commit)?

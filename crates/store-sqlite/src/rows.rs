@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use keystep::clock::time_of;
 use keystep::execution::{
-    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, Payload,
-    PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, Payload, PlanId,
+    RunId, Seen, ShapeId, State, WorkerId, WriteId,
 };
 use keystep::store::{Observed, PlanRecord, StoreError};
 use sqlx::Row;
@@ -116,18 +116,12 @@ pub(crate) fn worker(row: &SqliteRow) -> Result<Observed, StoreError> {
 
 /// The inverse of what [`worker`] reads.
 pub(crate) fn shape_bytes(shapes: &[ShapeId]) -> Vec<u8> {
-    shapes
-        .iter()
-        .flat_map(|shape| shape.0.into_bytes())
-        .collect()
+    shapes.iter().flat_map(|shape| shape.0.into_bytes()).collect()
 }
 
 /// Ids as the JSON array of hexadecimal words that the statements take.
 pub(crate) fn json_ids(ids: impl IntoIterator<Item = Uuid>) -> String {
-    let words: Vec<String> = ids
-        .into_iter()
-        .map(|id| format!("\"{}\"", id.simple()))
-        .collect();
+    let words: Vec<String> = ids.into_iter().map(|id| format!("\"{}\"", id.simple())).collect();
     format!("[{}]", words.join(","))
 }
 

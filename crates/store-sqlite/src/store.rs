@@ -9,8 +9,8 @@ use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use keystep::random;
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation,
-    PlanRecord, Progress, Reach, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
+    Progress, Reach, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
 };
 use uuid::Uuid;
 
@@ -168,44 +168,32 @@ impl Store for SqliteStore {
 
     async fn load(&self, id: ExecutionId, run: RunId) -> Result<Option<Progress>, StoreError> {
         let readers = self.readers();
-        readers
-            .read(|conn| Box::pin(reads::load(conn, id, run)))
-            .await
+        readers.read(|conn| Box::pin(reads::load(conn, id, run))).await
     }
 
     async fn find(&self, ids: Vec<ExecutionId>) -> Result<Vec<ExecutionRecord>, StoreError> {
         let (readers, now) = (self.readers(), self.now());
-        readers
-            .read(|conn| Box::pin(reads::find(conn, ids, now)))
-            .await
+        readers.read(|conn| Box::pin(reads::find(conn, ids, now))).await
     }
 
     async fn list(&self, query: ListQuery) -> Result<Vec<ExecutionRecord>, StoreError> {
         let (readers, now) = (self.readers(), self.now());
-        readers
-            .read(|conn| Box::pin(reads::list(conn, query, now)))
-            .await
+        readers.read(|conn| Box::pin(reads::list(conn, query, now))).await
     }
 
     async fn due(&self, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
         let (readers, now) = (self.readers(), self.now());
-        readers
-            .read(|conn| Box::pin(reads::due(conn, wanted, now)))
-            .await
+        readers.read(|conn| Box::pin(reads::due(conn, wanted, now))).await
     }
 
     async fn orphans(&self, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
         let readers = self.readers();
-        readers
-            .read(|conn| Box::pin(reads::orphans(conn, wanted)))
-            .await
+        readers.read(|conn| Box::pin(reads::orphans(conn, wanted))).await
     }
 
     async fn owned(&self, worker: WorkerId) -> Result<Vec<Seen>, StoreError> {
         let readers = self.readers();
-        readers
-            .read(|conn| Box::pin(reads::owned(conn, worker)))
-            .await
+        readers.read(|conn| Box::pin(reads::owned(conn, worker))).await
     }
 
     async fn register(&self, register: Register) -> Result<(), StoreError> {
@@ -214,9 +202,9 @@ impl Store for SqliteStore {
         let live: Vec<WorkerId> = others.iter().map(|other| other.worker).collect();
         sessions.sweep(&live);
         // The lock first: whoever sees the row must find the session standing.
-        sessions.open(worker, &register.name).map_err(|error| {
-            StoreError::Unavailable(format!("no lock file for worker {worker}: {error}"))
-        })?;
+        sessions
+            .open(worker, &register.name)
+            .map_err(|error| StoreError::Unavailable(format!("no lock file for worker {worker}: {error}")))?;
         let registered = self.inner.group.write(register).await;
         if let Err(StoreError::Rejected(_)) = registered {
             sessions.close(worker);
@@ -271,9 +259,7 @@ impl Store for SqliteStore {
 impl SqliteStore {
     async fn others(&self, worker: WorkerId) -> Result<Vec<keystep::store::Observed>, StoreError> {
         let readers = self.readers();
-        readers
-            .read(|conn| Box::pin(reads::observe(conn, worker)))
-            .await
+        readers.read(|conn| Box::pin(reads::observe(conn, worker))).await
     }
 }
 

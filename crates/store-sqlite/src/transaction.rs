@@ -111,10 +111,7 @@ impl SqliteStore {
     }
 
     /// Opens a transaction with a mark in it that tells whether it is still the same at its end.
-    async fn begin_marked(
-        &self,
-        open: Option<OpenTransaction>,
-    ) -> Result<SqliteTransaction, StoreError> {
+    async fn begin_marked(&self, open: Option<OpenTransaction>) -> Result<SqliteTransaction, StoreError> {
         let writer = self.writer().clone();
         let begun = self.writer().tasks().spawn(begin_marked(writer));
         let transaction = begun.await.unwrap_or_else(|_gone| Err(writer_gone()))?;
@@ -131,11 +128,9 @@ impl SqliteStore {
         enlisted: Enlisted,
         record: Record,
     ) -> Result<Verdict, StoreError> {
-        let foreign = |_other| {
-            StoreError::Rejected("the enlisted transaction belongs to another store".to_owned())
-        };
-        let transaction: Box<SqliteTransaction> =
-            enlisted.transaction.downcast().map_err(foreign)?;
+        let foreign =
+            |_other| StoreError::Rejected("the enlisted transaction belongs to another store".to_owned());
+        let transaction: Box<SqliteTransaction> = enlisted.transaction.downcast().map_err(foreign)?;
         if enlisted.instance != self.instance() {
             return Err(foreign(transaction));
         }
@@ -166,11 +161,7 @@ async fn begin_marked(writer: Writer) -> Result<Transaction, StoreError> {
 }
 
 /// The fenced checkpoint as the last statement, then COMMIT, but only if it was written just now.
-async fn finish(
-    mut transaction: Transaction,
-    record: &Record,
-    now: i64,
-) -> Result<Verdict, StoreError> {
+async fn finish(mut transaction: Transaction, record: &Record, now: i64) -> Result<Verdict, StoreError> {
     if let Err(error) = sqlx::query(UNMARK).execute(transaction.conn()).await {
         transaction.rollback().await;
         return Err(StoreError::Rejected(format!(

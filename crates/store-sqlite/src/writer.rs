@@ -42,12 +42,7 @@ pub(crate) struct Transaction {
 
 impl Writer {
     /// A writer whose tasks run on `tasks`, starting with this connection.
-    pub(crate) fn new(
-        conn: SqliteConnection,
-        opener: Opener,
-        patience: Duration,
-        tasks: Handle,
-    ) -> Self {
+    pub(crate) fn new(conn: SqliteConnection, opener: Opener, patience: Duration, tasks: Handle) -> Self {
         Self {
             home: Arc::new(Mutex::new(Some(conn))),
             opener,

@@ -132,18 +132,11 @@ async fn no_statement_of_the_run_path_walks_the_executions() {
                 for (name, index) in expected {
                     let plan = plan_of(conn, &statements[name]).await;
                     let text = plan.join("\n");
-                    assert!(
-                        text.contains(index),
-                        "{name}.sql does not use `{index}`:\n{text}"
-                    );
+                    assert!(text.contains(index), "{name}.sql does not use `{index}`:\n{text}");
                     for line in plan {
-                        let walks = [
-                            "SCAN e",
-                            "SCAN keystep_checkpoints",
-                            "SCAN keystep_executions",
-                        ]
-                        .iter()
-                        .any(|walk| line == *walk || line.starts_with(&format!("{walk} ")));
+                        let walks = ["SCAN e", "SCAN keystep_checkpoints", "SCAN keystep_executions"]
+                            .iter()
+                            .any(|walk| line == *walk || line.starts_with(&format!("{walk} ")));
                         // The checkpoints of one run are few.
                         let sorts = line.contains("TEMP B-TREE") && name != "load_checkpoints";
                         assert!(!walks && !sorts, "{name}.sql walks or sorts: {line}");

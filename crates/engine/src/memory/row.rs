@@ -121,7 +121,7 @@ impl Row {
 
     pub(super) fn commit(&mut self, commit: Commit, now: i64) -> Verdict {
         if !self.is_owned_under(&commit.fence) {
-            return if self.carries(&commit.fence) && self.last_write == Some(commit.write_id) {
+            return if self.carries(&commit.fence) && self.has_written(&commit) {
                 Verdict::Written
             } else {
                 Verdict::Fenced
@@ -140,6 +140,14 @@ impl Row {
         self.last_write = Some(commit.write_id);
         self.follow(commit.then, now);
         Verdict::Written
+    }
+
+    /// Whether an earlier send of this write ended the ownership or recorded its step.
+    fn has_written(&self, commit: &Commit) -> bool {
+        let step = commit.checkpoint.as_ref().map(|new| new.step.as_str());
+        let recorded = step.and_then(|step| self.checkpoint(step));
+        self.last_write == Some(commit.write_id)
+            || recorded.is_some_and(|recorded| recorded.write_id == commit.write_id)
     }
 
     fn record_step(

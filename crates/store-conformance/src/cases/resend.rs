@@ -56,6 +56,21 @@ pub async fn an_earlier_write_sent_again_is_written_while_the_owner_goes_on<S: S
     assert_eq!(steps.checkpoints[0].output, payload("first"));
 }
 
+pub async fn an_earlier_write_sent_again_after_the_end_is_written<S: Store>(harness: Harness<S>) {
+    for (number, then) in every_end().into_iter().enumerate() {
+        let fence = started(&*harness.here, &format!("k{number}")).await;
+        let early = write(fence).step(0, "first");
+        early.written(&*harness.here).await;
+        write(fence).then(then.clone()).written(&*harness.here).await;
+        let before = record(&*harness.here, fence.execution).await;
+        for store in [&harness.here, &harness.there] {
+            assert_eq!(early.send(&**store).await, Verdict::Written, "{then:?}");
+        }
+        let after = record(&*harness.there, fence.execution).await;
+        assert_unchanged(&before, &after, "a late copy of an early write");
+    }
+}
+
 pub async fn a_write_sent_again_at_the_same_moment_is_recorded_once<S: Store>(harness: Harness<S>) {
     for (round, then) in [Then::Continue, succeed(0), wait(HOUR), Then::Release]
         .into_iter()

@@ -31,12 +31,10 @@ impl Write for Acquire {
         // Whoever finds the new claim in the row has won it, by this send or an earlier one.
         let fence = wanted_fence(self);
         Ok(match reads::find_one(conn, self.seen.id, now).await? {
-            Some(record) if record.run == fence.run && record.claim == fence.claim => {
-                Acquired::Won {
-                    record: Box::new(record),
-                    fence,
-                }
-            }
+            Some(record) if record.run == fence.run && record.claim == fence.claim => Acquired::Won {
+                record: Box::new(record),
+                fence,
+            },
             _ => Acquired::Lost,
         })
     }

@@ -213,10 +213,7 @@ async fn settle(
 /// Why a write touched no row, or would have had nothing to write.
 async fn stand(record: &Record, conn: &mut SqliteConnection) -> Result<Applied, StoreError> {
     let step = record.checkpoint.as_ref().map(|step| step.step.as_str());
-    let earlier = |verdict| Applied {
-        verdict,
-        now: false,
-    };
+    let earlier = |verdict| Applied { verdict, now: false };
     Ok(match standing(&record.fence, step, conn).await? {
         None => earlier(Verdict::Fenced),
         Some(row) if row.knows(record.write_id) => earlier(Verdict::Written),

@@ -117,10 +117,7 @@ impl Write for Retire {
     }
 
     async fn apply(&self, conn: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
-        let retired = sqlx::query(RETIRE)
-            .bind(self.worker.0)
-            .bind(now)
-            .execute(conn);
+        let retired = sqlx::query(RETIRE).bind(self.worker.0).bind(now).execute(conn);
         retired.await.map(drop).map_err(before_commit)
     }
 }

@@ -59,31 +59,21 @@ async fn an_older_format_is_refused_and_names_migrate() {
     let store = database.open().await;
     execute(&store, "UPDATE keystep_format SET version = 0").await;
     let why = refusal(SqliteStore::connect(database.path()).await);
-    assert!(
-        why.contains("format 0") && why.contains("migrate()"),
-        "{why}"
-    );
+    assert!(why.contains("format 0") && why.contains("migrate()"), "{why}");
 }
 
 #[tokio::test]
 async fn a_format_that_only_newer_programs_can_read_is_refused_with_both_versions() {
     let database = Database::new();
     let store = database.open().await;
-    execute(
-        &store,
-        "UPDATE keystep_format SET version = 9, min_reader = 8",
-    )
-    .await;
+    execute(&store, "UPDATE keystep_format SET version = 9, min_reader = 8").await;
     for refused in [
         SqliteStore::connect(database.path()).await.map(drop),
         SqliteStore::migrate(database.path()).await,
         SqliteStore::open(database.path()).await.map(drop),
     ] {
         let why = refusal(refused);
-        assert!(
-            why.contains("format 8") && why.contains("format 1"),
-            "{why}"
-        );
+        assert!(why.contains("format 8") && why.contains("format 1"), "{why}");
     }
     let why = refusal(store.beat(WorkerId(1)).await);
     assert!(
@@ -96,14 +86,8 @@ async fn a_format_that_only_newer_programs_can_read_is_refused_with_both_version
 async fn a_newer_format_that_this_program_can_read_is_used() {
     let database = Database::new();
     let store = database.open().await;
-    execute(
-        &store,
-        "UPDATE keystep_format SET version = 9, min_reader = 1",
-    )
-    .await;
-    SqliteStore::open(database.path())
-        .await
-        .expect("still readable");
+    execute(&store, "UPDATE keystep_format SET version = 9, min_reader = 1").await;
+    SqliteStore::open(database.path()).await.expect("still readable");
 }
 
 #[tokio::test]

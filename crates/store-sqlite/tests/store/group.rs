@@ -9,9 +9,7 @@ use keystep_sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, unconstrained};
 
-use crate::support::{
-    Database, Failed, begin_of, commit_of, commits_in_log, execute, number, start,
-};
+use crate::support::{Database, Failed, begin_of, commit_of, commits_in_log, execute, number, start};
 
 const OWNER: WorkerId = WorkerId(1);
 
@@ -57,10 +55,7 @@ async fn writes_that_wait_together_share_one_commit() {
     for verdict in commits.await {
         assert_eq!(verdict.expect("an answer"), Verdict::Written);
     }
-    holder
-        .await
-        .expect("no panic")
-        .expect("nothing was written");
+    holder.await.expect("no panic").expect("nothing was written");
 
     let used = commits_in_log(&database.path()) - before;
     assert!((1..=2).contains(&used), "64 writes took {used} commits");
@@ -117,10 +112,7 @@ async fn a_value_that_can_not_be_stored_fails_its_own_write_only() {
             together.await
         }
     };
-    holder
-        .await
-        .expect("no panic")
-        .expect("nothing was written");
+    holder.await.expect("no panic").expect("nothing was written");
 
     for (n, begun) in begun.into_iter().enumerate() {
         match begun {
@@ -155,10 +147,7 @@ async fn a_replay_of_a_finished_key_takes_no_write() {
         other => panic!("{other:?}"),
     }
     release.send(()).expect("the holder waits");
-    holder
-        .await
-        .expect("no panic")
-        .expect("nothing was written");
+    holder.await.expect("no panic").expect("nothing was written");
 }
 
 #[tokio::test]
@@ -172,10 +161,7 @@ async fn a_writer_that_is_held_too_long_makes_the_store_unavailable_and_recovers
         other => panic!("{other:?}"),
     }
     release.send(()).expect("the holder waits");
-    holder
-        .await
-        .expect("no panic")
-        .expect("nothing was written");
+    holder.await.expect("no panic").expect("nothing was written");
     start(&store, "late", OWNER).await;
 }
 
@@ -192,10 +178,7 @@ async fn a_write_whose_caller_is_dropped_leaves_the_writer_free() {
         assert!(futures::poll!(&mut write).is_pending());
     }
     release.send(()).expect("the holder waits");
-    holder
-        .await
-        .expect("no panic")
-        .expect("nothing was written");
+    holder.await.expect("no panic").expect("nothing was written");
     start(&store, "next", OWNER).await;
 }
 

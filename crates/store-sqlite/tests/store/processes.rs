@@ -95,15 +95,11 @@ async fn ten_processes_start_together_on_an_empty_file() {
     }
     let database = Database::new();
     let test = "processes::ten_processes_start_together_on_an_empty_file";
-    let others: Vec<Other> = (0..10)
-        .map(|_| Other::start(test, &database.path()))
-        .collect();
+    let others: Vec<Other> = (0..10).map(|_| Other::start(test, &database.path())).collect();
     for other in others {
         other.succeed();
     }
-    let store = SqliteStore::connect(database.path())
-        .await
-        .expect("migrated");
+    let store = SqliteStore::connect(database.path()).await.expect("migrated");
     let seen = store.observe(WorkerId(1)).await.expect("a read");
     assert_eq!(seen.others.len(), 10);
 }
@@ -119,8 +115,7 @@ async fn the_session_of_a_killed_process_ends_at_once_and_that_of_a_stopped_one_
     }
     let database = Database::new();
     let store = database.open().await;
-    let test =
-        "processes::the_session_of_a_killed_process_ends_at_once_and_that_of_a_stopped_one_stands";
+    let test = "processes::the_session_of_a_killed_process_ends_at_once_and_that_of_a_stopped_one_stands";
     let mut other = Other::start(test, &database.path());
     assert_eq!(other.hear().as_deref(), Some("registered"));
     assert_eq!(session(&store, CHILD).await, Some(true));
@@ -159,10 +154,7 @@ async fn a_process_stopped_inside_a_transaction_makes_writes_unavailable_until_i
         answer => panic!("{answer:?}"),
     }
     let before = begin_of("before", WorkerId(1)).id;
-    assert_eq!(
-        store.find(vec![before]).await.expect("reads go on").len(),
-        1
-    );
+    assert_eq!(store.find(vec![before]).await.expect("reads go on").len(), 1);
     other.kill();
     start(&store, "after", WorkerId(1)).await;
 }
@@ -231,9 +223,7 @@ async fn processes_that_begin_the_same_keys_start_each_once() {
     let database = Database::new();
     drop(database.open().await);
     let test = "processes::processes_that_begin_the_same_keys_start_each_once";
-    let others: Vec<Other> = (0..4)
-        .map(|_| Other::start(test, &database.path()))
-        .collect();
+    let others: Vec<Other> = (0..4).map(|_| Other::start(test, &database.path())).collect();
     let mut started = Vec::new();
     for mut other in others {
         while let Some(key) = other.hear() {

@@ -6,8 +6,8 @@ use keystep::clock::Clock;
 use keystep::execution::{Fence, ParkReason, State, WorkerId, WriteId};
 use keystep::random;
 use keystep::store::{
-    Acquire, Acquired, Commit, Confirm, Confirmed, How, Shapes, Store, StoreError, Then, Tries,
-    Verdict, Wanted,
+    Acquire, Acquired, Commit, Confirm, Confirmed, How, Shapes, Store, StoreError, Then, Tries, Verdict,
+    Wanted,
 };
 use keystep_sqlite::{SqliteOptions, SqliteStore};
 
@@ -91,9 +91,7 @@ async fn an_earlier_write_is_known_after_a_later_one_finished_the_execution() {
         let verdict = store.commit(commit).await.expect("an answer");
         assert_eq!(verdict, Verdict::Written);
     }
-    let late = store
-        .commit(commit_of(fence, "three", Then::Continue))
-        .await;
+    let late = store.commit(commit_of(fence, "three", Then::Continue)).await;
     assert_eq!(late.expect("an answer"), Verdict::Fenced);
 }
 
@@ -145,10 +143,7 @@ async fn what_waits_for_a_deploy_is_due_for_its_shape_only() {
             reason,
             failure: None,
         };
-        store
-            .commit(ending_of(fence, park))
-            .await
-            .expect("an answer");
+        store.commit(ending_of(fence, park)).await.expect("an answer");
     }
     let due = |shapes| store.due(Wanted { shapes, limit: 10 });
     let mine = due(Shapes::Only(vec![SHAPE])).await.expect("a read");
@@ -173,14 +168,8 @@ async fn the_clock_of_the_options_decides_what_is_due_and_expired() {
         *retention = Some(hour);
         *delay = hour;
     }
-    store
-        .commit(ending_of(waiting, wait))
-        .await
-        .expect("an answer");
-    store
-        .commit(ending_of(finished, fail))
-        .await
-        .expect("an answer");
+    store.commit(ending_of(waiting, wait)).await.expect("an answer");
+    store.commit(ending_of(finished, fail)).await.expect("an answer");
     let wanted = || Wanted {
         shapes: Shapes::Only(vec![SHAPE]),
         limit: 10,
@@ -190,10 +179,7 @@ async fn the_clock_of_the_options_decides_what_is_due_and_expired() {
     clock.advance(hour + Duration::from_secs(1));
     assert_eq!(store.due(wanted()).await.expect("a read").len(), 1);
     assert_eq!(store.purge(10).await.expect("a write"), 1);
-    assert_eq!(
-        store.find(vec![finished.execution]).await.expect("a read"),
-        []
-    );
+    assert_eq!(store.find(vec![finished.execution]).await.expect("a read"), []);
 }
 
 #[tokio::test]
@@ -206,17 +192,11 @@ async fn text_that_another_store_could_not_hold_is_rejected_and_the_key_stays_us
     without_text.key.key = String::new();
     for begin in [with_nul, without_text] {
         let rejected = store.begin(begin).await;
-        assert!(
-            matches!(rejected, Err(StoreError::Rejected(_))),
-            "{rejected:?}"
-        );
+        assert!(matches!(rejected, Err(StoreError::Rejected(_))), "{rejected:?}");
     }
     let fence = start(&store, "nul", OWNER).await;
     let rejected = store.commit(commit_of(fence, "s\0", Then::Continue)).await;
-    assert!(
-        matches!(rejected, Err(StoreError::Rejected(_))),
-        "{rejected:?}"
-    );
+    assert!(matches!(rejected, Err(StoreError::Rejected(_))), "{rejected:?}");
     let verdict = store.commit(commit_of(fence, "s", Then::Continue)).await;
     assert_eq!(verdict.expect("an answer"), Verdict::Written);
 }

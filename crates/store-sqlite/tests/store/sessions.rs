@@ -19,10 +19,7 @@ pub(crate) async fn register(store: &SqliteStore, worker: WorkerId) {
 pub(crate) async fn session(store: &SqliteStore, worker: WorkerId) -> Option<bool> {
     let seen = store.observe(WorkerId(99)).await.expect("a read");
     assert_eq!(seen.server_age, None);
-    let worker = seen
-        .others
-        .into_iter()
-        .find(|other| other.worker == worker)?;
+    let worker = seen.others.into_iter().find(|other| other.worker == worker)?;
     assert_eq!(worker.shapes, [SHAPE]);
     Some(worker.session.expect("this file system tells"))
 }

@@ -28,9 +28,7 @@ impl Database {
     }
 
     pub(crate) async fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.path())
-            .await
-            .expect("a new database")
+        SqliteStore::open(self.path()).await.expect("a new database")
     }
 }
 
