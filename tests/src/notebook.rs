@@ -55,7 +55,10 @@ impl Notebook {
             .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Off)
             .busy_timeout(std::time::Duration::from_secs(20));
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await?;
         Ok(Self::Sqlite(pool))
     }
 
@@ -102,8 +105,9 @@ impl Notebook {
             Self::Sqlite(pool) => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?,
             Self::Postgres(pool) => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?,
         };
-        let attempts = rows.into_iter().map(
-            |(nonce, execution, step, epoch, attempt, worker, pid)| Attempt {
+        let attempts = rows
+            .into_iter()
+            .map(|(nonce, execution, step, epoch, attempt, worker, pid)| Attempt {
                 nonce,
                 execution,
                 step,
@@ -111,8 +115,7 @@ impl Notebook {
                 attempt,
                 worker,
                 pid,
-            },
-        );
+            });
         Ok(attempts.collect())
     }
 }

@@ -79,7 +79,9 @@ impl Place {
         let notebook = runtime
             .block_on(Notebook::open(&ground.notebook_url()))
             .expect("a notebook");
-        runtime.block_on(notebook.make_table()).expect("a table of attempts");
+        runtime
+            .block_on(notebook.make_table())
+            .expect("a table of attempts");
         Self {
             kind,
             look: OnceLock::new(),
@@ -193,7 +195,8 @@ impl Place {
     /// # Panics
     /// When this is not PostgreSQL, or the server refuses.
     pub fn role(&self, password: &str, connection_limit: Option<u32>) -> Role {
-        self.runtime.block_on(self.ground.role(password, connection_limit))
+        self.runtime
+            .block_on(self.ground.role(password, connection_limit))
     }
 
     /// The ground's own connection to PostgreSQL, as the superuser.
@@ -233,7 +236,9 @@ impl Drop for Place {
 
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Place")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 

@@ -37,11 +37,7 @@ impl Transcript {
 
     /// The first answer of `pick` on any line, said before or within `limit`, with the moment when
     /// that line arrived; `None` when there is none by then or ever.
-    pub fn find<T>(
-        &self,
-        limit: Duration,
-        mut pick: impl FnMut(&str) -> Option<T>,
-    ) -> Option<(Instant, T)> {
+    pub fn find<T>(&self, limit: Duration, mut pick: impl FnMut(&str) -> Option<T>) -> Option<(Instant, T)> {
         let deadline = Instant::now() + limit;
         let mut seen = 0;
         let mut lines = self.lines();

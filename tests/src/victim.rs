@@ -217,7 +217,10 @@ impl Victim {
     pub fn admitted(&self, call: Call) -> Result<String, CallError> {
         let known = self.wait_for(&format!("the verdict of call {}", call.0), |event| match event {
             Event::Admitted { call: of, verdict } if of == call.0 => Some(Ok(verdict)),
-            Event::Answer { call: of, result: Err(error) } if of == call.0 => Some(Err(error)),
+            Event::Answer {
+                call: of,
+                result: Err(error),
+            } if of == call.0 => Some(Err(error)),
             _ => None,
         });
         known.1
@@ -281,7 +284,10 @@ impl Victim {
     /// Whether it has said such a thing so far.
     pub fn heard(&self, wanted: impl Fn(&Event) -> bool) -> bool {
         let events = self.said.all();
-        events.iter().filter_map(|line| parse(line)).any(|event| wanted(&event))
+        events
+            .iter()
+            .filter_map(|line| parse(line))
+            .any(|event| wanted(&event))
     }
 
     /// The worker id under which its engine works, once it is another than this.
@@ -292,10 +298,12 @@ impl Victim {
         let deadline = Instant::now() + SOON;
         while Instant::now() < deadline {
             self.tell(&Command::Worker);
-            let other = self.said.find(Duration::from_millis(50), |line| match parse(line) {
-                Some(Event::Working { worker }) if worker != known => Some(worker),
-                _ => None,
-            });
+            let other = self
+                .said
+                .find(Duration::from_millis(50), |line| match parse(line) {
+                    Some(Event::Working { worker }) if worker != known => Some(worker),
+                    _ => None,
+                });
             if let Some((_at, worker)) = other {
                 return worker;
             }

@@ -143,15 +143,23 @@ impl Ground {
         let rows: Result<Vec<(String, i64)>, sqlx::Error> = match self {
             Self::Sqlite { url, .. } => {
                 let mut connection = sqlite(url).await;
-                sqlx::query_as(READ).bind(execution).fetch_all(&mut connection).await
+                sqlx::query_as(READ)
+                    .bind(execution)
+                    .fetch_all(&mut connection)
+                    .await
             }
             Self::Postgres { url, .. } => {
                 let mut connection = postgres(url).await;
-                sqlx::query_as(READ).bind(execution).fetch_all(&mut connection).await
+                sqlx::query_as(READ)
+                    .bind(execution)
+                    .fetch_all(&mut connection)
+                    .await
             }
         };
         let rows = rows.expect("the ledger");
-        rows.into_iter().map(|(nonce, epoch)| Booked { nonce, epoch }).collect()
+        rows.into_iter()
+            .map(|(nonce, epoch)| Booked { nonce, epoch })
+            .collect()
     }
 
     pub(super) async fn raise_min_reader(&self) {

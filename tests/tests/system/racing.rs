@@ -72,7 +72,9 @@ impl Race {
     }
 
     fn open(&mut self) {
-        self.processes.iter_mut().for_each(|process| process.open("second"));
+        self.processes
+            .iter_mut()
+            .for_each(|process| process.open("second"));
     }
 
     fn each_step_ran_once(&self) {
@@ -86,7 +88,10 @@ impl Race {
 
 fn all_get_one_output(kind: Kind, processes: usize, policy: Policy) {
     let mut race = Race::begin(kind, processes, policy);
-    let verdicts = race.calls.iter().map(|(which, call)| race.processes[*which].admitted(*call));
+    let verdicts = race
+        .calls
+        .iter()
+        .map(|(which, call)| race.processes[*which].admitted(*call));
     let verdicts: Vec<String> = verdicts.map(|verdict| verdict.expect("admitted")).collect();
     let count = |verdict: &str| verdicts.iter().filter(|given| *given == verdict).count();
     assert_eq!(
@@ -95,14 +100,21 @@ fn all_get_one_output(kind: Kind, processes: usize, policy: Policy) {
         "{verdicts:?}"
     );
     race.open();
-    let answers = race.calls.iter().map(|(which, call)| race.processes[*which].answer(*call));
+    let answers = race
+        .calls
+        .iter()
+        .map(|(which, call)| race.processes[*which].answer(*call));
     let answers: Vec<Vec<String>> = answers.map(|answer| answer.expect("an output")).collect();
     assert!(
         answers.iter().all(|answer| *answer == answers[0]),
         "not one output: {answers:?}"
     );
     race.each_step_ran_once();
-    let nonces = race.place.attempts("three", "k").into_iter().map(|attempt| attempt.nonce);
+    let nonces = race
+        .place
+        .attempts("three", "k")
+        .into_iter()
+        .map(|attempt| attempt.nonce);
     assert_eq!(answers[0], nonces.collect::<Vec<_>>());
 }
 

@@ -68,7 +68,10 @@ impl Woken {
         let epochs: Vec<i64> = checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect();
         assert_eq!(epochs, [1, 2, 2]);
         let steps = self.place.attempts_by_step("three", "k");
-        let counts: Vec<(&str, usize)> = steps.iter().map(|(step, count)| (step.as_str(), *count)).collect();
+        let counts: Vec<(&str, usize)> = steps
+            .iter()
+            .map(|(step, count)| (step.as_str(), *count))
+            .collect();
         assert_eq!(counts, [("first", 1), ("second", 2), ("third", 1)]);
         let record = self.place.execution("three", "k").expect("an execution");
         assert_eq!((record.claim.epoch, record.lost), (2, 1));
@@ -89,9 +92,17 @@ fn the_write_of_an_owner_that_wakes_after_the_takeover_is_fenced(kind: Kind) {
         "the body of the stale attempt runs to its end"
     );
     woken.owner.logged("fenced");
-    let thirds = woken.place.attempts("three", "k").into_iter().filter(|attempt| attempt.step == "third");
+    let thirds = woken
+        .place
+        .attempts("three", "k")
+        .into_iter()
+        .filter(|attempt| attempt.step == "third");
     let pids: Vec<i64> = thirds.map(|attempt| attempt.pid).collect();
-    assert_eq!(pids, [i64::from(woken.successor.pid())], "it starts no further step");
+    assert_eq!(
+        pids,
+        [i64::from(woken.successor.pid())],
+        "it starts no further step"
+    );
 }
 
 fn an_owner_that_wakes_after_the_takeover_goes_on_as_a_new_worker(kind: Kind) {

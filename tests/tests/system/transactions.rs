@@ -16,7 +16,10 @@ on_both_stores!(
 
 fn recorded(place: &Place, key: &str) -> Vec<String> {
     let checkpoints = place.checkpoints("booked", key);
-    checkpoints.into_iter().map(|checkpoint| checkpoint.step).collect()
+    checkpoints
+        .into_iter()
+        .map(|checkpoint| checkpoint.step)
+        .collect()
 }
 
 /// Another process finishes the execution, and exactly one row is there: the recorded attempt's.
@@ -44,7 +47,11 @@ fn a_kill_before_the_commit_leaves_neither_row_nor_checkpoint(kind: Kind) {
     assert_eq!(recorded(&place, "k"), ["first"]);
 
     let mut successor = hasty(&place).ready();
-    assert_eq!(is_finished_once(&place, &mut successor, "k"), 2, "the new owner's");
+    assert_eq!(
+        is_finished_once(&place, &mut successor, "k"),
+        2,
+        "the new owner's"
+    );
 }
 
 fn a_kill_after_the_commit_leaves_both_row_and_checkpoint(kind: Kind) {
@@ -57,7 +64,11 @@ fn a_kill_after_the_commit_leaves_both_row_and_checkpoint(kind: Kind) {
     assert_eq!(recorded(&place, "k"), ["first", "book"]);
 
     let mut successor = hasty(&place).ready();
-    assert_eq!(is_finished_once(&place, &mut successor, "k"), 1, "the first owner's");
+    assert_eq!(
+        is_finished_once(&place, &mut successor, "k"),
+        1,
+        "the first owner's"
+    );
     let booked = place.attempts_by_step("booked", "k");
     assert!(booked.contains(&("book".to_owned(), 1)), "{booked:?}");
 }
@@ -103,14 +114,22 @@ fn the_transaction_of_a_stale_owner_is_rolled_back_on_postgres() {
     owner.stop();
 
     let mut successor = victim(&place).beat_limit(Duration::from_secs(1)).ready();
-    assert_eq!(is_finished_once(&place, &mut successor, "k"), 2, "the new owner's");
+    assert_eq!(
+        is_finished_once(&place, &mut successor, "k"),
+        2,
+        "the new owner's"
+    );
     owner.open("book/written");
     owner.go_on();
     let output = owner.answer(call).expect("the new owner's output");
     assert!(!output.contains(&stale.nonce));
     assert!(owner.has_left(&stale.nonce), "its body runs to the end");
     owner.logged("fenced");
-    assert_eq!(is_finished_once(&place, &mut successor, "k"), 2, "nothing of it stays");
+    assert_eq!(
+        is_finished_once(&place, &mut successor, "k"),
+        2,
+        "nothing of it stays"
+    );
 }
 
 /// On SQLite an owner that is stopped inside its transaction holds the file's only write lock.

@@ -48,7 +48,12 @@ where
     while let Some(command) = commands.recv().await {
         match command {
             Command::Run(run) => {
-                tokio::spawn(call(engine.clone(), schemas.get(&run.schema).cloned(), run, voice));
+                tokio::spawn(call(
+                    engine.clone(),
+                    schemas.get(&run.schema).cloned(),
+                    run,
+                    voice,
+                ));
             }
             Command::Open { gate } => gates.set(&gate, true),
             Command::Close { gate } => gates.set(&gate, false),
@@ -82,7 +87,9 @@ fn commands() -> mpsc::UnboundedReceiver<Command> {
 async fn call(engine: Engine, schema: Option<Schema<Trail, Trail>>, run: Run, voice: Voice) {
     let number = run.call;
     let result = match schema {
-        Some(schema) => answer(&engine, &schema, run, voice).await.map_err(|error| as_data(&error)),
+        Some(schema) => answer(&engine, &schema, run, voice)
+            .await
+            .map_err(|error| as_data(&error)),
         None => Err(CallError {
             kind: "no_such_schema".to_owned(),
             text: run.schema,
@@ -91,10 +98,7 @@ async fn call(engine: Engine, schema: Option<Schema<Trail, Trail>>, run: Run, vo
             reason: None,
         }),
     };
-    voice.say(&Event::Answer {
-        call: number,
-        result,
-    });
+    voice.say(&Event::Answer { call: number, result });
 }
 
 async fn answer(
@@ -108,7 +112,9 @@ async fn answer(
         Policy::Attach => OnDuplicate::Attach,
         Policy::Reject => OnDuplicate::Reject,
     };
-    let call = engine.run(schema, run.key.as_str(), run.input).on_duplicate(policy);
+    let call = engine
+        .run(schema, run.key.as_str(), run.input)
+        .on_duplicate(policy);
     let handle = call.submit().await?;
     let verdict = match handle.verdict() {
         Verdict::Started => "started",
@@ -156,4 +162,3 @@ fn as_data(error: &RunError) -> CallError {
         reason,
     }
 }
-
