@@ -5,6 +5,7 @@
 mod ground;
 
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey};
 use keystep::store::{Store, StoreError};
@@ -14,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::notebook::Notebook;
 use crate::protocol::Attempt;
-use crate::victim::Launch;
+use crate::victim::{Launch, SOON};
 use ground::Ground;
 
 pub use ground::{Role, server_url};
@@ -199,12 +200,48 @@ impl Place {
             .block_on(self.ground.role(password, connection_limit))
     }
 
-    /// The ground's own connection to PostgreSQL, as the superuser.
+    /// The statements of the PostgreSQL store, by name.
     ///
     /// # Panics
     /// When this is not PostgreSQL.
-    pub fn postgres(&self) -> (&Runtime, &sqlx::PgPool, &str) {
-        (&self.runtime, self.ground.admin(), self.ground.schema())
+    pub fn statements(&self) -> Vec<(&'static str, String)> {
+        match self.runtime.block_on(self.look()) {
+            Look::Sqlite(_) => panic!("this is not PostgreSQL"),
+            Look::Postgres(store) => {
+                let all = store.statements().into_iter();
+                all.map(|(name, text)| (name, text.to_owned())).collect()
+            }
+        }
+    }
+
+    /// Waits until the execution of a key is as wanted, and gives it.
+    ///
+    /// # Panics
+    /// When it does not get there soon.
+    pub fn until(
+        &self,
+        schema: &str,
+        key: &str,
+        wanted: impl Fn(&ExecutionRecord) -> bool,
+    ) -> ExecutionRecord {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let record = self.execution(schema, key).expect("an execution");
+            if wanted(&record) {
+                return record;
+            }
+            assert!(Instant::now() < deadline, "it stays {record:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Does something on the PostgreSQL server as the superuser.
+    ///
+    /// # Panics
+    /// When this is not PostgreSQL, or it fails.
+    pub fn as_superuser<T>(&self, work: impl AsyncFnOnce(&sqlx::PgPool) -> Result<T, sqlx::Error>) -> T {
+        let done = self.runtime.block_on(work(self.ground.admin()));
+        done.expect("the server does what the superuser says")
     }
 
     async fn look(&self) -> &Look {

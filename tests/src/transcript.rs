@@ -62,6 +62,16 @@ impl Transcript {
         self.lines().said.iter().map(|(_at, line)| line.clone()).collect()
     }
 
+    /// All lines, once the stream has ended.
+    ///
+    /// # Panics
+    /// When it does not end soon.
+    pub fn to_the_end(&self) -> Vec<String> {
+        let _never_picked: Option<(Instant, ())> = self.find(Duration::from_secs(10), |_line| None);
+        assert!(self.lines().ended, "the stream does not end");
+        self.all()
+    }
+
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -69,6 +69,21 @@ impl Launch {
         self.option("beat-ms", beat.as_millis())
     }
 
+    /// How long a shape must be known to no live worker before its executions are parked.
+    pub fn unknown_shape_after(self, time: Duration) -> Self {
+        self.option("unknown-shape-after-ms", time.as_millis())
+    }
+
+    /// How long a shutdown waits for running executions before it hands them back.
+    pub fn drain(self, time: Duration) -> Self {
+        self.option("drain-ms", time.as_millis())
+    }
+
+    /// Is the new binary of a deploy.
+    pub fn new_release(self) -> Self {
+        self.option("release", "new")
+    }
+
     /// Closes the gate of a step from the start.
     pub fn gate(mut self, step: &str) -> Self {
         self.gates.push(step.to_owned());
@@ -320,9 +335,9 @@ impl Victim {
         assert!(found.is_some(), "nothing in the log says {words:?}\n{self}");
     }
 
-    /// Everything that it said and logged so far.
-    pub fn every_line(&self) -> Vec<String> {
-        [self.said.all(), self.logged.all()].concat()
+    /// What it says and what it logs, for those who read on after its end.
+    pub fn transcripts(&self) -> [Transcript; 2] {
+        [self.said.clone(), self.logged.clone()]
     }
 
     /// Kills it with SIGKILL, and tells the moment just before.

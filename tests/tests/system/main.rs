@@ -25,7 +25,13 @@ macro_rules! on_both_stores {
     )*};
 }
 
+mod canary;
+mod crash_loop;
+mod deploy;
 mod racing;
+mod rights;
+mod starting;
+mod statements;
 mod stopped;
 mod takeover;
 mod transactions;

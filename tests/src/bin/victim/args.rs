@@ -40,6 +40,8 @@ pub(crate) struct Args {
     #[arg(long)]
     unknown_shape_after_ms: Option<u64>,
     #[arg(long)]
+    drain_ms: Option<u64>,
+    #[arg(long)]
     lost_owners: Option<u32>,
 
     #[arg(long)]
@@ -71,6 +73,7 @@ impl Args {
         set(&mut options.grace, self.grace_ms);
         set(&mut options.beat_limit, self.beat_limit_ms);
         set(&mut options.unknown_shape_after, self.unknown_shape_after_ms);
+        set(&mut options.drain, self.drain_ms);
         options
     }
 
