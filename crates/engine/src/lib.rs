@@ -1,4 +1,42 @@
-//! Runs a user's process once per key.
+//! Runs a user's process **once per key**: named steps, each checkpointed in your own database before
+//! the next one starts.
+//!
+//! A [`Schema`] is an ordered list of typed, named steps. [`Engine::run`] calls it for a [`Key`]: a
+//! new key runs, a key that is being worked on is waited for, refused or attached to
+//! ([`OnDuplicate`]), a key that failed goes on at the step that failed ([`AfterFailure`]), and a
+//! finished key answers with its outcome. When a process dies, another one goes on.
+//!
+//! ```
+//! use keystep::{Engine, MemoryStore, Schema, StepContext, StepResult};
+//!
+//! async fn reserve(_cx: StepContext, order: u32) -> StepResult<String> {
+//!     Ok(format!("reservation {order}"))
+//! }
+//!
+//! async fn pay(cx: StepContext, reservation: String) -> StepResult<String> {
+//!     // The same for every attempt of this step: send it to the payment provider.
+//!     let key = cx.idempotency_key();
+//!     Ok(format!("{reservation}, paid under {key}"))
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let schema = Schema::new("order.create").step("reserve", reserve).step("pay", pay).build();
+//! let engine = Engine::builder(MemoryStore::new()).schema(schema.clone()).build().await?;
+//!
+//! let first = engine.run(&schema, "request-1", 7).await?;
+//! let again = engine.run(&schema, "request-1", 7).await?; // runs nothing
+//! assert_eq!(first, again);
+//! # engine.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - What a user writes: [`Schema`], [`StepContext`], [`StepError`], [`Retry`], [`StoredStep`]
+//! - What a caller says and gets: [`Call`], [`Handle`], [`RunError`], [`Key`]
+//! - What an operator reads and does: [`Execution`], [`Engine::list`], [`Engine::resume`]
+//! - How a process takes part: [`WorkerOptions`], [`Worker`]
+//! - What a store must do: [`store::Store`]; [`MemoryStore`] is the reference
 mod admission;
 mod attempt;
 mod builder;

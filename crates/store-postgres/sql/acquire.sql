@@ -15,9 +15,9 @@ WITH held AS MATERIALIZED (
         CASE
             WHEN x.id IS NULL THEN
                 coalesce((SELECT 5 FROM {schema}.executions AS v WHERE v.id = a.id), 4)
-            WHEN x.token = a.new_token THEN 2
             WHEN x.run_id = a.run_id AND x.epoch = a.epoch AND x.token = a.token
                 AND x.state = a.state THEN 1
+            WHEN x.epoch = a.epoch + 1 AND x.token = a.new_token THEN 2
             ELSE 4
         END AS verdict
     FROM
@@ -71,11 +71,12 @@ forgotten AS (
     USING won AS w
     WHERE w.new_run IS NOT NULL AND c.run_id = w.old_run
 )
-SELECT e.ord, 0 AS verdict, {incarnation} AS incarnation, {record}
+SELECT e.ord, 0 AS verdict, {incarnation} AS incarnation, {record},
+    NULL::bytea AS output
 FROM won AS e
 UNION ALL
 SELECT
     h.ord, h.verdict, {incarnation},
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM held AS h

@@ -56,8 +56,6 @@ enum Answer {
     Done(Done),
     Failed(StoreError),
     Busy,
-    /// Fenced, unless a younger snapshot shows an earlier send of the same write.
-    AskAgain,
 }
 
 impl Answer {
@@ -65,14 +63,7 @@ impl Answer {
         match (self, op) {
             (Self::Done(done), _) => Reply::Done(done),
             (Self::Failed(error), _) => Reply::Failed(error),
-            (Self::AskAgain, Op::Commit(mut write)) => {
-                if write.asked_before {
-                    return Reply::Done(Done::Written(Verdict::Fenced));
-                }
-                write.asked_before = true;
-                Reply::Again(Op::Commit(write), "the snapshot was too old".to_owned())
-            }
-            (Self::Busy | Self::AskAgain, op) => Reply::Again(op, "somebody else holds the row".to_owned()),
+            (Self::Busy, op) => Reply::Again(op, "somebody else holds the row".to_owned()),
         }
     }
 }
@@ -123,7 +114,6 @@ fn verdict(row: &PgRow, first: usize) -> Result<(i64, Answer), Trouble> {
         EXISTS => written(Verdict::Exists(WriteId(column(row, first + 2)?))),
         FENCED => written(Verdict::Fenced),
         BUSY => Answer::Busy,
-        TOO_EARLY => Answer::AskAgain,
         RESTARTED => Answer::Failed(StoreError::Restarted),
         other => return Err(Trouble::Unreadable(format!("unknown verdict {other}"))),
     };
@@ -136,8 +126,7 @@ pub(crate) const WRITTEN_BEFORE: i32 = 2;
 pub(crate) const EXISTS: i32 = 3;
 pub(crate) const FENCED: i32 = 4;
 pub(crate) const BUSY: i32 = 5;
-pub(crate) const TOO_EARLY: i32 = 6;
-pub(crate) const RESTARTED: i32 = 7;
+pub(crate) const RESTARTED: i32 = 6;
 
 /// What came of the begins of a batch.
 #[derive(Default)]
@@ -257,7 +246,7 @@ fn lost() -> Answer {
 
 fn won(acquire: &Acquire, record: Result<ExecutionRecord, Trouble>, incarnation: i64) -> Answer {
     match record {
-        Ok(record) if record.claim.token == acquire.token => {
+        Ok(record) if carries(&record, acquire) => {
             let fence = Fence {
                 execution: record.id,
                 run: record.run,
@@ -270,6 +259,11 @@ fn won(acquire: &Acquire, record: Result<ExecutionRecord, Trouble>, incarnation:
         Ok(_another_claim_by_now) => lost(),
         Err(trouble) => Answer::Failed(trouble.of_read()),
     }
+}
+
+/// Whether the acquisition made the present claim.
+fn carries(record: &ExecutionRecord, acquire: &Acquire) -> bool {
+    record.claim.token == acquire.token && record.claim.epoch == acquire.seen.claim.epoch + 1
 }
 
 async fn find(

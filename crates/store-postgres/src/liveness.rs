@@ -19,6 +19,8 @@ use crate::batch::fetch_within;
 use crate::bind::Bound;
 use crate::connect::Connector;
 use crate::error::Trouble;
+use crate::migrate;
+use crate::options::{PostgresOptions, SchemaName};
 use crate::rows::column;
 use crate::sql::Sql;
 
@@ -28,15 +30,13 @@ const LOCK_LIMIT: Duration = Duration::from_secs(1);
 /// A beat that takes longer is no beat: the connection is opened anew.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(3);
 
-/// How often a beat also looks whether a newer program has changed the tables.
-const FORMAT_CHECK: Duration = Duration::from_secs(60);
-
 /// The liveness session of a handle.
 pub(crate) struct Liveness {
     connector: Connector,
     sql: Arc<Sql>,
     /// Whether sessions can be held: not through a transaction pooler.
     sessions: bool,
+    format_check: Duration,
     line: Mutex<Line>,
 }
 
@@ -52,11 +52,12 @@ struct Line {
 }
 
 impl Liveness {
-    pub(crate) fn new(connector: &Connector, sql: &Arc<Sql>, sessions: bool) -> Self {
+    pub(crate) fn new(connector: &Connector, sql: &Arc<Sql>, options: &PostgresOptions) -> Self {
         Self {
             connector: connector.with_bounds(STATEMENT_LIMIT, LOCK_LIMIT),
             sql: Arc::clone(sql),
-            sessions,
+            sessions: options.liveness,
+            format_check: options.format_check,
             line: Mutex::new(Line {
                 connection: None,
                 worker: None,
@@ -86,18 +87,15 @@ impl Liveness {
             .bind(self.sessions);
         let rows = line.fetch(query).await.map_err(Trouble::of_write)?;
         if rows.is_empty() {
+            // The id was used before, and the dead stay dead: its first beat will say so.
             line.end().await;
-            return Err(StoreError::Rejected(format!(
-                "worker {} was used before and is dead",
-                register.worker
-            )));
         }
         Ok(())
     }
 
-    /// Beats, over a new session if the old one is gone. Also tells whether it is time to look at
-    /// the format of the tables.
-    pub(crate) async fn beat(&self, worker: WorkerId) -> Result<(Beat, bool), StoreError> {
+    /// Beats, over a new session if the old one is gone. Now and then it also looks whether a newer
+    /// program has changed the tables so that this one must stop.
+    pub(crate) async fn beat(&self, worker: WorkerId, schema: &SchemaName) -> Result<Beat, StoreError> {
         let mut line = self.line.lock().await;
         // The session belongs to the worker that was registered last; any other only beats.
         let own = *line.worker.get_or_insert(worker) == worker;
@@ -110,13 +108,15 @@ impl Liveness {
             if own {
                 line.end().await;
             }
-            return Ok((Beat::Dead, false));
+            return Ok(Beat::Dead);
         }
-        let look = line.format_checked.elapsed() > FORMAT_CHECK;
-        if look {
+        if line.format_checked.elapsed() > self.format_check
+            && let Some(connection) = &mut line.connection
+        {
+            migrate::look(connection, &self.sql, schema).await?.usable()?;
             line.format_checked = monotonic();
         }
-        Ok((Beat::Alive, look))
+        Ok(Beat::Alive)
     }
 
     pub(crate) async fn observe(&self, worker: WorkerId) -> Result<Observation, StoreError> {

@@ -111,6 +111,16 @@ pub(crate) enum Look {
     ToMigrate(String),
 }
 
+impl Look {
+    /// Refuses tables that are missing or too old.
+    pub(crate) fn usable(self) -> Result<(), StoreError> {
+        match self {
+            Self::Usable => Ok(()),
+            Self::ToMigrate(why) => Err(StoreError::Refused(why)),
+        }
+    }
+}
+
 /// Looks whether this program may use the tables.
 ///
 /// # Errors

@@ -21,9 +21,6 @@ pub(crate) struct Write {
     pub(crate) worker: WorkerId,
     pub(crate) checkpoint: Option<NewCheckpoint>,
     pub(crate) then: Then,
-    /// An earlier snapshot was too old to tell whether a former send of this write is there; this
-    /// time it is not.
-    pub(crate) asked_before: bool,
 }
 
 impl Write {
@@ -35,7 +32,6 @@ impl Write {
             worker: commit.worker,
             checkpoint: commit.checkpoint,
             then: commit.then,
-            asked_before: false,
         };
         (write, commit.enlisted)
     }

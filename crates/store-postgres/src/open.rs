@@ -95,7 +95,7 @@ impl PostgresStore {
             readers: connector.pool_for_reading(options.readers),
             transactions: pool.unwrap_or_else(|| connector.pool_for_steps(options.transactions)),
             lanes: Lanes::start(&connector, &sql, &options),
-            liveness: Liveness::new(&connector, &sql, options.liveness),
+            liveness: Liveness::new(&connector, &sql, &options),
             usable: AtomicBool::new(usable),
             options,
             schema,

@@ -35,6 +35,9 @@ pub struct PostgresOptions {
     pub deadline: Duration,
     /// How long a write tries to get a row that somebody else holds.
     pub lock_patience: Duration,
+    /// How often a beat also looks whether a newer program has changed the tables so that this one
+    /// must stop.
+    pub format_check: Duration,
     /// Whether the handle may keep state in its sessions: the advisory lock by which other
     /// processes see within milliseconds that this one died, and settings such as time-outs and
     /// pinned plans. `false` for a transaction pooler such as PgBouncer, where sessions are shared:
@@ -54,6 +57,7 @@ impl Default for PostgresOptions {
             connect_timeout: Duration::from_secs(2),
             deadline: Duration::from_secs(10),
             lock_patience: Duration::from_secs(5),
+            format_check: Duration::from_secs(60),
             liveness: true,
         }
     }

@@ -23,7 +23,7 @@ use crate::connect::Connector;
 use crate::error::Trouble;
 use crate::lanes::Lanes;
 use crate::liveness::Liveness;
-use crate::migrate::{self, Look};
+use crate::migrate;
 use crate::op::{Done, Op, Write};
 use crate::options::{PostgresOptions, SchemaName};
 use crate::rows::{self, column};
@@ -223,13 +223,11 @@ impl Store for PostgresStore {
 
     async fn beat(&self, worker: WorkerId) -> Result<Beat, StoreError> {
         self.usable().await?;
-        let (beat, look) = self.inner.liveness.beat(worker).await?;
-        if look {
-            // A newer program may have changed the tables so that this one must stop.
+        let beat = self.inner.liveness.beat(worker, &self.inner.schema).await;
+        if let Err(StoreError::Refused(_)) = beat {
             self.inner.usable.store(false, Ordering::Release);
-            self.usable().await?;
         }
-        Ok(beat)
+        beat
     }
 
     async fn observe(&self, worker: WorkerId) -> Result<Observation, StoreError> {
@@ -274,13 +272,11 @@ impl PostgresStore {
                 .acquire()
                 .await
                 .map_err(|error| Trouble::of(&error).of_connect())?;
-            match migrate::look(&mut connection, &inner.sql, &inner.schema).await? {
-                Look::Usable => {
-                    inner.usable.store(true, Ordering::Release);
-                    Ok(())
-                }
-                Look::ToMigrate(why) => Err(StoreError::Refused(why)),
-            }
+            migrate::look(&mut connection, &inner.sql, &inner.schema)
+                .await?
+                .usable()?;
+            inner.usable.store(true, Ordering::Release);
+            Ok(())
         });
         checked.await.unwrap_or_else(|_panicked| Err(ended()))
     }

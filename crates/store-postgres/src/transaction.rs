@@ -15,7 +15,7 @@ use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepError, StepResult}
 use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
 use uuid::Uuid;
 
-use crate::batch::{BUSY, EXISTS, FENCED, RESTARTED, TOO_EARLY, WRITTEN, WRITTEN_BEFORE, fetch_within};
+use crate::batch::{BUSY, EXISTS, FENCED, RESTARTED, WRITTEN, WRITTEN_BEFORE, fetch_within};
 use crate::bind;
 use crate::error::Trouble;
 use crate::op::Write;
@@ -139,11 +139,7 @@ pub(crate) async fn commit(
 }
 
 async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result<Verdict, StoreError> {
-    let mut judged = open.judge(&text, offset, write).await?;
-    if judged.0 == TOO_EARLY {
-        // The next statement has a younger snapshot.
-        judged = open.judge(&text, offset, write).await?;
-    }
+    let judged = open.judge(&text, offset, write).await?;
     if judged.0 == WRITTEN {
         return match open.commit().await {
             Ok(()) => Ok(Verdict::Written),
@@ -157,7 +153,7 @@ async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result
         (WRITTEN_BEFORE, _) => Ok(Verdict::Written),
         (EXISTS, Some(by)) => Ok(Verdict::Exists(by)),
         // A statement that waits for the row and still gets none has seen it go.
-        (FENCED | BUSY | TOO_EARLY, _) => Ok(Verdict::Fenced),
+        (FENCED | BUSY, _) => Ok(Verdict::Fenced),
         (RESTARTED, _) => Err(StoreError::Restarted),
         (other, _) => Err(StoreError::Unreadable(format!("unknown verdict {other}"))),
     }

@@ -52,6 +52,7 @@ impl Opener {
             Synchronous::Normal => SqliteSynchronous::Normal,
         };
         let driver = driver
+            .create_if_missing(false)
             .shared_cache(false)
             .busy_timeout(options.busy_timeout)
             .synchronous(synchronous)

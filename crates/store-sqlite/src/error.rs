@@ -4,6 +4,9 @@
 //! back, by us or by SQLite. So every error before it is certain, and only an error of the COMMIT
 //! itself leaves the outcome open.
 
+use std::io::{self, ErrorKind};
+
+use keystep::execution::WorkerId;
 use keystep::store::StoreError;
 
 /// An error of a read, or of a write before its COMMIT: nothing was written.
@@ -22,6 +25,15 @@ pub(crate) fn before_commit(error: sqlx::Error) -> StoreError {
 /// An error of a COMMIT after which the transaction could not be rolled back for certain.
 pub(crate) fn at_commit(error: &sqlx::Error) -> StoreError {
     StoreError::Unknown(format!("the commit failed ({error})"))
+}
+
+/// The lock file of a worker could not be made.
+pub(crate) fn no_session(worker: WorkerId, error: &io::Error) -> StoreError {
+    let why = format!("no lock file for worker {worker}: {error}");
+    match error.kind() {
+        ErrorKind::Unsupported => StoreError::Refused(why),
+        _ => StoreError::Unavailable(why),
+    }
 }
 
 /// The writer's thread ended while it worked for the caller.

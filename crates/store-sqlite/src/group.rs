@@ -199,3 +199,66 @@ async fn try_together(
 fn concerns_one_write(error: &StoreError) -> bool {
     matches!(error, StoreError::Rejected(_) | StoreError::Unreadable(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::Opener;
+    use crate::options::SqliteOptions;
+    use std::time::Duration;
+    use tempfile::TempDir;
+
+    /// A write that kills the writer, or does nothing.
+    struct Mortal {
+        kills: bool,
+    }
+
+    impl Write for Mortal {
+        type Answer = i64;
+
+        fn bytes(&self) -> usize {
+            0
+        }
+
+        async fn apply(&self, _conn: &mut SqliteConnection, now: i64) -> Result<i64, StoreError> {
+            assert!(!self.kills, "this write kills the writer");
+            Ok(now)
+        }
+    }
+
+    async fn group_on(folder: &TempDir) -> Group {
+        let options = SqliteOptions::from(folder.path().join("keys.db"));
+        let opener = Opener::new(&options).expect("a path").creating();
+        let conn = opener.writer().await.expect("a new file");
+        let made = start(LaneLimits::default(), Clock::new(), |tasks| {
+            Writer::new(conn, opener, Duration::from_secs(5), tasks)
+        });
+        made.expect("a thread").0
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_dies_leaves_its_callers_with_an_unknown_outcome_and_is_started_again() {
+        let folder = TempDir::new().expect("a temporary folder");
+        let group = group_on(&folder).await;
+        for _round in 0..3 {
+            let died = group.write(Mortal { kills: true }).await;
+            assert!(matches!(died, Err(StoreError::Unknown(_))), "{died:?}");
+            let lives = group.write(Mortal { kills: false }).await;
+            assert!(lives.expect("an answer") > 0);
+        }
+    }
+
+    #[test]
+    fn writes_go_on_when_the_runtime_that_opened_the_store_has_ended() {
+        let folder = TempDir::new().expect("a temporary folder");
+        let opened = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let group = opened.block_on(group_on(&folder));
+        drop(opened);
+        let other = Builder::new_current_thread().build().expect("a runtime");
+        let lives = other.block_on(group.write(Mortal { kills: false }));
+        assert!(lives.expect("an answer") > 0);
+    }
+}

@@ -9,12 +9,13 @@ use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use keystep::random;
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
-    Progress, Reach, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, Observed,
+    PlanRecord, Progress, Reach, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
 };
 use uuid::Uuid;
 
 use crate::connect::{Opener, check_writable};
+use crate::error::no_session;
 use crate::group::{self, Group};
 use crate::liveness::Sessions;
 use crate::options::SqliteOptions;
@@ -204,7 +205,7 @@ impl Store for SqliteStore {
         // The lock first: whoever sees the row must find the session standing.
         sessions
             .open(worker, &register.name)
-            .map_err(|error| StoreError::Unavailable(format!("no lock file for worker {worker}: {error}")))?;
+            .map_err(|error| no_session(worker, &error))?;
         let registered = self.inner.group.write(register).await;
         if let Err(StoreError::Rejected(_)) = registered {
             sessions.close(worker);
@@ -257,7 +258,7 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn others(&self, worker: WorkerId) -> Result<Vec<keystep::store::Observed>, StoreError> {
+    async fn others(&self, worker: WorkerId) -> Result<Vec<Observed>, StoreError> {
         let readers = self.readers();
         readers.read(|conn| Box::pin(reads::observe(conn, worker))).await
     }

@@ -61,6 +61,16 @@ impl SqliteStore {
         Ok(self.begin_marked(Some(open)).await?)
     }
 
+    /// Opens a transaction that belongs to no step, for tests that play the engine. Enlisting it
+    /// in a step is refused.
+    ///
+    /// # Errors
+    /// As [`transaction`](Self::transaction).
+    #[doc(hidden)]
+    pub async fn unbound_transaction(&self) -> Result<SqliteTransaction, StoreError> {
+        self.begin_marked(None).await
+    }
+
     /// Runs plain writes to the same file, outside of any execution, in one transaction of the
     /// writing connection: committed when `work` succeeds, rolled back when it fails or is dropped.
     /// Other programs' tools may write too, but only this way writes never wait for a busy file.

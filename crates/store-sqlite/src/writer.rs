@@ -5,7 +5,9 @@
 //! whose state is not certain is thrown away (which rolls back too) and the next writer opens a new
 //! one. Nothing here is awaited by a future that a user may drop: see [`Writer::begin_detached`].
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use keystep::store::StoreError;
@@ -27,6 +29,8 @@ type Home = Option<SqliteConnection>;
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     home: Arc<Mutex<Home>>,
+    /// How often the connection has been taken.
+    turns: Arc<AtomicU64>,
     opener: Opener,
     patience: Duration,
     tasks: Handle,
@@ -45,6 +49,7 @@ impl Writer {
     pub(crate) fn new(conn: SqliteConnection, opener: Opener, patience: Duration, tasks: Handle) -> Self {
         Self {
             home: Arc::new(Mutex::new(Some(conn))),
+            turns: Arc::default(),
             opener,
             patience,
             tasks,
@@ -54,14 +59,7 @@ impl Writer {
     /// Waits for the connection and takes the database's write lock. Nothing is written when this
     /// fails.
     pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
-        let waiting = tokio::time::timeout(self.patience, Arc::clone(&self.home).lock_owned());
-        let Ok(mut home) = waiting.await else {
-            return Err(StoreError::Unavailable(format!(
-                "a step's transaction or a SqliteStore::write of this process held the only \
-                 writing connection for longer than {:?}",
-                self.patience
-            )));
-        };
+        let mut home = self.wait().await?;
         let mut conn = match home.take() {
             Some(conn) => conn,
             None => self.opener.writer().await?,
@@ -80,7 +78,27 @@ impl Writer {
         }
     }
 
-    /// The same in a task of the writer's own: when the caller is dropped, the transaction that
+    /// Waits for the connection to come home. A long queue that moves is no reason to give up, a
+    /// single holder that keeps it is.
+    async fn wait(&self) -> Result<OwnedMutexGuard<Home>, StoreError> {
+        let mut waiting = pin!(Arc::clone(&self.home).lock_owned());
+        loop {
+            let turn = self.turns.load(Ordering::Relaxed);
+            if let Ok(home) = tokio::time::timeout(self.patience, &mut waiting).await {
+                self.turns.fetch_add(1, Ordering::Relaxed);
+                return Ok(home);
+            }
+            if self.turns.load(Ordering::Relaxed) == turn {
+                return Err(StoreError::Unavailable(format!(
+                    "a step's transaction or a SqliteStore::write of this process held the only \
+                     writing connection for longer than {:?}",
+                    self.patience
+                )));
+            }
+        }
+    }
+
+    /// [`begin`](Self::begin) in a task of the writer's own: when the caller is dropped, the transaction that
     /// this opens is rolled back at once instead of standing open.
     pub(crate) async fn begin_detached(&self) -> Result<Transaction, StoreError> {
         let writer = self.clone();

@@ -2,15 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use keystep::store::StoreError;
 use keystep_sqlite::SqliteStore;
-use sqlx::{AssertSqlSafe, Executor, Row, SqlSafeStr, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqlSafeStr, SqliteConnection};
+use tempfile::TempDir;
+
+/// A connection of the test's own to a new database with the newest tables.
+async fn migrated(folder: &TempDir) -> SqliteConnection {
+    let file = folder.path().join("keys.db");
+    SqliteStore::migrate(&file).await.expect("a new database");
+    let url = format!("sqlite:{}", file.display());
+    SqliteConnection::connect(&url).await.expect("the same file")
+}
+
+fn crate_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
 
 fn statements() -> BTreeMap<String, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
-    let entries = fs::read_dir(folder).expect("the folder of statements");
+    let entries = fs::read_dir(crate_file("sql")).expect("the folder of statements");
     let files = entries.map(|entry| entry.expect("an entry").path());
     let statements: BTreeMap<_, _> = files
         .map(|file| {
@@ -22,11 +33,36 @@ fn statements() -> BTreeMap<String, String> {
     statements
 }
 
-async fn open(folder: &tempfile::TempDir) -> SqliteStore {
-    let store = SqliteStore::open(folder.path().join("keys.db")).await;
-    store.expect("a new database")
+#[tokio::test]
+async fn every_statement_prepares_against_the_migrated_tables() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut conn = migrated(&folder).await;
+    for (name, statement) in statements() {
+        let prepared = conn.prepare(AssertSqlSafe(statement).into_sql_str()).await;
+        prepared.unwrap_or_else(|error| panic!("{name}.sql: {error}"));
+    }
 }
 
+#[tokio::test]
+async fn the_migrations_give_the_tables_of_the_picture() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut conn = migrated(&folder).await;
+    let tables = "SELECT sql FROM sqlite_schema WHERE name LIKE 'keystep_%' ORDER BY tbl_name, name";
+    let rows = sqlx::query(tables)
+        .fetch_all(&mut conn)
+        .await
+        .expect("the tables");
+    let found: Vec<String> = rows.iter().map(|row| row.get("sql")).collect();
+    let found = found.join(";\n\n") + ";\n";
+    let picture = fs::read_to_string(crate_file("schema.sql")).expect("the picture");
+    let (_head, expected) = picture.split_once("\n\n").expect("a head and the tables");
+    assert_eq!(
+        found, expected,
+        "schema.sql is not what the migrations make of a new file"
+    );
+}
+
+/// How SQLite would find the rows of a statement.
 async fn plan_of(conn: &mut SqliteConnection, statement: &str) -> Vec<String> {
     let explained = format!("EXPLAIN QUERY PLAN {statement}");
     let rows = sqlx::query(AssertSqlSafe(explained)).fetch_all(conn).await;
@@ -34,117 +70,80 @@ async fn plan_of(conn: &mut SqliteConnection, statement: &str) -> Vec<String> {
     rows.iter().map(|row| row.get("detail")).collect()
 }
 
-#[tokio::test]
-async fn every_statement_prepares_against_the_migrated_tables() {
-    let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let store = open(&folder).await;
-    for (name, statement) in statements() {
-        let prepared: Result<(), StoreError> = store
-            .write(|conn| {
-                Box::pin(async move {
-                    let statement = AssertSqlSafe(statement).into_sql_str();
-                    let prepared = conn.prepare(statement).await;
-                    prepared
-                        .map(drop)
-                        .map_err(|error| StoreError::Rejected(format!("{name}.sql: {error}")))
-                })
-            })
-            .await;
-        prepared.expect("a statement that fits");
+const BY_ID: &str = "USING INDEX sqlite_autoindex_keystep_executions_1 (id=?)";
+const BY_RUN: &str = "keystep_checkpoints USING PRIMARY KEY (run_id=?";
+const BY_OWNER: &str = "USING INDEX keystep_executions_running (owner=?)";
+const BY_WAKE_UP: &str = "USING INDEX keystep_executions_due (wake_at>? AND wake_at<?)";
+const BY_EXPIRY: &str = "USING INDEX keystep_executions_expiry (expires_at>? AND expires_at<?)";
+
+const INDEXES: &[(&str, &str)] = &[
+    ("begin", ""),
+    ("find", BY_ID),
+    ("list", "USING INDEX sqlite_autoindex_keystep_executions_1 (id>?)"),
+    ("acquire", BY_ID),
+    ("restart", BY_ID),
+    ("forget", BY_RUN),
+    ("checkpoint", BY_ID),
+    ("settle", BY_ID),
+    ("standing", BY_ID),
+    ("recorded", BY_RUN),
+    ("load_checkpoints", BY_RUN),
+    ("load_input", BY_ID),
+    ("due", BY_WAKE_UP),
+    ("orphans", BY_OWNER),
+    ("owned", BY_OWNER),
+    ("purge_checkpoints", BY_EXPIRY),
+    ("purge_executions", BY_EXPIRY),
+];
+
+async fn assert_indexes_are_used(conn: &mut SqliteConnection) {
+    let statements = statements();
+    for (name, index) in INDEXES {
+        let plan = plan_of(conn, &statements[*name]).await;
+        let text = plan.join("\n");
+        assert!(text.contains(index), "{name}.sql does not use `{index}`:\n{text}");
+        for line in plan {
+            let walks = ["SCAN e", "SCAN keystep_checkpoints", "SCAN keystep_executions"]
+                .iter()
+                .any(|walk| line == *walk || line.starts_with(&format!("{walk} ")));
+            // The checkpoints of one run are few.
+            let sorts = line.contains("TEMP B-TREE") && *name != "load_checkpoints";
+            assert!(!walks && !sorts, "{name}.sql walks or sorts: {line}");
+        }
     }
 }
 
 #[tokio::test]
 async fn no_statement_of_the_run_path_walks_the_executions() {
-    let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let store = open(&folder).await;
-    let expected = [
-        ("begin", ""),
-        (
-            "find",
-            "SEARCH e USING INDEX sqlite_autoindex_keystep_executions_1 (id=?)",
-        ),
-        (
-            "acquire",
-            "SEARCH keystep_executions USING INDEX sqlite_autoindex_keystep_executions_1 (id=?)",
-        ),
-        (
-            "restart",
-            "SEARCH keystep_executions USING INDEX sqlite_autoindex_keystep_executions_1 (id=?)",
-        ),
-        (
-            "forget",
-            "SEARCH keystep_checkpoints USING PRIMARY KEY (run_id=?)",
-        ),
-        (
-            "checkpoint",
-            "SEARCH e USING INDEX sqlite_autoindex_keystep_executions_1 (id=?)",
-        ),
-        (
-            "settle",
-            "SEARCH keystep_executions USING INDEX sqlite_autoindex_keystep_executions_1 (id=?)",
-        ),
-        (
-            "standing",
-            "SEARCH e USING INDEX sqlite_autoindex_keystep_executions_1 (id=?)",
-        ),
-        (
-            "recorded",
-            "SEARCH keystep_checkpoints USING PRIMARY KEY (run_id=? AND step=?)",
-        ),
-        (
-            "load_checkpoints",
-            "SEARCH keystep_checkpoints USING PRIMARY KEY (run_id=?)",
-        ),
-        (
-            "load_input",
-            "SEARCH keystep_executions USING INDEX sqlite_autoindex_keystep_executions_1 (id=?)",
-        ),
-        (
-            "list",
-            "SEARCH e USING INDEX sqlite_autoindex_keystep_executions_1 (id>?)",
-        ),
-        (
-            "due",
-            "SEARCH keystep_executions USING INDEX keystep_executions_due (wake_at>? AND wake_at<?)",
-        ),
-        (
-            "orphans",
-            "SEARCH e USING INDEX keystep_executions_running (owner=?)",
-        ),
-        (
-            "owned",
-            "SEARCH keystep_executions USING INDEX keystep_executions_running (owner=?)",
-        ),
-        (
-            "purge_checkpoints",
-            "SEARCH keystep_executions USING INDEX keystep_executions_expiry (expires_at>? AND expires_at<?)",
-        ),
-        (
-            "purge_executions",
-            "SEARCH keystep_executions USING INDEX keystep_executions_expiry (expires_at>? AND expires_at<?)",
-        ),
-    ];
-    let statements = statements();
-    let found: Result<(), StoreError> = store
-        .read(|conn| {
-            Box::pin(async move {
-                for (name, index) in expected {
-                    let plan = plan_of(conn, &statements[name]).await;
-                    let text = plan.join("\n");
-                    assert!(text.contains(index), "{name}.sql does not use `{index}`:\n{text}");
-                    for line in plan {
-                        let walks = ["SCAN e", "SCAN keystep_checkpoints", "SCAN keystep_executions"]
-                            .iter()
-                            .any(|walk| line == *walk || line.starts_with(&format!("{walk} ")));
-                        // The checkpoints of one run are few.
-                        let sorts = line.contains("TEMP B-TREE") && name != "load_checkpoints";
-                        assert!(!walks && !sorts, "{name}.sql walks or sorts: {line}");
-                    }
-                }
-                Ok(())
-            })
-        })
-        .await;
-    found.expect("plans were read");
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut conn = migrated(&folder).await;
+    assert_indexes_are_used(&mut conn).await;
+}
+
+/// 3,000 executions: finished ones that are kept, and a few of each other kind, with one step each.
+const HISTORY: &str = "
+    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)
+    INSERT INTO keystep_executions (
+        id, run_id, generation, state, epoch, token, owner, wake_at, expires_at, created_at,
+        acquired_at, plan_id, shape_id, input_hash, schema_name, scope, key_text, input
+    )
+    SELECT randomblob(16), randomblob(16), 1, CASE n % 100 WHEN 1 THEN 1 WHEN 2 THEN 2 ELSE 10 END,
+        1, randomblob(16), iif(n % 100 = 1, n % 7, NULL), iif(n % 100 = 2, n, NULL),
+        iif(n % 100 > 2, n, NULL), n, n, zeroblob(16), zeroblob(16), zeroblob(32), 's', '', 'k' || n, x'00'
+    FROM numbers;
+    INSERT INTO keystep_checkpoints (
+        run_id, step, seq, epoch, worker, write_id, attempt, lost, recorded_at, output
+    )
+    SELECT run_id, 'step', 0, 1, 1, randomblob(16), 1, 0, 1, x'00' FROM keystep_executions;
+    ANALYZE";
+
+#[tokio::test]
+async fn the_indexes_are_used_too_when_the_application_has_analyzed_its_file() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut conn = migrated(&folder).await;
+    sqlx::raw_sql(HISTORY)
+        .execute(&mut conn)
+        .await
+        .expect("a history");
+    assert_indexes_are_used(&mut conn).await;
 }

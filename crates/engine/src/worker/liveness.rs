@@ -67,15 +67,23 @@ impl Liveness {
         if run.lost.is_cancelled() {
             return false;
         }
-        let young = |at: &Instant| monotonic().duration_since(*at) < self.beat_limit / 2;
-        if young(&self.beaten.borrow()) {
+        if self.is_fresh() {
             return true;
         }
         let mut beaten = self.beaten.subscribe();
         tokio::select! {
-            _beat = beaten.wait_for(young) => true,
+            _beat = beaten.wait_for(|at| self.is_young(at)) => true,
             () = run.lost.cancelled() => false,
         }
+    }
+
+    /// Whether the last beat is young enough to take up work.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_young(&self.beaten.borrow())
+    }
+
+    fn is_young(&self, beaten: &Instant) -> bool {
+        monotonic().duration_since(*beaten) < self.beat_limit / 2
     }
 
     /// Shows that the main runtime makes progress.

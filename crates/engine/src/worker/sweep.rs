@@ -47,7 +47,7 @@ pub(crate) async fn sweep(inner: Arc<Inner>) {
 async fn look(inner: &Arc<Inner>) -> Result<bool, StoreError> {
     let room = inner.options.in_flight.saturating_sub(inner.registry.count());
     let limit = LOOK_ROWS.min(u32::try_from(room).unwrap_or(LOOK_ROWS));
-    if limit == 0 || inner.closing.is_cancelled() {
+    if limit == 0 || inner.closing.is_cancelled() || !inner.liveness.is_fresh() {
         return Ok(false);
     }
     let wanted = Wanted {

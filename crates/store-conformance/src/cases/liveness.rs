@@ -4,7 +4,7 @@ use keystep::execution::WorkerId;
 use keystep::store::{Beat, Observed, Register, Store};
 
 use crate::Harness;
-use crate::fixture::{all_at_once, eventually, numbered_shape, shape};
+use crate::fixture::{HOUR, all_at_once, eventually, numbered_shape, shape};
 
 fn register_of(worker: WorkerId) -> Register {
     Register {
@@ -205,4 +205,24 @@ pub async fn a_retired_worker_is_dead_at_once<S: Store>(harness: Harness<S>) {
     let next = registered(&*harness.here).await;
     let next = seen(&*harness.there, next).await.expect("alive");
     assert_ne!(next.session, Some(false));
+}
+
+pub async fn a_server_that_can_restart_shows_its_age<S: Store>(harness: Harness<S>) {
+    let observer = WorkerId::fresh();
+    let first = harness.here.observe(observer).await.expect("answered").server_age;
+    harness.clock.advance(HOUR);
+    let second = harness
+        .there
+        .observe(observer)
+        .await
+        .expect("answered")
+        .server_age;
+    match (first, second) {
+        (None, None) => {}
+        (Some(first), Some(second)) => {
+            let apart = second.checked_sub(first).expect("a server grows older");
+            assert!(apart < HOUR, "by its own clock, which no test moves: {apart:?}");
+        }
+        other => panic!("both handles are of one store: {other:?}"),
+    }
 }

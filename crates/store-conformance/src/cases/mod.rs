@@ -1,7 +1,7 @@
 //! The promises, by topic. Each function is one case: it panics when the store breaks its name.
 //!
 //! A case gets a fresh database and knows nothing but the [`Store`](keystep::store::Store) trait,
-//! so that it says the same to every store. [`crate::catalogue`] lists them all, once.
+//! so that it says the same to every store. The list in `catalogue.rs` names them all, once.
 
 #![expect(missing_docs, reason = "the name of a case is its promise")]
 

@@ -3,7 +3,7 @@
 //!
 //! Ids, tokens and payloads are given by the caller, so both stores must answer the same. Left out
 //! of the comparison are the database's times, what the contract leaves open (see
-//! [`compare`]), and what each store counts for itself, as beats.
+//! `compare.rs`), and what each store counts for itself, as beats.
 //!
 //! The seed is printed when a run fails; `KEYSTEP_SEED=… cargo test random_operations` repeats it.
 

@@ -1,8 +1,7 @@
 -- One row for each write of an owner: what it wants, beside the execution's row as it is now, under
 -- its lock, and the checkpoint that the snapshot saw. Verdicts:
 -- 1 to be written (the two statements below do it), 2 written by an earlier send, 3 recorded by
--- another write, 4 fenced, 5 the row is busy, 6 fenced unless a fresh snapshot shows the checkpoint
--- of an earlier send, 7 the fence was granted by another start of the server.
+-- another write, 4 fenced, 5 the row is busy, 6 the fence was granted by another start of the server.
 held AS MATERIALIZED (
     SELECT
         w.ord, w.id, w.run_id, w.epoch, w.write_id, w.worker, w.step, w.seq, w.attempt, w.lost,
@@ -10,13 +9,12 @@ held AS MATERIALIZED (
         w.park_reason, r.write_id AS recorded_by,
         statement_timestamp() + $1::bigint * interval '1 microsecond' AS at,
         CASE
-            WHEN w.incarnation <> {incarnation} THEN 7
+            WHEN w.incarnation <> {incarnation} THEN 6
             WHEN e.id IS NULL THEN
                 coalesce((SELECT 5 FROM {schema}.executions AS v WHERE v.id = w.id), 4)
             WHEN e.run_id <> w.run_id OR e.epoch <> w.epoch OR e.token <> w.token THEN 4
-            WHEN e.ended_by = w.write_id OR r.write_id = w.write_id THEN 2
-            WHEN e.state <> 1 THEN
-                CASE WHEN w.step IS NULL OR r.write_id IS NOT NULL THEN 4 ELSE 6 END
+            WHEN e.state <> 1 THEN CASE WHEN e.ended_by = w.write_id THEN 2 ELSE 4 END
+            WHEN r.write_id = w.write_id THEN 2
             WHEN r.write_id IS NOT NULL THEN 3
             ELSE 1
         END AS verdict

@@ -8,17 +8,14 @@ use keystep::clock::Clock;
 use keystep::execution::{
     ExecutionId, Fence, FullKey, InputHash, Payload, PlanId, RunId, ShapeId, WorkerId, WriteId,
 };
-use keystep::store::{
-    Begin, Begun, Commit, NewCheckpoint, Register, Store, Then,
-};
+use keystep::store::{Begin, Begun, Commit, NewCheckpoint, Register, Store, Then};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 /// The server that `cargo xtask test` starts.
 pub fn url() -> String {
-    std::env::var("KEYSTEP_TEST_POSTGRES_URL")
-        .expect("needs a PostgreSQL server: run `cargo xtask test`")
+    std::env::var("KEYSTEP_TEST_POSTGRES_URL").expect("needs a PostgreSQL server: run `cargo xtask test`")
 }
 
 /// A schema name that nobody else uses.

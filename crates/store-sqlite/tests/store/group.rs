@@ -84,45 +84,37 @@ async fn concurrent_writers_need_fewer_commits_than_writes() {
 async fn a_value_that_can_not_be_stored_fails_its_own_write_only() {
     let database = Database::new();
     let store = database.open().await;
-    let fence = start(&store, "good", OWNER).await;
-    let begins: Vec<_> = (0..8)
-        .map(|n| {
-            let mut begin = begin_of(&format!("key-{n}"), OWNER);
-            if n % 3 == 0 {
-                begin.key.key = "k".repeat(1025);
-            }
-            begin
-        })
-        .collect();
-    let ids = begins.iter().map(|begin| begin.id).collect();
+    let mut fences = Vec::new();
+    for n in 0..16 {
+        fences.push(start(&store, &format!("key-{n}"), OWNER).await);
+    }
+    let is_bad = |n: usize| n % 5 == 3;
+    let before = commits_in_log(&database.path());
 
     let (release, holder) = hold(&store).await;
-    let together = async {
-        let begins = join_all(begins.into_iter().map(|begin| store.begin(begin)));
-        let commit = store.commit(commit_of(fence, "step", Then::Continue));
-        futures::join!(begins, commit)
-    };
-    let mut together = Box::pin(unconstrained(together));
-    // Begins read first; the holder is released once that has had its time.
-    let (begun, verdict) = tokio::select! {
-        biased;
-        early = &mut together => panic!("answered while the writer was held: {early:?}"),
-        () = tokio::time::sleep(Duration::from_millis(200)) => {
-            release.send(()).expect("the holder waits");
-            together.await
-        }
-    };
-    holder.await.expect("no panic").expect("nothing was written");
-
-    for (n, begun) in begun.into_iter().enumerate() {
-        match begun {
-            Err(StoreError::Rejected(_)) => assert_eq!(n % 3, 0, "{n} is a good one"),
-            Ok(Begun::Started(_)) => assert_ne!(n % 3, 0, "{n} is a bad one"),
+    let commits = fences.iter().enumerate().map(|(n, fence)| {
+        let step = if is_bad(n) { "step\0" } else { "step" };
+        store.commit(commit_of(*fence, step, Then::Continue))
+    });
+    let mut commits = Box::pin(unconstrained(join_all(commits)));
+    assert!(futures::poll!(&mut commits).is_pending(), "all are queued");
+    release.send(()).expect("the holder waits");
+    for (n, verdict) in commits.await.into_iter().enumerate() {
+        match verdict {
+            Err(StoreError::Rejected(_)) => assert!(is_bad(n), "{n} is a good one"),
+            Ok(Verdict::Written) => assert!(!is_bad(n), "{n} is a bad one"),
             other => panic!("{n}: {other:?}"),
         }
     }
-    assert_eq!(verdict.expect("an answer"), Verdict::Written);
-    assert_eq!(store.find(ids).await.expect("a read").len(), 5);
+    holder.await.expect("no panic").expect("nothing was written");
+
+    for (n, fence) in fences.iter().enumerate() {
+        let progress = store.load(fence.execution, fence.run).await.expect("a read");
+        let steps = progress.expect("the run").checkpoints.len();
+        assert_eq!(steps, usize::from(!is_bad(n)), "{n}");
+    }
+    let used = commits_in_log(&database.path()) - before;
+    assert!((1..=2).contains(&used), "the good ones still took {used} commits");
 }
 
 #[tokio::test]

@@ -6,3 +6,4 @@ mod processes;
 mod rules;
 mod sessions;
 mod support;
+mod transactions;

@@ -16,9 +16,14 @@ use crate::support::{Database, begin_of, commit_of, start};
 /// Tells a started copy of a test which database to work on.
 const DATABASE: &str = "KEYSTEP_TEST_DATABASE";
 
-/// The database, when this process is the other one.
+/// The database, when this process is the other one. It ends with the process that started it.
 fn in_child() -> Option<PathBuf> {
-    std::env::var_os(DATABASE).map(PathBuf::from)
+    let database = std::env::var_os(DATABASE)?;
+    std::thread::spawn(|| {
+        let _until_the_end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::abort();
+    });
+    Some(database.into())
 }
 
 /// Says a line to the process that started this one.
@@ -37,6 +42,7 @@ impl Other {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
             .env(DATABASE, database)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("a process");
@@ -67,6 +73,8 @@ impl Other {
     }
 
     fn succeed(mut self) {
+        // Waiting closes its input, which would end it too early.
+        let _input = self.child.stdin.take();
         assert!(self.child.wait().expect("it ended").success());
     }
 }

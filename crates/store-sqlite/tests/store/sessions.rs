@@ -157,3 +157,24 @@ async fn a_worker_that_has_ended_can_not_register_again() {
     assert!(store.register(again).await.is_err());
     assert_eq!(lock_files(&database), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_dropped_store_closes_its_connections() {
+    let database = Database::new();
+    let store = database.open().await;
+    register(&store, WorkerId(1)).await;
+    session(&store, WorkerId(1)).await;
+    let mut log = database.path().into_os_string();
+    log.push("-wal");
+    let log = std::path::PathBuf::from(log);
+    assert!(log.exists());
+    drop(store);
+    // SQLite removes the log with the last connection, which closes on a thread of its own.
+    let closed = async {
+        while log.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(10), closed).await;
+    assert!(closed.is_ok(), "somebody still holds the file");
+}

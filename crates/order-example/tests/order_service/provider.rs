@@ -1,0 +1,144 @@
+//! What may a shop rely on when it calls the payment provider again?
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use order_example::domain::Money;
+use order_example::ledger::Ledger;
+use order_example::payments::{PaymentError, PaymentGateway};
+use order_example::provider::{Authorization, AuthorizationRequest, DECLINED_CARD, Provider};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+fn request(amount: i64, card: &str) -> AuthorizationRequest {
+    AuthorizationRequest {
+        amount: Money {
+            amount,
+            currency: "RUB".into(),
+        },
+        card_id: card.into(),
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    async fn start(ledger: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let provider = Provider::open(ledger).expect("opens");
+        let task = tokio::spawn(provider.serve(listener, async {
+            stopped.await.ok();
+        }));
+        Self { address, stop, task }
+    }
+
+    fn gateway(&self) -> PaymentGateway {
+        PaymentGateway::new(&format!("http://{}", self.address)).expect("builds")
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).expect("still runs");
+        self.task.await.expect("joins").expect("served");
+    }
+}
+
+#[tokio::test]
+async fn the_same_key_authorizes_once_also_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = folder.path().join("payments.jsonl");
+
+    let provider = Running::start(&ledger).await;
+    let gateway = provider.gateway();
+    let first = gateway.authorize("k", &request(1000, "card_1")).await;
+    let first = first.expect("authorizes");
+    let again = gateway.authorize("k", &request(1000, "card_1")).await;
+    assert_eq!(again.expect("answers again"), first);
+    drop(gateway);
+    provider.stop().await;
+
+    let provider = Running::start(&ledger).await;
+    let after = provider.gateway();
+    let after = after.authorize("k", &request(1000, "card_1")).await;
+    assert_eq!(after.expect("answers after the restart"), first);
+    provider.stop().await;
+
+    let lines = Ledger::<Authorization>::read(&ledger).expect("reads");
+    assert_eq!(lines, [first]);
+}
+
+#[tokio::test]
+async fn twenty_equal_requests_at_once_authorize_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = folder.path().join("payments.jsonl");
+    let provider = Running::start(&ledger).await;
+    let gateway = provider.gateway();
+    let wanted = request(1000, "card_1");
+    let calls = (0..20).map(|_| gateway.authorize("k", &wanted));
+    let answers = futures::future::try_join_all(calls).await;
+    let answers = answers.expect("all answered");
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    let lines = Ledger::<Authorization>::read(&ledger).expect("reads");
+    assert_eq!(lines, answers[..1]);
+}
+
+#[tokio::test]
+async fn a_key_with_another_amount_or_card_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = folder.path().join("payments.jsonl");
+    let provider = Running::start(&ledger).await;
+    let gateway = provider.gateway();
+    let first = gateway.authorize("k", &request(1000, "card_1")).await;
+    let first = first.expect("authorizes");
+    for other in [request(1001, "card_1"), request(1000, "card_2")] {
+        let refused = gateway.authorize("k", &other).await;
+        let Err(PaymentError::Refused { code }) = refused else {
+            panic!("expected a refusal, got {refused:?}");
+        };
+        assert_eq!(code, "key_reused");
+    }
+    let lines = Ledger::<Authorization>::read(&ledger).expect("reads");
+    assert_eq!(lines, [first]);
+}
+
+#[tokio::test]
+async fn a_declined_card_stays_declined() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let provider = Running::start(&folder.path().join("payments.jsonl")).await;
+    let gateway = provider.gateway();
+    for _ in 0..2 {
+        let declined = gateway.authorize("k", &request(1000, DECLINED_CARD)).await;
+        assert!(matches!(declined, Err(PaymentError::Declined)));
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_key_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let provider = Running::start(&folder.path().join("payments.jsonl")).await;
+    let gateway = provider.gateway();
+    let refused = gateway.authorize("", &request(1000, "card_1")).await;
+    let Err(PaymentError::Refused { code }) = refused else {
+        panic!("expected a refusal, got {refused:?}");
+    };
+    assert_eq!(code, "key_required");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_gives_an_unknown_outcome() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("has an address");
+    drop(listener);
+    let gateway = PaymentGateway::new(&format!("http://{address}")).expect("builds");
+    let answer = gateway.authorize("k", &request(1000, "card_1")).await;
+    let Err(PaymentError::Unknown(why)) = answer else {
+        panic!("expected an unknown outcome, got {answer:?}");
+    };
+    assert!(!why.contains(&address.to_string()), "{why}");
+}

@@ -1,0 +1,182 @@
+//! What if a connection is lost, or there is none? Every wait ends, what was not written says so, and
+//! the store comes back by itself.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::*;
+use keystep::store::{Begun, Store, StoreError, Then, Verdict};
+use keystep_postgres::{PostgresOptions, PostgresStore};
+use sqlx::PgConnection;
+
+#[path = "common/proxy.rs"]
+mod proxy;
+
+/// Ends all sessions that ran a statement on the schema, but not the caller's.
+async fn end_sessions(session: &mut PgConnection, schema: &str) -> i64 {
+    let ended: Vec<bool> = sqlx::query_scalar(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid()",
+    )
+    .bind(schema)
+    .fetch_all(session)
+    .await
+    .expect("ended");
+    i64::try_from(ended.len()).expect("a count")
+}
+
+#[tokio::test]
+async fn lanes_and_readers_come_back_after_their_sessions_were_ended() {
+    let (store, schema) = store().await;
+    let fence = started(&store, "a").await;
+    store.find(vec![fence.execution]).await.expect("found");
+    let mut session = session().await;
+    assert!(end_sessions(&mut session, &schema).await >= 2);
+
+    // The same write is sent until there is a verdict; only what is lost in between is unknown.
+    let write = record(fence, "one", 0, Then::Continue);
+    let verdict = loop {
+        match store.commit(again(&write)).await {
+            Ok(verdict) => break verdict,
+            Err(StoreError::Unknown(_) | StoreError::Unavailable(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(verdict, Verdict::Written);
+    until("a read", async || store.find(vec![fence.execution]).await.is_ok()).await;
+    let recorded = number(&mut session, format!("SELECT count(*) FROM {schema}.checkpoints")).await;
+    assert_eq!(recorded, 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_a_write_unknown_and_the_same_write_finds_out() {
+    let proxy = proxy::Proxy::start(&url()).await;
+    let schema = fresh_schema();
+    let options = PostgresOptions {
+        schema: schema.clone(),
+        deadline: Duration::from_millis(500),
+        ..PostgresOptions::default()
+    };
+    let store = PostgresStore::connect_with(&proxy.url(), options)
+        .await
+        .expect("connected");
+    same(&schema).await.migrate().await.expect("migrated");
+    let fence = started(&store, "a").await;
+
+    proxy.swallow_answers(true);
+    let write = record(fence, "one", 0, Then::Continue);
+    let asked = Instant::now();
+    let unknown = store.commit(again(&write)).await;
+    assert!(matches!(unknown, Err(StoreError::Unknown(_))), "{unknown:?}");
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    let unavailable = store.find(vec![fence.execution]).await;
+    assert!(
+        matches!(unavailable, Err(StoreError::Unavailable(_))),
+        "a read has no unknown outcome: {unavailable:?}"
+    );
+
+    proxy.swallow_answers(false);
+    let verdict = loop {
+        match store.commit(again(&write)).await {
+            Ok(verdict) => break verdict,
+            Err(StoreError::Unknown(_) | StoreError::Unavailable(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(verdict, Verdict::Written);
+    let mut session = session().await;
+    let recorded = number(&mut session, format!("SELECT count(*) FROM {schema}.checkpoints")).await;
+    assert_eq!(recorded, 1);
+}
+
+#[tokio::test]
+async fn while_the_server_is_away_calls_fail_quickly_and_afterwards_they_go_on() {
+    let proxy = proxy::Proxy::start(&url()).await;
+    let schema = fresh_schema();
+    let options = PostgresOptions {
+        schema: schema.clone(),
+        ..PostgresOptions::default()
+    };
+    let store = PostgresStore::connect_with(&proxy.url(), options)
+        .await
+        .expect("connected");
+    same(&schema).await.migrate().await.expect("migrated");
+    let fence = started(&store, "a").await;
+
+    proxy.refuse(true);
+    // The first call may find a connection that breaks under it.
+    let _lost = store.commit(record(fence, "one", 0, Then::Continue)).await;
+    for _time in 0..3 {
+        let asked = Instant::now();
+        let begun = store.begin(begin_of("b", keystep::execution::WorkerId(1))).await;
+        assert!(
+            matches!(begun, Err(StoreError::Unavailable(_) | StoreError::Unknown(_))),
+            "{begun:?}"
+        );
+        let found = store.find(Vec::new()).await;
+        assert!(matches!(found, Err(StoreError::Unavailable(_))), "{found:?}");
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    }
+
+    proxy.refuse(false);
+    let begin = begin_of("c", keystep::execution::WorkerId(1));
+    until("a begin", async || {
+        matches!(store.begin(begin.clone()).await, Ok(Begun::Started(_)))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable_at_once() {
+    let asked = Instant::now();
+    let error = PostgresStore::connect("postgres://app:canary@127.0.0.1:1/shop")
+        .await
+        .err();
+    assert!(matches!(error, Some(StoreError::Unavailable(_))), "{error:?}");
+    assert!(asked.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn an_error_never_shows_what_is_in_the_url() {
+    for url in [
+        "canary",
+        "postgres://app:canary@127.0.0.1:1/shop",
+        "postgres://app:canary@127.0.0.1:canary/shop",
+        "postgres://app:canary@[::1/shop?sslmode=canary",
+        "postgres://app@127.0.0.1:1/shop?password=canary&sslmode=canary",
+    ] {
+        let error = PostgresStore::connect(url).await.err().expect("an error");
+        for shown in [error.to_string(), format!("{error:?}")] {
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn sixty_four_keys_get_through_with_few_connections() {
+    let options = PostgresOptions {
+        lanes: 1,
+        readers: 1,
+        transactions: 1,
+        ..options()
+    };
+    let store = store_with(options).await;
+    let mut runs = Vec::new();
+    for n in 0..64 {
+        let store = store.clone();
+        runs.push(tokio::spawn(async move {
+            let fence = started(&store, &n.to_string()).await;
+            for step in 0..4 {
+                let write = record(fence, &format!("step {step}"), step, Then::Continue);
+                assert_eq!(store.commit(write).await.expect("a verdict"), Verdict::Written);
+            }
+            let last = record(fence, "last", 4, succeed("last"));
+            assert_eq!(store.commit(last).await.expect("a verdict"), Verdict::Written);
+            store.find(vec![fence.execution]).await.expect("found")
+        }));
+    }
+    for run in runs {
+        assert_eq!(run.await.expect("no panic").len(), 1);
+    }
+}
