@@ -18,6 +18,7 @@ use crate::fingerprint::fingerprint;
 use crate::handle::Handle;
 use crate::json;
 use crate::key::Key;
+use crate::limits::Limits;
 use crate::run_error::RunError;
 use crate::schema::Schema;
 
@@ -94,7 +95,7 @@ impl<In, Out> Call<In, Out> {
 
 impl<In, Out> Call<In, Out>
 where
-    In: Serialize + Send + 'static,
+    In: Serialize + DeserializeOwned + Send + 'static,
     Out: DeserializeOwned + Send + 'static,
 {
     /// Starts the call and returns as soon as it is known who works on it, with the verdict.
@@ -130,7 +131,7 @@ where
             )));
         }
         let key = self.key.within(&schema.name).map_err(RunError::Invalid)?;
-        let input = encode_input(&self.input, inner.limits.payload_bytes)?;
+        let input = encode_input(&self.input, &inner.limits)?;
         let hash = match self.fingerprint {
             Some(hash) => hash,
             None => fingerprint(&input, &schema.ignored)
@@ -149,10 +150,11 @@ where
     }
 }
 
-fn encode_input<In: Serialize>(input: &In, limit: usize) -> Result<Bytes, RunError> {
-    let bytes = json::encode(input).map_err(|error| RunError::Invalid(format!("the input: {error}")))?;
-    if bytes.len() > limit {
-        let size = bytes.len();
+fn encode_input<In: Serialize + DeserializeOwned>(input: &In, limits: &Limits) -> Result<Bytes, RunError> {
+    let bytes = json::encode_checked(input, limits.check_bytes)
+        .map_err(|error| RunError::Invalid(format!("the input: {error}")))?;
+    let (size, limit) = (bytes.len(), limits.payload_bytes);
+    if size > limit {
         return Err(RunError::Invalid(format!(
             "the input has {size} bytes, the limit is {limit}"
         )));
@@ -162,7 +164,7 @@ fn encode_input<In: Serialize>(input: &In, limit: usize) -> Result<Bytes, RunErr
 
 impl<In, Out> IntoFuture for Call<In, Out>
 where
-    In: Serialize + Send + 'static,
+    In: Serialize + DeserializeOwned + Send + 'static,
     Out: DeserializeOwned + Send + 'static,
 {
     type Output = Result<Out, RunError>;

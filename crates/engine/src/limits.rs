@@ -10,7 +10,7 @@ use std::time::Duration;
 /// | scope | 512 bytes, no NUL |
 /// | schema and step names | 256 bytes, no NUL |
 /// | input and output | 8 MB each |
-/// | outputs read back before they count | up to 64 kB |
+/// | inputs and outputs read back before they count | up to 64 kB |
 /// | stored failure message | 4 kB |
 /// | lost owners without a new checkpoint | 10 |
 /// | rows of one list page | 500 |
@@ -19,7 +19,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of an encoded input or output.
     pub payload_bytes: usize,
-    /// Outputs up to this many bytes are decoded again before they are recorded.
+    /// Inputs and outputs up to this many bytes are decoded again before they count.
     pub check_bytes: usize,
     /// Bytes of a stored failure message.
     pub message_bytes: usize,

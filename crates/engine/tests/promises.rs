@@ -450,53 +450,115 @@ async fn a_panic_is_a_failed_attempt() {
     assert_eq!(engine.run(&panics, "k", 7).await, Ok(7));
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Odd {
+    number: Option<f64>,
+    #[serde(default, skip_deserializing)]
+    forgotten: u8,
+    #[serde(default)]
+    text: String,
+}
+
+fn odd(number: Option<f64>, forgotten: u8, text: &str) -> Odd {
+    Odd {
+        number,
+        forgotten,
+        text: text.to_owned(),
+    }
+}
+
 #[tokio::test]
 async fn bad_input_is_refused_before_anything_is_written_and_the_key_stays_usable() {
-    let floats: Schema<Option<f64>, u64> = Schema::new("test.floats")
-        .step("one", |_cx, _n: Option<f64>| async { Ok(1) })
+    let schema: Schema<Odd, u64> = Schema::new("test.odd")
+        .step("one", |_cx, _n: Odd| async { Ok(1) })
         .build();
     let limits = keystep::Limits {
-        payload_bytes: 10,
+        payload_bytes: 100,
         ..keystep::Limits::default()
     };
     let engine = Engine::builder(MemoryStore::new())
-        .schema(floats.clone())
+        .schema(schema.clone())
         .limits(limits)
         .build();
     let engine = engine.await.expect("an engine");
-    let refusals = [
-        (engine.run(&floats, "", None).await, "the key is empty"),
+    let fine = || odd(Some(1.5), 0, "");
+    let not_finite = "the input: NaN and infinities have no place in JSON: use an Option or a text";
+    let calls = [
+        (Key::new(""), fine(), "the key is empty"),
         (
-            engine.run(&floats, "k\0", None).await,
-            "the key contains a NUL character",
+            Key::new("k".repeat(1025)),
+            fine(),
+            "the key has 1025 bytes, the limit is 1024",
+        ),
+        (Key::new("k\0"), fine(), "the key contains a NUL character"),
+        (
+            Key::new("k").scope("s".repeat(513)),
+            fine(),
+            "the scope has 513 bytes, the limit is 512",
         ),
         (
-            engine.run(&floats, "k", Some(f64::NAN)).await,
-            "the input: NaN and infinities have no place in JSON: use an Option or a text",
+            Key::new("k").scope("\0"),
+            fine(),
+            "the scope contains a NUL character",
+        ),
+        (Key::new("k"), odd(Some(f64::NAN), 0, ""), not_finite),
+        (Key::new("k"), odd(Some(f64::NEG_INFINITY), 0, ""), not_finite),
+        (
+            Key::new("k"),
+            odd(None, 1, ""),
+            "the input: it does not survive a round trip through JSON: it reads back as another value",
         ),
         (
-            engine.run(&floats, "k", Some(0.123_456_789_012)).await,
-            "the input has 14 bytes, the limit is 10",
+            Key::new("k"),
+            odd(None, 0, &"t".repeat(100)),
+            "the input has 139 bytes, the limit is 100",
         ),
     ];
-    for (refused, text) in refusals {
+    for (key, input, text) in calls {
+        let refused = engine.run(&schema, key, input).await;
         assert_eq!(refused, Err(RunError::Invalid(text.to_owned())));
     }
-    assert_eq!(
-        engine.find(&floats, "k").await.expect("read"),
-        None,
-        "nothing was written"
-    );
-    assert_eq!(engine.run(&floats, "k", Some(1.5)).await, Ok(1));
+    let nothing = engine.list(Filter::default(), None).await.expect("a page");
+    assert_eq!(nothing.executions, [], "nothing was written");
+    assert_eq!(engine.run(&schema, "k", fine()).await, Ok(1));
+
     let stranger: Schema<u64, u64> = Schema::new("test.stranger")
         .step("one", |_cx, n: u64| async move { Ok(n) })
         .build();
     let refused = engine.run(&stranger, "k", 1).await;
+    let text = "the schema `test.stranger` is not registered with this engine";
+    assert_eq!(refused, Err(RunError::Invalid(text.to_owned())));
+}
+
+#[tokio::test]
+async fn an_output_over_the_limit_fails_without_a_retry_and_can_be_resumed() {
+    let schema: Schema<usize, String> = Schema::new("test.large")
+        .step("large", |_cx, n: usize| async move { Ok("x".repeat(n)) })
+        .build();
+    let store = MemoryStore::new();
+    let limits = keystep::Limits {
+        payload_bytes: 100,
+        ..keystep::Limits::default()
+    };
+    let small = Engine::builder(store.clone())
+        .schema(schema.clone())
+        .limits(limits)
+        .build();
+    let failed = small.await.expect("an engine").run(&schema, "k", 200).await;
+    let Err(RunError::Failed(failure)) = failed else {
+        panic!("{failed:?}")
+    };
+    assert_eq!(failure.code.as_deref(), Some("output_too_large"));
+    assert_eq!(failure.message, "the output has 202 bytes, the limit is 100");
+    assert_eq!((failure.attempt, failure.kind), (1, FailureKind::Exhausted));
+    let large = Engine::builder(store.another_handle())
+        .schema(schema.clone())
+        .build()
+        .await
+        .expect("an engine");
     assert_eq!(
-        refused,
-        Err(RunError::Invalid(
-            "the schema `test.stranger` is not registered with this engine".to_owned()
-        ))
+        large.run(&schema, "k", 200).await.map(|output| output.len()),
+        Ok(200)
     );
 }
 

@@ -1,0 +1,182 @@
+//! Where are stock and orders kept? In the shop's own tables, in the same database as the engine's.
+//!
+//! The same database matters for one thing: `create_order` writes the order in a transaction that
+//! the engine commits together with the step's checkpoint, so the order is there exactly once.
+//! Everything else here is plain database code. [`Shop`] hides which database it is; `sqlite.rs`
+//! and `postgres.rs` are the same program twice and can be read side by side.
+
+mod postgres;
+mod rows;
+mod schema_name;
+mod sql;
+mod sqlite;
+
+use std::path::Path;
+
+use keystep::{StepContext, StepResult};
+use keystep_postgres::PostgresStore;
+use keystep_sqlite::SqliteStore;
+
+use crate::domain::{Checkout, Item, Line, Order, Payment, Reserved};
+
+pub use postgres::{PostgresShop, drop_schema};
+pub use schema_name::SchemaName;
+pub use sqlite::SqliteShop;
+
+/// The shop's tables. Cheap to clone.
+#[derive(Clone)]
+pub enum Shop {
+    /// In the file of a [`SqliteStore`].
+    Sqlite(SqliteShop),
+    /// In a schema of their own in the database of a [`PostgresStore`].
+    Postgres(PostgresShop),
+}
+
+/// What became of a wish to hold goods back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reservation {
+    /// They are held, at these prices: by this call or by an earlier one with the same key.
+    Held(Vec<Line>),
+    /// Nothing is held, because there is not enough of this product.
+    OutOfStock {
+        /// The product.
+        sku: String,
+    },
+}
+
+/// What `create_order` writes.
+pub struct NewOrder {
+    /// What the customer asked for.
+    pub checkout: Checkout,
+    /// What is held back for it.
+    pub reserved: Reserved,
+    /// The provider's id of the authorization.
+    pub payment_ref: String,
+}
+
+impl NewOrder {
+    fn card_id(&self) -> &str {
+        let Payment::Card { card_id } = &self.checkout.payment;
+        card_id
+    }
+}
+
+/// What the tables hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Orders.
+    pub orders: i64,
+    /// Reservations.
+    pub reservations: i64,
+}
+
+/// Why the shop's tables did not answer. Nothing was written; call again later.
+#[derive(Debug, thiserror::Error)]
+pub enum ShopError {
+    /// The database refused or is away.
+    #[error("the shop's database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The engine's store, which holds the only writer of an SQLite file, refused.
+    #[error("the shop's database: {0}")]
+    Store(#[from] keystep::store::StoreError),
+    /// The task that held the transaction ended without an answer.
+    #[error("a task of the shop ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Passes a call on to the database that is behind the shop.
+macro_rules! on_either {
+    ($shop:expr, $inner:ident => $call:expr) => {
+        match $shop {
+            Shop::Sqlite($inner) => $call,
+            Shop::Postgres($inner) => $call,
+        }
+    };
+}
+
+impl Shop {
+    /// Opens the shop's tables in the file of `store`, making and stocking them if needed.
+    ///
+    /// # Errors
+    ///
+    /// The file can not be written: call again later or choose another.
+    pub async fn in_sqlite(store: SqliteStore, file: &Path) -> Result<Self, ShopError> {
+        Ok(Self::Sqlite(SqliteShop::open(store, file).await?))
+    }
+
+    /// Opens the shop's tables in the database of `store`, making and stocking them if needed.
+    ///
+    /// # Errors
+    ///
+    /// The database is away or refuses: call again later or choose another.
+    pub async fn in_postgres(store: PostgresStore, url: &str, schema: SchemaName) -> Result<Self, ShopError> {
+        Ok(Self::Postgres(PostgresShop::open(store, url, schema).await?))
+    }
+
+    /// Holds goods back under `key`, all of them or none. The same key never does so twice: it
+    /// answers with what it holds already.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known to be held. Call again with the same key.
+    pub async fn reserve(&self, key: &str, items: &[Item]) -> Result<Reservation, ShopError> {
+        // In one order for everybody, so that two checkouts never wait for each other's products.
+        let mut items = items.to_vec();
+        items.sort_by(|one, other| one.sku.cmp(&other.sku));
+        on_either!(self, shop => shop.reserve(key.to_owned(), items).await)
+    }
+
+    /// Writes the order in a transaction that it enlists with the step `cx`: it becomes visible
+    /// together with the step's checkpoint, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is written. Return the error from the step to try again.
+    pub async fn create_order(&self, cx: &StepContext, new: NewOrder) -> StepResult<Order> {
+        on_either!(self, shop => shop.create_order(cx, new).await)
+    }
+
+    /// The order with this number.
+    ///
+    /// # Errors
+    ///
+    /// The database is away. Call again later.
+    pub async fn order(&self, order_nr: &str) -> Result<Option<Order>, ShopError> {
+        on_either!(self, shop => shop.order(order_nr).await)
+    }
+
+    /// Which of `items` are products that the catalogue does not know, by position.
+    ///
+    /// # Errors
+    ///
+    /// The database is away. Call again later.
+    pub async fn unknown_products(&self, items: &[Item]) -> Result<Vec<usize>, ShopError> {
+        let skus: Vec<String> = items.iter().map(|item| item.sku.clone()).collect();
+        let known = on_either!(self, shop => shop.known_products(&skus).await)?;
+        let unknown = (0..skus.len()).filter(|at| !known.contains(&skus[*at]));
+        Ok(unknown.collect())
+    }
+
+    /// How many orders and reservations there are.
+    ///
+    /// # Errors
+    ///
+    /// The database is away. Call again later.
+    pub async fn counts(&self) -> Result<Counts, ShopError> {
+        on_either!(self, shop => shop.counts().await)
+    }
+
+    /// Whether the tables can be read.
+    ///
+    /// # Errors
+    ///
+    /// They can not: send customers elsewhere for now.
+    pub async fn ping(&self) -> Result<(), ShopError> {
+        on_either!(self, shop => shop.ping().await)
+    }
+}
+
+/// The key text that an order shows as its request id.
+fn request_id(cx: &StepContext) -> &str {
+    &cx.key().key
+}

@@ -1,0 +1,147 @@
+//! How does the shop use PostgreSQL? Through a pool of its own, in a schema of its own; only
+//! `create_order` borrows a transaction from the engine's store.
+
+use keystep::{StepContext, StepResult};
+use keystep_postgres::PostgresStore;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+
+use super::sql::postgres as sql;
+use super::{Counts, NewOrder, Reservation, SchemaName, ShopError, request_id, rows};
+use crate::domain::{Item, Line, Money, Order};
+
+/// The shop's tables in a PostgreSQL schema. Cheap to clone.
+#[derive(Clone)]
+pub struct PostgresShop {
+    store: PostgresStore,
+    pool: PgPool,
+    schema: SchemaName,
+}
+
+impl PostgresShop {
+    pub(super) async fn open(store: PostgresStore, url: &str, schema: SchemaName) -> Result<Self, ShopError> {
+        let pool = PgPoolOptions::new().max_connections(4).connect(url).await?;
+        let tables = schema.sql(sql::TABLES);
+        sqlx::raw_sql(tables).execute(&pool).await?;
+        Ok(Self { store, pool, schema })
+    }
+
+    pub(super) async fn reserve(&self, key: String, items: Vec<Item>) -> Result<Reservation, ShopError> {
+        // A step can be dropped at any await, a transaction that is just beginning must not be: so
+        // a task of its own carries it to its end.
+        let shop = self.clone();
+        let carried = tokio::spawn(async move { shop.reserve_in_transaction(key, items).await });
+        Ok(carried.await??)
+    }
+
+    async fn reserve_in_transaction(
+        &self,
+        key: String,
+        items: Vec<Item>,
+    ) -> Result<Reservation, sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        let first = sqlx::query(self.sql(sql::INSERT_RESERVATION))
+            .bind(&key)
+            .execute(&mut *tx)
+            .await?;
+        if first.rows_affected() == 0 {
+            let lines = sqlx::query_as(self.sql(sql::RESERVATION_LINES))
+                .bind(&key)
+                .fetch_all(&mut *tx)
+                .await?;
+            return Ok(Reservation::Held(lines.into_iter().map(rows::line).collect()));
+        }
+        let mut lines = Vec::with_capacity(items.len());
+        for Item { sku, qty } in items {
+            let taken: Option<(i64, String)> = sqlx::query_as(self.sql(sql::TAKE_STOCK))
+                .bind(&sku)
+                .bind(qty)
+                .fetch_optional(&mut *tx)
+                .await?;
+            let Some((amount, currency)) = taken else {
+                tx.rollback().await?;
+                return Ok(Reservation::OutOfStock { sku });
+            };
+            sqlx::query(self.sql(sql::INSERT_RESERVATION_LINE))
+                .bind(&key)
+                .bind(&sku)
+                .bind(qty)
+                .bind(amount)
+                .bind(&currency)
+                .execute(&mut *tx)
+                .await?;
+            let unit_price = Money { amount, currency };
+            lines.push(Line { sku, qty, unit_price });
+        }
+        tx.commit().await?;
+        Ok(Reservation::Held(lines))
+    }
+
+    pub(super) async fn create_order(&self, cx: &StepContext, new: NewOrder) -> StepResult<Order> {
+        let mut tx = self.store.transaction(cx).await?;
+        let inserted = sqlx::query_as(self.sql(sql::INSERT_ORDER))
+            .bind(cx.run_id().0)
+            .bind(request_id(cx))
+            .bind(&new.reserved.reservation)
+            .bind(&new.payment_ref)
+            .bind(new.reserved.total.amount)
+            .bind(&new.reserved.total.currency)
+            .bind(new.card_id())
+            .bind(&new.checkout.comment)
+            .fetch_one(&mut *tx)
+            .await?;
+        cx.enlist(tx)?;
+        Ok(rows::created(cx, new, inserted))
+    }
+
+    pub(super) async fn order(&self, order_nr: &str) -> Result<Option<Order>, ShopError> {
+        let order: Option<rows::OrderRow> = sqlx::query_as(self.sql(sql::FIND_ORDER))
+            .bind(order_nr)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(order) = order else { return Ok(None) };
+        let lines = sqlx::query_as(self.sql(sql::RESERVATION_LINES))
+            .bind(rows::reservation(&order))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(Some(rows::order(order, lines)))
+    }
+
+    pub(super) async fn known_products(&self, skus: &[String]) -> Result<Vec<String>, ShopError> {
+        let known = sqlx::query_scalar(self.sql(sql::KNOWN_PRODUCTS))
+            .bind(skus)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(known)
+    }
+
+    pub(super) async fn counts(&self) -> Result<Counts, ShopError> {
+        let (orders, reservations) = sqlx::query_as(self.sql(sql::COUNTS))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(Counts { orders, reservations })
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), ShopError> {
+        let _: bool = sqlx::query_scalar(self.sql(sql::PING))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    fn sql(&self, statement: &'static str) -> AssertSqlSafe<String> {
+        self.schema.sql(statement)
+    }
+}
+
+/// Removes a schema with everything in it.
+///
+/// # Errors
+///
+/// The database is away or refuses.
+pub async fn drop_schema(url: &str, schema: &SchemaName) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    let drop = schema.sql(include_str!("../../sql/postgres/drop_schema.sql"));
+    sqlx::raw_sql(drop).execute(&mut connection).await?;
+    connection.close().await
+}

@@ -1,0 +1,27 @@
+//! Which statements does the shop have? The same list for both databases, one file each.
+
+macro_rules! statements {
+    ($database:literal) => {
+        pub(in crate::shop) const TABLES: &str =
+            include_str!(concat!("../../migrations/", $database, "/0001_shop.sql"));
+        statements! { $database,
+            COUNTS "counts", FIND_ORDER "find_order", INSERT_ORDER "insert_order",
+            INSERT_RESERVATION "insert_reservation",
+            INSERT_RESERVATION_LINE "insert_reservation_line",
+            KNOWN_PRODUCTS "known_products", PING "ping",
+            RESERVATION_LINES "reservation_lines", TAKE_STOCK "take_stock",
+        }
+    };
+    ($database:literal, $($name:ident $file:literal),+ $(,)?) => {
+        $(pub(in crate::shop) const $name: &str =
+            include_str!(concat!("../../sql/", $database, "/", $file, ".sql"));)+
+    };
+}
+
+pub(super) mod postgres {
+    statements!("postgres");
+}
+
+pub(super) mod sqlite {
+    statements!("sqlite");
+}

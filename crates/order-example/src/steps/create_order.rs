@@ -1,0 +1,19 @@
+//! Step 3: write the order, exactly once.
+
+use keystep::{StepContext, StepResult};
+
+use super::reserve_stock;
+use crate::domain::{Authorized, Order};
+use crate::shop::{NewOrder, Shop};
+
+/// Writes the order's row in a transaction that the engine commits together with this step's
+/// checkpoint: both are there or neither, whenever the process dies.
+pub async fn create_order(cx: StepContext, authorized: Authorized) -> StepResult<Order> {
+    let shop = cx.get::<Shop>()?;
+    let new = NewOrder {
+        checkout: cx.input()?,
+        reserved: cx.output_of(reserve_stock)?,
+        payment_ref: authorized.authorization,
+    };
+    shop.create_order(&cx, new).await
+}

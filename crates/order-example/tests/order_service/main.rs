@@ -1,0 +1,11 @@
+//! What does the order service promise to those who use it? One file per subject, one test per
+//! promise. The service is always the real program in a process of its own.
+
+mod demo;
+mod http;
+mod logs;
+mod plan;
+mod provider;
+mod server;
+mod shutdown;
+mod stores;
