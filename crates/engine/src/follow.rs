@@ -51,6 +51,15 @@ impl Follower {
         }
     }
 
+    /// The process shuts down: ends the poll and tells everybody. Whoever comes later starts a poll
+    /// of their own, which ends here too.
+    fn close(&self) {
+        *locked(&self.polling) = false;
+        for (_id, changes) in locked(&self.followed).drain() {
+            changes.send_replace(Some(None));
+        }
+    }
+
     fn ids(&self) -> Vec<ExecutionId> {
         let mut followed = locked(&self.followed);
         followed.retain(|_id, changes| changes.receiver_count() > 0);
@@ -91,10 +100,7 @@ async fn poll(inner: Arc<Inner>) {
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(LONGEST_PAUSE),
             () = this.look.notified() => {}
-            () = inner.closing.cancelled() => {
-                ids.iter().for_each(|id| this.tell(*id, None));
-                return;
-            }
+            () = inner.closing.cancelled() => return this.close(),
         }
     }
 }
