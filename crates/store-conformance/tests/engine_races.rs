@@ -155,6 +155,28 @@ async fn a_caller_who_comes_to_wait_while_the_process_shuts_down_is_told() {
     assert_eq!(within(owner).await.expect("no panic"), Ok(20));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_hands_back_also_a_run_whose_next_step_waits_for_a_beat() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 0));
+    let beat_limit = Duration::from_millis(400);
+    let options = WorkerOptions {
+        beat_limit,
+        ..quick()
+    };
+    let (engine, faults) = start(&store, &schema, &probe, options).await;
+    let call = attach(&engine, &schema);
+    probe.entered().await;
+    faults.script_outage(&[Call::Beat], &StoreError::Unavailable("by script".into()));
+    // The last beat that arrived grows old: that is the time this takes, not a hope.
+    tokio::time::sleep(beat_limit).await;
+    probe.gate.add_permits(1);
+    until(async || find(&engine, &schema).await.steps.len() == 1).await;
+    within(engine.shutdown()).await;
+    let told = within(call).await.expect("no panic");
+    assert!(matches!(told, Err(RunError::Unavailable(_))), "{told:?}");
+    assert_eq!(find(&engine, &schema).await.state, State::Ready);
+}
+
 /// An execution that is due, of a shape that only a process knows which takes up nothing.
 async fn due_elsewhere(store: &MemoryStore) -> Engine {
     let later = Retry::attempts(5)
