@@ -37,7 +37,7 @@ impl Follower {
         let this = &inner.follower;
         let mut changes = locked(&this.followed).entry(id).or_default().subscribe();
         if !std::mem::replace(&mut *locked(&this.polling), true) {
-            tokio::spawn(poll(Arc::clone(inner)));
+            inner.runtime.spawn(poll(Arc::clone(inner)));
         }
         this.look.notify_one();
         let told = changes.wait_for(Option::is_some).await;
