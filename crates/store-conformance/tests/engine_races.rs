@@ -193,6 +193,27 @@ async fn due_elsewhere(store: &MemoryStore) -> Engine {
     there
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_before_the_first_look_at_the_others_parks_nothing_that_they_can_run() {
+    let store = MemoryStore::new();
+    let there = due_elsewhere(&store).await;
+    let (old, probe) = (other_shape(), Probe::new(MANY, 0));
+    let faulty = FaultyStore::new(store.another_handle());
+    let (faults, look) = (faulty.faults(), Gate::closed());
+    faults.script(&[Call::Observe], 1, Fault::HoldBefore(look.clone()));
+    let here = Engine::builder(faulty)
+        .schema(old.clone())
+        .provide(probe)
+        .worker(quick())
+        .build()
+        .await
+        .expect("an engine");
+    let refused = here.run(&old, "k", 1).on_duplicate(OnDuplicate::Reject).await;
+    assert!(!matches!(refused, Err(RunError::Parked { .. })), "{refused:?}");
+    assert_eq!(find(&there, &old).await.parked, None);
+    look.open();
+}
+
 /// Lets an engine's worker be declared dead.
 async fn declare_dead(store: &MemoryStore, engine: &Engine, faults: &Faults) {
     let (worker, registered) = (engine.worker_id(), calls(faults, Call::Register));

@@ -28,8 +28,8 @@ pub(crate) struct Liveness {
     /// When the last successful beat was sent; moves only forward.
     beaten: watch::Sender<Instant>,
     beat_limit: Duration,
-    /// Shapes that other live workers have registered.
-    elsewhere: Mutex<Vec<ShapeId>>,
+    /// Shapes that other live workers have registered; `None` before the first look at them.
+    elsewhere: Mutex<Option<Vec<ShapeId>>>,
     /// Rises while the main runtime makes progress.
     pulse: AtomicU64,
     pub(crate) ended: tokio_util::sync::CancellationToken,
@@ -52,12 +52,14 @@ impl Liveness {
         *self.worker.borrow()
     }
 
-    /// Whether another live worker has registered the shape.
+    /// Whether another live worker has registered the shape, or may have: nobody was seen yet.
     pub(crate) fn elsewhere(&self, shape: ShapeId) -> bool {
-        locked(&self.elsewhere).contains(&shape)
+        locked(&self.elsewhere)
+            .as_ref()
+            .is_none_or(|shapes| shapes.contains(&shape))
     }
 
-    pub(crate) fn shapes_elsewhere(&self) -> Vec<ShapeId> {
+    pub(crate) fn shapes_elsewhere(&self) -> Option<Vec<ShapeId>> {
         locked(&self.elsewhere).clone()
     }
 
@@ -220,7 +222,7 @@ impl Life<'_> {
             .others
             .iter()
             .flat_map(|other| other.shapes.iter().copied());
-        *locked(&self.inner.liveness.elsewhere) = shapes.collect();
+        *locked(&self.inner.liveness.elsewhere) = Some(shapes.collect());
         for (worker, beat) in self.judge.look(&observation, monotonic()) {
             match self.inner.store.bury(worker, beat).await {
                 Ok(true) => {

@@ -118,8 +118,10 @@ impl Audit {
 
     /// Parks what no live worker has registered for a while.
     async fn unknown_to_all(&mut self, inner: &Arc<Inner>, now: Instant) -> Result<(), StoreError> {
-        let mut alive = inner.shapes();
-        alive.extend(inner.liveness.shapes_elsewhere());
+        let Some(mut alive) = inner.liveness.shapes_elsewhere() else {
+            return Ok(());
+        };
+        alive.extend(inner.shapes());
         let wanted = Wanted {
             shapes: Shapes::Except(alive),
             limit: LOOK_ROWS,
