@@ -223,3 +223,48 @@ async fn declare_dead(store: &MemoryStore, engine: &Engine, faults: &Faults) {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_declared_dead_runs_no_step_before_it_is_registered_anew() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(MANY, 0));
+    let idle = WorkerOptions {
+        in_flight: 0,
+        ..quick()
+    };
+    let (there, _) = start(&store, &other_shape(), &probe, idle).await;
+    let (here, faults) = start(&store, &schema, &probe, quick()).await;
+    let dead = here.worker_id();
+    faults.script_outage(&[Call::Register], &StoreError::Unavailable("by script".into()));
+    declare_dead(&store, &here, &faults).await;
+    let call = attach(&here, &schema);
+    until(async || calls(&faults, Call::Begin) > 0).await;
+    let registered = calls(&faults, Call::Register);
+    until(async || calls(&faults, Call::Register) > registered + 2).await;
+    faults.clear();
+    assert_eq!(within(call).await.expect("no panic"), Ok(20));
+    for step in find(&there, &schema).await.steps {
+        assert_ne!(step.worker, dead, "`{}` was run by a dead worker", step.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_that_is_answered_after_its_worker_was_declared_dead_runs_no_step_under_it() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(MANY, 0));
+    let idle = WorkerOptions {
+        in_flight: 0,
+        ..quick()
+    };
+    let (there, _) = start(&store, &other_shape(), &probe, idle).await;
+    let (here, faults) = start(&store, &schema, &probe, quick()).await;
+    let (dead, answer) = (here.worker_id(), Gate::closed());
+    faults.script(&[Call::Begin], 1, Fault::HoldAfter(answer.clone()));
+    let call = attach(&here, &schema);
+    within(answer.arrived(1)).await;
+    declare_dead(&store, &here, &faults).await;
+    until(async || here.worker_id() != dead).await;
+    answer.open();
+    assert_eq!(within(call).await.expect("no panic"), Ok(20));
+    for step in find(&there, &schema).await.steps {
+        assert_ne!(step.worker, dead, "`{}` was run by a dead worker", step.name);
+    }
+}
