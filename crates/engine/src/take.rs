@@ -38,7 +38,8 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
         How::Restart(_) => ("restarted", false),
     };
     let worker = inner.liveness.worker();
-    let mut acquire = Acquire {
+    let _known = inner.registry.taking(seen.id);
+    let acquire = Acquire {
         seen,
         owner: worker,
         token: random::unpredictable(),
@@ -51,7 +52,6 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
             Err(StoreError::Unknown(why)) if sends < 3 => {
                 note(&StoreError::Unknown(why));
                 sends += 1;
-                acquire.owner = worker;
             }
             Err(error) => return Err(error),
         }

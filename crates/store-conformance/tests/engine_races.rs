@@ -214,6 +214,31 @@ async fn a_call_before_the_first_look_at_the_others_parks_nothing_that_they_can_
     look.open();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acquisition_whose_answer_is_late_is_not_taken_over_by_its_own_process() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(1, 1));
+    let audited = WorkerOptions {
+        unknown_shape_after: Duration::from_millis(20),
+        ..quick()
+    };
+    let (engine, faults) = start(&store, &schema, &probe, audited).await;
+    let first = attach(&engine, &schema).await.expect("no panic");
+    assert!(first.is_err(), "{first:?}");
+    probe.entered().await;
+    let answer = Gate::closed();
+    faults.script(&[Call::Acquire], 1, Fault::HoldAfter(answer.clone()));
+    let resumed = attach(&engine, &schema);
+    within(answer.arrived(1)).await;
+    let audits = calls(&faults, Call::Owned);
+    until(async || calls(&faults, Call::Owned) > audits + 3).await;
+    answer.open();
+    probe.entered().await;
+    probe.gate.add_permits(MANY);
+    assert_eq!(within(resumed).await.expect("no panic"), Ok(20));
+    assert_eq!(probe.bodies(), 2, "one body for each call");
+    assert_eq!(find(&engine, &schema).await.epoch, 2, "begun and resumed");
+}
+
 /// Lets an engine's worker be declared dead.
 async fn declare_dead(store: &MemoryStore, engine: &Engine, faults: &Faults) {
     let (worker, registered) = (engine.worker_id(), calls(faults, Call::Register));
