@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::call::OnDuplicate;
 use crate::codec::{Place, Slot};
 use crate::decide::{AfterFailure, Existing, Meeting, ShapeKnown, meet};
 use crate::engine::Inner;
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, State};
+use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen, State};
 use crate::follow::Follower;
 use crate::handle::Verdict;
 use crate::persist::{Pause, note};
@@ -77,7 +78,7 @@ async fn find_worker(request: &Request) -> Result<Admitted, RunError> {
     let mut pause = Pause::default();
     loop {
         if inner.closing.is_cancelled() {
-            return Err(RunError::Unavailable("this process is shutting down".to_owned()));
+            return Err(shutting_down());
         }
         let (opened, asked) = open(request).await;
         match opened {
@@ -253,9 +254,8 @@ async fn meet_existing(request: &Request, record: &ExecutionRecord) -> Result<Op
                 .and_then(|failure| inner.decode_failure(record.run, failure)),
         }),
         Meeting::Park(reason) => {
-            park_unknown(inner, record.seen())
-                .await
-                .map_err(|error| unavailable(&error))?;
+            let (inner_of_task, seen) = (Arc::clone(inner), record.seen());
+            finished(inner.spawn(async move { park_unknown(&inner_of_task, seen).await })).await?;
             Err(RunError::Parked {
                 execution: record.id,
                 reason,
@@ -295,22 +295,35 @@ fn fresh(request: &Request) -> Result<Fresh, RunError> {
     })
 }
 
-/// Takes an execution over for this caller, in a task of the engine's.
+/// Takes an execution over for this caller.
 async fn acquire(
     request: &Request,
     record: &ExecutionRecord,
     how: How,
     verdict: Verdict,
 ) -> Result<Option<Admitted>, RunError> {
-    let inner = Arc::clone(&request.inner);
-    let seen = record.seen();
-    let taking = request.inner.spawn(async move { take(&inner, seen, how).await });
-    match taking.await {
-        Ok(Ok(Taken::Won(run))) => here(request, run, verdict).await.map(Some),
-        Ok(Ok(Taken::Lost)) => Ok(None),
-        Ok(Err(error)) => Err(unavailable(&error)),
-        Err(_ended) => Err(RunError::Unavailable("this process is shutting down".to_owned())),
+    match take_in_task(&request.inner, record.seen(), how).await? {
+        Taken::Won(run) => here(request, run, verdict).await.map(Some),
+        Taken::Lost => Ok(None),
     }
+}
+
+/// Takes an execution over in a task of the engine's.
+pub(crate) async fn take_in_task(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, RunError> {
+    let inner_of_task = Arc::clone(inner);
+    finished(inner.spawn(async move { take(&inner_of_task, seen, how).await })).await
+}
+
+/// Waits for a task of the engine's that talks to the store; it goes on when the caller is dropped.
+async fn finished<T>(task: JoinHandle<Result<T, StoreError>>) -> Result<T, RunError> {
+    match task.await {
+        Ok(done) => done.map_err(|error| unavailable(&error)),
+        Err(_ended) => Err(shutting_down()),
+    }
+}
+
+pub(crate) fn shutting_down() -> RunError {
+    RunError::Unavailable("this process is shutting down".to_owned())
 }
 
 /// A run of this process, for this caller.
@@ -366,9 +379,7 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
                     failure,
                 });
             }
-            RunEnd::Released => {
-                return Err(RunError::Unavailable("this process is shutting down".to_owned()));
-            }
+            RunEnd::Released => return Err(shutting_down()),
             // Somebody else runs it: whoever it is, this caller still wants the outcome.
             RunEnd::Lost => admitted = find_worker(request).await?,
         }

@@ -293,3 +293,37 @@ async fn a_begin_that_is_answered_after_its_worker_was_declared_dead_runs_no_ste
         assert_ne!(step.worker, dead, "`{}` was run by a dead worker", step.name);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_goes_away_does_not_stop_a_resume() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(MANY, 1));
+    let (engine, faults) = start(&store, &schema, &probe, quick()).await;
+    assert!(attach(&engine, &schema).await.expect("no panic").is_err());
+    let id = find(&engine, &schema).await.id;
+    let answer = Gate::closed();
+    faults.script(&[Call::Acquire], 1, Fault::HoldAfter(answer.clone()));
+    let operator = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.resume(id).await }
+    });
+    within(answer.arrived(1)).await;
+    operator.abort();
+    let _cancelled = operator.await;
+    answer.open();
+    let resumed = async || find(&engine, &schema).await.state == State::Succeeded;
+    tokio::time::timeout(Duration::from_secs(3), until(resumed))
+        .await
+        .expect("at once, not by the audit of lost answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_has_shut_down_resumes_nothing() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(MANY, 1));
+    let (engine, _) = start(&store, &schema, &probe, quick()).await;
+    assert!(attach(&engine, &schema).await.expect("no panic").is_err());
+    let id = find(&engine, &schema).await.id;
+    within(engine.shutdown()).await;
+    let refused = engine.resume(id).await;
+    assert!(matches!(refused, Err(RunError::Unavailable(_))), "{refused:?}");
+    assert_eq!(find(&engine, &schema).await.state, State::Failed);
+}
