@@ -15,7 +15,7 @@ use crate::call::OnDuplicate;
 use crate::codec::{Place, Slot};
 use crate::decide::{AfterFailure, Existing, Meeting, ShapeKnown, meet};
 use crate::engine::Inner;
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen, State};
+use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, RunId, Seen, State};
 use crate::follow::Follower;
 use crate::handle::Verdict;
 use crate::persist::{Pause, note};
@@ -356,6 +356,7 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
 }
 
 async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunError> {
+    let mut pause = Pause::default();
     loop {
         let end = match admitted {
             Admitted::Finished(end) => end,
@@ -381,7 +382,11 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
             }
             RunEnd::Released => return Err(shutting_down()),
             // Somebody else runs it: whoever it is, this caller still wants the outcome.
-            RunEnd::Lost => admitted = find_worker(request).await?,
+            RunEnd::Lost => {
+                // It may stay as it is for long: due, and nobody who can run it has room.
+                pause.pass().await;
+                admitted = find_worker(request).await?;
+            }
         }
     }
 }
@@ -405,8 +410,10 @@ async fn followed(request: &Request, run: RunId) -> Result<RunEnd, RunError> {
                 .and_then(|failure| inner.decode_failure(run, failure)),
             due_in: record.wake_in.unwrap_or_default(),
         }),
+        // Somebody who knows the shape may take it up; if nobody does, looking again says so.
+        State::Parked if record.parked == Some(ParkReason::UnknownShape) => Ok(RunEnd::Lost),
         State::Parked => Ok(RunEnd::Parked {
-            reason: record.parked.unwrap_or(crate::execution::ParkReason::Unreadable),
+            reason: record.parked.unwrap_or(ParkReason::Unreadable),
             failure: record
                 .failure
                 .as_ref()

@@ -194,6 +194,24 @@ async fn due_elsewhere(store: &MemoryStore) -> Engine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_waits_for_another_process_to_take_it_up_asks_now_and_then() {
+    let store = MemoryStore::new();
+    let _there = due_elsewhere(&store).await;
+    keystep::store::Store::clock(&store).advance(Duration::from_secs(61));
+    let (old, probe) = (other_shape(), Probe::new(MANY, 0));
+    let (here, faults) = start(&store, &old, &probe, quick()).await;
+    until(async || calls(&faults, Call::Observe) > 1).await;
+    let limit = Duration::from_millis(500);
+    let waited = here
+        .run(&old, "k", 1)
+        .on_duplicate(OnDuplicate::Wait(limit))
+        .await;
+    assert!(matches!(waited, Err(RunError::InProgress { .. })), "{waited:?}");
+    let asked = calls(&faults, Call::Begin);
+    assert!(asked < 30, "asked {asked} times in {limit:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_before_the_first_look_at_the_others_parks_nothing_that_they_can_run() {
     let store = MemoryStore::new();
     let there = due_elsewhere(&store).await;
@@ -212,6 +230,44 @@ async fn a_call_before_the_first_look_at_the_others_parks_nothing_that_they_can_
     assert!(!matches!(refused, Err(RunError::Parked { .. })), "{refused:?}");
     assert_eq!(find(&there, &old).await.parked, None);
     look.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_parked_and_another_process_can_run_is_waited_for() {
+    let store = MemoryStore::new();
+    due_elsewhere(&store).await.shutdown().await;
+    let (old, probe) = (other_shape(), Probe::new(MANY, 0));
+    let (here, _) = start(&store, &old, &probe, quick()).await;
+    let parks = async || {
+        let refused = here.run(&old, "k", 1).await;
+        matches!(
+            refused,
+            Err(RunError::Parked {
+                reason: ParkReason::UnknownShape,
+                ..
+            })
+        )
+    };
+    until(parks).await;
+    let (new, options) = (
+        schema(Retry::none()),
+        WorkerOptions {
+            in_flight: 0,
+            ..quick()
+        },
+    );
+    let (_there, _) = start(&store, &new, &probe, options).await;
+    let rejected = async || {
+        let refused = here.run(&old, "k", 1).on_duplicate(OnDuplicate::Reject).await;
+        matches!(refused, Err(RunError::InProgress { .. }))
+    };
+    until(rejected).await;
+    let limit = Duration::from_millis(100);
+    let waited = here
+        .run(&old, "k", 1)
+        .on_duplicate(OnDuplicate::Wait(limit))
+        .await;
+    assert!(matches!(waited, Err(RunError::InProgress { .. })), "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
