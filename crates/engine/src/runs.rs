@@ -21,7 +21,7 @@ pub(crate) enum RunEnd {
     Failed(Failure),
     /// Put down; due after this time.
     Waiting {
-        failure: Failure,
+        failure: Option<Failure>,
         due_in: Duration,
     },
     Parked {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use keystep::store::StoreError;
 use keystep::{
-    Engine, Execution, MemoryStore, OnDuplicate, ParkReason, Retry, RunError, Schema, State, StepContext,
-    StepResult, WorkerOptions,
+    AfterFailure, Engine, Execution, MemoryStore, OnDuplicate, ParkReason, Retry, RunError, Schema, State,
+    StepContext, StepResult, WorkerOptions,
 };
 use store_conformance::faulty::{Call, Fault, Faults, FaultyStore, Gate};
 use tokio::sync::Semaphore;
@@ -271,6 +271,126 @@ async fn what_is_parked_and_another_process_can_run_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn callers_who_race_to_resume_share_one_run_and_its_end() {
+    let later = Retry::attempts(9)
+        .first_delay(Duration::from_secs(60))
+        .hold(Duration::ZERO);
+    for retry in [Retry::none(), later] {
+        let (store, schema, probe) = (MemoryStore::new(), schema(retry), Probe::new(MANY, u32::MAX));
+        let (engine, faults) = start(&store, &schema, &probe, quick()).await;
+        let first = attach(&engine, &schema).await.expect("no panic");
+        assert!(first.is_err(), "{first:?}");
+        let race = Gate::closed();
+        for nth in 1..=20 {
+            faults.script(&[Call::Acquire], nth, Fault::HoldBefore(race.clone()));
+        }
+        let racing: Vec<_> = (0..20).map(|_caller| attach(&engine, &schema)).collect();
+        within(race.arrived(20)).await;
+        race.open();
+        for call in racing {
+            let told = within(call).await.expect("no panic");
+            assert!(
+                matches!(told, Err(RunError::Failed(_) | RunError::Waiting { .. })),
+                "{told:?}"
+            );
+        }
+        assert_eq!(
+            probe.bodies(),
+            2,
+            "once for the first call, once for all that raced"
+        );
+    }
+}
+
+/// A call that began an execution, lost it to another process, and is about to look again.
+async fn lost_to_another(
+    store: &MemoryStore,
+    probe: &Probe,
+    call: impl FnOnce(&Engine, &Schema<u64, u64>) -> keystep::Call<u64, u64>,
+) -> (Engine, tokio::task::JoinHandle<Result<u64, RunError>>, Gate) {
+    let schema = schema(Retry::none());
+    let (here, faults) = start(store, &schema, probe, quick()).await;
+    let call = tokio::spawn(call(&here, &schema).into_future());
+    probe.entered().await;
+    let (there, _) = start(store, &schema, probe, quick()).await;
+    let (lost, again) = (here.worker_id(), Gate::closed());
+    faults.script(&[Call::Begin], 1, Fault::HoldBefore(again.clone()));
+    until(async || {
+        store.end_session(lost);
+        find(&there, &schema).await.epoch > 1
+    })
+    .await;
+    within(again.arrived(1)).await;
+    probe.entered().await;
+    (there, call, again)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_the_callers_own_run_is_its_answer_whoever_ended_it() {
+    for policy in [AfterFailure::Resume, AfterFailure::Restart] {
+        let (store, probe) = (MemoryStore::new(), Probe::new(0, u32::MAX));
+        let (there, call, again) = lost_to_another(&store, &probe, |here, schema| {
+            here.run(schema, "k", 1).after_failure(policy)
+        })
+        .await;
+        probe.gate.add_permits(MANY);
+        let schema = schema(Retry::none());
+        until(async || find(&there, &schema).await.state == State::Failed).await;
+        again.open();
+        let told = within(call).await.expect("no panic");
+        assert!(matches!(told, Err(RunError::Failed(_))), "{told:?}");
+        assert_eq!(probe.bodies(), 2, "the lost one and the one that failed");
+        assert_eq!(find(&there, &schema).await.generation, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_began_it_is_no_duplicate_when_another_process_goes_on() {
+    let (store, probe) = (MemoryStore::new(), Probe::new(0, 0));
+    let (_there, call, again) = lost_to_another(&store, &probe, |here, schema| {
+        here.run(schema, "k", 1).on_duplicate(OnDuplicate::Reject)
+    })
+    .await;
+    again.open();
+    probe.gate.add_permits(MANY);
+    assert_eq!(within(call).await.expect("no panic"), Ok(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_never_gets_an_end_that_is_older_than_its_call() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 1));
+    let (there, _) = start(&store, &schema, &probe, quick()).await;
+    let (here, faults) = start(&store, &schema, &probe, quick()).await;
+    let first = attach(&there, &schema);
+    probe.entered().await;
+    let early = attach(&here, &schema);
+    until(async || calls(&faults, Call::Find) > 0).await;
+    // The look that sees the failure is slow.
+    let answer = Gate::closed();
+    probe.gate.add_permits(1);
+    assert!(within(first).await.expect("no panic").is_err());
+    faults.script(&[Call::Find], 1, Fault::HoldAfter(answer.clone()));
+    within(answer.arrived(1)).await;
+    // Meanwhile it is resumed, and somebody attaches to that.
+    let resumed = attach(&there, &schema);
+    probe.entered().await;
+    let handle = here
+        .run(&schema, "k", 1)
+        .on_duplicate(OnDuplicate::Attach)
+        .submit();
+    let handle = within(handle).await.expect("submitted");
+    let late = tokio::spawn(handle.wait());
+    let following = calls(&faults, Call::Find);
+    tokio::task::yield_now().await;
+    answer.open();
+    let _either = within(early).await;
+    until(async || calls(&faults, Call::Find) > following).await;
+    probe.gate.add_permits(1);
+    assert_eq!(within(resumed).await.expect("no panic"), Ok(20));
+    assert_eq!(within(late).await.expect("no panic"), Ok(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_acquisition_whose_answer_is_late_is_not_taken_over_by_its_own_process() {
     let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(1, 1));
     let audited = WorkerOptions {
@@ -335,19 +455,17 @@ async fn a_begin_that_is_answered_after_its_worker_was_declared_dead_runs_no_ste
         in_flight: 0,
         ..quick()
     };
-    let (there, _) = start(&store, &other_shape(), &probe, idle).await;
-    let (here, faults) = start(&store, &schema, &probe, quick()).await;
+    let (here, faults) = start(&store, &schema, &probe, idle).await;
     let (dead, answer) = (here.worker_id(), Gate::closed());
     faults.script(&[Call::Begin], 1, Fault::HoldAfter(answer.clone()));
     let call = attach(&here, &schema);
     within(answer.arrived(1)).await;
+    let (there, _) = start(&store, &schema, &probe, quick()).await;
     declare_dead(&store, &here, &faults).await;
-    until(async || here.worker_id() != dead).await;
+    until(async || here.worker_id() != dead && find(&there, &schema).await.state == State::Succeeded).await;
     answer.open();
     assert_eq!(within(call).await.expect("no panic"), Ok(20));
-    for step in find(&there, &schema).await.steps {
-        assert_ne!(step.worker, dead, "`{}` was run by a dead worker", step.name);
-    }
+    assert_eq!(probe.bodies(), 1, "the other process has run it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
