@@ -153,6 +153,17 @@ impl Inner {
         self.codecs.encode(json.into(), &place).ok()
     }
 
+    /// A failure in plain JSON, without what a codec may have been meant to hide. Its kind decides
+    /// what the next call does, so it has to be readable.
+    pub(crate) fn bare_failure(failure: &Failure) -> Payload {
+        let bare = Failure {
+            message: String::new(),
+            ..failure.clone()
+        };
+        let json = serde_json::to_vec(&bare).unwrap_or_default();
+        Codecs::plain(&json)
+    }
+
     pub(crate) fn decode_failure(&self, run: RunId, payload: &Payload) -> Option<Failure> {
         let place = Place {
             run,
