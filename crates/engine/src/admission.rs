@@ -19,6 +19,7 @@ use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, ParkRea
 use crate::follow::Follower;
 use crate::handle::Verdict;
 use crate::persist::{Pause, note};
+use crate::plan::Plan;
 use crate::random;
 use crate::run_error::RunError;
 use crate::runs::{LocalRun, Look, Opened, RunEnd};
@@ -235,7 +236,7 @@ async fn meet_existing(
     let inner = &request.inner;
     let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
     if is_news && record.input_hash == request.hash {
-        if let Some(end) = end_of(inner, record)? {
+        if let Some(end) = end_of(inner, record).await? {
             return Ok(Some(Admitted::Finished(end)));
         }
     }
@@ -256,7 +257,7 @@ async fn meet_existing(
             expected: record.input_hash,
             got: request.hash,
         }),
-        Meeting::Replay => outcome(inner, record).map(|end| Some(Admitted::Finished(end))),
+        Meeting::Replay => Ok(Some(Admitted::Finished(outcome(inner, record).await?))),
         Meeting::Resume { keep_tries } => {
             acquire(
                 request,
@@ -452,17 +453,17 @@ async fn followed(request: &Request, run: RunId, epoch: i64) -> Result<RunEnd, R
     if record.run != run || record.claim.epoch < epoch {
         return Ok(RunEnd::Lost);
     }
-    Ok(end_of(inner, &record)?.unwrap_or(RunEnd::Lost))
+    Ok(end_of(inner, &record).await?.unwrap_or(RunEnd::Lost))
 }
 
 /// How an execution that nobody runs ended or was put down; `None` when it may go on at any moment.
-fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, RunError> {
+async fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, RunError> {
     let failure = || {
         let failure = record.failure.as_ref();
         failure.and_then(|failure| inner.decode_failure(record.run, failure))
     };
     Ok(match record.state {
-        State::Succeeded | State::Failed => Some(outcome(inner, record)?),
+        State::Succeeded | State::Failed => Some(outcome(inner, record).await?),
         State::Waiting => {
             let due_in = record.wake_in.filter(|due_in| !due_in.is_zero());
             due_in.map(|due_in| RunEnd::Waiting {
@@ -481,22 +482,17 @@ fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, Run
 }
 
 /// The recorded outcome of a finished execution.
-fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> {
+async fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> {
     let unreadable = |why: String| RunError::Unreadable(why);
     if record.state == State::Succeeded {
         let output = record
             .output
             .as_ref()
             .ok_or_else(|| unreadable("its output is missing".to_owned()))?;
-        // The place of an output is the last step of the plan that the run was born with; a schema
-        // of the same shape has the same names.
-        let schema = inner.schemas.get(&record.shape);
-        let step = schema
-            .and_then(|schema| schema.steps.last())
-            .map_or("", |step| step.name.as_str());
+        let step = last_step(inner, record).await?;
         let place = Place {
             run: record.run,
-            slot: Slot::Output(step),
+            slot: Slot::Output(&step),
         };
         return inner
             .codecs
@@ -511,6 +507,23 @@ fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> 
     failure
         .map(RunEnd::Failed)
         .ok_or_else(|| unreadable("its failure can not be decoded".to_owned()))
+}
+
+/// The step that gave the output: the last one of the plan that the run was born with. A schema of
+/// the same shape has the same names.
+async fn last_step(inner: &Inner, record: &ExecutionRecord) -> Result<String, RunError> {
+    if let Some(schema) = inner.schemas.get(&record.shape) {
+        return Ok(schema
+            .steps
+            .last()
+            .map_or_else(String::new, |step| step.name.clone()));
+    }
+    let stored = inner.store.load_plan(record.plan).await;
+    let stored = stored.map_err(|error| unavailable(&error))?;
+    let plan = stored.and_then(|stored| Plan::read(&stored.body).ok());
+    let last = plan.and_then(|mut plan| plan.steps.pop());
+    // Most codecs do not ask for the place: a plan that can not be read need not stop them.
+    Ok(last.map_or_else(String::new, |step| step.name))
 }
 
 /// Says who is at it and since when, as well as can be known.
