@@ -176,6 +176,6 @@ impl Inner {
     /// Looks for due work after a delay, so that a wake-up is taken up at its time and not at the
     /// next sweep.
     pub(crate) fn wake_after(&self, delay: Duration) {
-        self.wakeups.add(self.clock.elapsed() + delay);
+        self.wakeups.add(self.clock.elapsed().saturating_add(delay));
     }
 }
