@@ -501,3 +501,16 @@ async fn a_process_that_has_shut_down_resumes_nothing() {
     assert!(matches!(refused, Err(RunError::Unavailable(_))), "{refused:?}");
     assert_eq!(find(&engine, &schema).await.state, State::Failed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_nobody_waited_for_is_no_worker() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let (faults, answer) = (store.faults(), Gate::closed());
+    faults.script(&[Call::Register], 1, Fault::HoldAfter(answer.clone()));
+    let building = tokio::spawn(Engine::builder(store).worker(quick()).build());
+    within(answer.arrived(1)).await;
+    building.abort();
+    assert!(building.await.is_err(), "it was given up");
+    answer.open();
+    until(async || calls(&faults, Call::Retire) == 1).await;
+}
