@@ -50,7 +50,7 @@ struct Done {
 }
 
 /// Why the loop stops.
-enum Stop {
+pub(crate) enum Stop {
     End(RunEnd),
     /// The database server was restarted: acquire anew and load again.
     Restarted,
@@ -171,7 +171,7 @@ fn decode(
 }
 
 /// Parks the execution: visible, and waiting for a person or a deploy.
-async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
+pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
     tracing::warn!(execution = %run.id, reason = reason.as_str(), "parked");
     let (step, _since) = run.at();
     let failure = Failure {
