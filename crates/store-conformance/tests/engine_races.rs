@@ -514,3 +514,20 @@ async fn an_engine_that_nobody_waited_for_is_no_worker() {
     answer.open();
     until(async || calls(&faults, Call::Retire) == 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_back_survives_a_blip_of_the_store() {
+    let blip = StoreError::Unavailable("by script".into());
+    for fault in [Fault::Refuse(blip), Fault::LoseAnswer] {
+        let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 0));
+        let (engine, faults) = start(&store, &schema, &probe, quick()).await;
+        let call = attach(&engine, &schema);
+        probe.entered().await;
+        faults.script(&[Call::Commit], 1, fault);
+        within(engine.shutdown()).await;
+        let told = within(call).await.expect("no panic");
+        assert!(matches!(told, Err(RunError::Unavailable(_))), "{told:?}");
+        assert_eq!(find(&engine, &schema).await.state, State::Ready);
+        assert_eq!(faults.left(), 0);
+    }
+}
