@@ -101,7 +101,7 @@ async fn purge(inner: Arc<Inner>) {
             () = tokio::time::sleep(pause) => {}
             () = inner.closing.cancelled() => return,
         }
-        loop {
+        while !inner.closing.is_cancelled() {
             match inner.store.purge(PURGE_ROWS).await {
                 Ok(PURGE_ROWS) => tokio::time::sleep(PURGE_PAUSE).await,
                 Ok(_rest) => break,

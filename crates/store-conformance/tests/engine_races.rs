@@ -531,3 +531,26 @@ async fn a_hand_back_survives_a_blip_of_the_store() {
         assert_eq!(faults.left(), 0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_fails_hides_nothing_that_another_look_finds() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 0));
+    let idle = WorkerOptions {
+        in_flight: 0,
+        ..quick()
+    };
+    let (here, _) = start(&store, &schema, &probe, idle).await;
+    let call = attach(&here, &schema);
+    probe.entered().await;
+    let (there, faults) = start(&store, &schema, &probe, quick()).await;
+    let unreadable = StoreError::Unreadable("by script".into());
+    faults.script_outage(&[Call::Due, Call::Owned], &unreadable);
+    let lost = here.worker_id();
+    until(async || {
+        store.end_session(lost);
+        find(&there, &schema).await.epoch > 1
+    })
+    .await;
+    probe.gate.add_permits(MANY);
+    assert_eq!(within(call).await.expect("no panic"), Ok(20));
+}
