@@ -14,6 +14,7 @@ use crate::engine::Inner;
 use crate::execution::{ExecutionId, ExecutionRecord, State};
 use crate::persist::note;
 use crate::runs::locked;
+use crate::store::StoreError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -93,15 +94,31 @@ async fn poll(inner: Arc<Inner>) {
             pause = FIRST_PAUSE;
         }
         known = ids.len();
-        match inner.store.find(ids.clone()).await {
-            Ok(records) => told(this, &ids, records),
-            Err(error) => note(&error),
-        }
+        look(&inner, ids).await;
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(LONGEST_PAUSE),
             () = this.look.notified() => {}
             () = inner.closing.cancelled() => return this.close(),
         }
+    }
+}
+
+async fn look(inner: &Inner, ids: Vec<ExecutionId>) {
+    match inner.store.find(ids.clone()).await {
+        Ok(records) => told(&inner.follower, &ids, records),
+        Err(StoreError::Unreadable(why)) => {
+            note(&StoreError::Unreadable(why));
+            // One row that can not be read must not hide the others. Its own callers look again by
+            // themselves, and hear it as their own error.
+            for id in ids {
+                match inner.store.find(vec![id]).await {
+                    Ok(records) => told(&inner.follower, &[id], records),
+                    Err(StoreError::Unreadable(_)) => inner.follower.tell(id, None),
+                    Err(error) => return note(&error),
+                }
+            }
+        }
+        Err(error) => note(&error),
     }
 }
 

@@ -554,3 +554,18 @@ async fn a_look_that_fails_hides_nothing_that_another_look_finds() {
     probe.gate.add_permits(MANY);
     assert_eq!(within(call).await.expect("no panic"), Ok(20));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_can_not_be_read_hold_up_no_caller_who_waits() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 0));
+    let (there, _) = start(&store, &schema, &probe, quick()).await;
+    let (here, faults) = start(&store, &schema, &probe, quick()).await;
+    let owner = attach(&there, &schema);
+    probe.entered().await;
+    faults.script_outage(&[Call::Find], &StoreError::Unreadable("by script".into()));
+    let waiting = attach(&here, &schema);
+    until(async || calls(&faults, Call::Find) > 0).await;
+    probe.gate.add_permits(1);
+    assert_eq!(within(owner).await.expect("no panic"), Ok(20));
+    assert_eq!(within(waiting).await.expect("no panic"), Ok(20));
+}
