@@ -101,6 +101,7 @@ impl EngineBuilder {
         for schema in self.schemas.values() {
             self.store.save_plan(schema.plan.clone()).await?;
         }
+        let options = self.options.bounded();
         let inner = Arc::new(Inner {
             info: self.store.describe(),
             clock: self.store.clock(),
@@ -108,11 +109,11 @@ impl EngineBuilder {
             schemas: self.schemas,
             codecs: self.codecs,
             limits: self.limits,
-            options: self.options,
+            options,
             resources: Arc::new(self.resources),
             registry: Registry::default(),
             follower: Follower::default(),
-            liveness: Liveness::new(self.options.beat_limit),
+            liveness: Liveness::new(options.beat_limit),
             sweep: Notify::new(),
             wakeups: Wakeups::default(),
             runtime: Handle::current(),

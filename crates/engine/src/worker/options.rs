@@ -17,12 +17,13 @@ use std::time::Duration;
 /// | purge | 60 s |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerOptions {
-    /// How often this worker shows that it lives.
+    /// How often this worker shows that it lives; at least four times within the beat limit.
     pub beat: Duration,
     /// How long another worker's session must be gone before it is declared dead. Zero is allowed
     /// on one host: takeover within tens of milliseconds, but a lost connection counts as a death.
     pub grace: Duration,
-    /// How long an owner whose beat stands still is believed (stopped or cut off).
+    /// How long an owner whose beat stands still is believed (stopped or cut off). One whose last
+    /// beat is older than half of it starts no step. Give all processes of a store the same.
     pub beat_limit: Duration,
     /// How long after a start of the database server its clients are given to come back.
     pub reconnect_budget: Duration,
@@ -54,9 +55,70 @@ impl Default for WorkerOptions {
     }
 }
 
+/// No loop of the engine is hotter than this.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Beats cost a write each.
+const SHORTEST_BEAT_LIMIT: Duration = Duration::from_millis(100);
+/// As good as never, and far from where arithmetic on time fails.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl WorkerOptions {
-    /// How often to look at the other workers.
+    /// These options within the bounds of what can work.
+    pub(crate) fn bounded(self) -> Self {
+        let beat_limit = self.beat_limit.clamp(SHORTEST_BEAT_LIMIT, LONGEST);
+        Self {
+            beat: self.beat.clamp(SHORTEST, beat_limit / 4),
+            grace: self.grace.min(LONGEST),
+            beat_limit,
+            reconnect_budget: self.reconnect_budget.min(LONGEST),
+            sweep: self.sweep.clamp(SHORTEST, LONGEST),
+            in_flight: self.in_flight,
+            drain: self.drain.min(LONGEST),
+            unknown_shape_after: self.unknown_shape_after.min(LONGEST),
+            purge: self.purge.clamp(SHORTEST, LONGEST),
+        }
+    }
+
+    /// How often to look at the other workers. Beats are sent between two looks.
     pub(crate) fn look(&self) -> Duration {
-        (self.grace / 4).clamp(Duration::from_millis(25), Duration::from_millis(250))
+        let by_grace = (self.grace / 4).clamp(Duration::from_millis(25), Duration::from_millis(250));
+        by_grace.min(self.beat / 2).max(Duration::from_millis(5))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(duration: Duration) -> WorkerOptions {
+        WorkerOptions {
+            beat: duration,
+            grace: duration,
+            beat_limit: duration,
+            reconnect_budget: duration,
+            sweep: duration,
+            in_flight: 1,
+            drain: duration,
+            unknown_shape_after: duration,
+            purge: duration,
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_taken_as_they_are() {
+        assert_eq!(WorkerOptions::default().bounded(), WorkerOptions::default());
+    }
+
+    #[test]
+    fn never_and_always_are_bounded_to_what_can_work() {
+        let never = all(Duration::MAX).bounded();
+        assert_eq!((never.sweep, never.purge), (LONGEST, LONGEST));
+        assert!(
+            never.beat_limit / 2 > never.beat,
+            "a fresh beat stays fresh until the next"
+        );
+        let always = all(Duration::ZERO).bounded();
+        assert_eq!((always.sweep, always.grace), (SHORTEST, Duration::ZERO));
+        assert!(always.beat_limit / 2 > always.beat + always.look());
     }
 }
