@@ -119,6 +119,9 @@ pub(crate) fn begin_run(
 ) -> Arc<LocalRun> {
     let since = clock::time_of(inner.clock.wall_micros());
     let run = LocalRun::new(fence, worker, hash, since);
+    if let Some(first) = schema.steps.first() {
+        run.enter(&first.name, since);
+    }
     inner.registry.insert(&run);
     telemetry::acquired(&schema.name, "started");
     let owned = Owned {
