@@ -8,7 +8,7 @@ use keystep_postgres::PostgresStore;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, SqlSafeStr};
 
 /// Those that are no single prepared statement.
-const NOT_PREPARED: [&str; 2] = ["open_transaction", "create_schema"];
+const NOT_PREPARED: [&str; 3] = ["begin_migration", "open_transaction", "create_schema"];
 
 #[tokio::test]
 async fn every_statement_prepares_against_the_migrated_tables() {
