@@ -39,13 +39,18 @@ async fn counter() -> PgConnection {
     session
 }
 
-/// How often the server had to forget counts to make room. Then a measurement says nothing.
-async fn forgotten(session: &mut PgConnection) -> i64 {
-    number(session, "SELECT dealloc FROM pg_stat_statements_info").await
+/// How often the server had to forget counts to make room, and when somebody made it forget all.
+async fn forgotten(session: &mut PgConnection) -> (i64, i64) {
+    sqlx::query_as(
+        "SELECT dealloc, (extract(epoch FROM stats_reset) * 1000000)::bigint FROM pg_stat_statements_info",
+    )
+    .fetch_one(session)
+    .await
+    .expect("counted")
 }
 
-/// Measures until the server has not forgotten anything meanwhile, and gives the counts of each
-/// schema before and after.
+/// Measures until the server has not forgotten anything meanwhile, and gives the counts before and
+/// after.
 async fn measured(measure: impl AsyncFn(&mut PgConnection) -> (Counted, Counted)) -> (Counted, Counted) {
     let mut session = counter().await;
     for _try in 0..20 {
