@@ -157,6 +157,13 @@ pub struct Victim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call(u64);
 
+impl Call {
+    /// Its number in its process.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// The answer to a call: the nonces of the output.
 pub type Answer = Result<Vec<String>, CallError>;
 
