@@ -110,6 +110,11 @@ impl Place {
         self.kind
     }
 
+    /// The PostgreSQL schema of the store's tables.
+    pub fn schema(&self) -> &str {
+        self.ground.schema()
+    }
+
     /// A victim of this program on this store, with a notebook and default options.
     pub fn launch(&self, program: &str) -> Launch {
         Launch::of(program)

@@ -43,12 +43,24 @@ fn alone_under_random_kills_and_stops_every_promise_is_kept(kind: Kind) {
         chaos.kills, chaos.stops, report.executions, report.takeovers, report.answers, report.late_attempts
     ));
     report.assert_kept();
+    what_is_judged_could_be_found_broken(history);
     assert_eq!(report.executions, chaos.keys.len());
     assert!(report.answers >= chaos.keys.len(), "{report:?}");
     assert!(
         chaos.kills > 0 && chaos.stops > 0 && report.takeovers > 0,
         "nothing happened"
     );
+}
+
+/// A row too many in the ledger: the history is about what happened, and not empty words.
+fn what_is_judged_could_be_found_broken(mut history: History) {
+    let booked = history.entries.iter().find_map(|entry| match &entry.event {
+        Event::Ledger { .. } => Some(entry.clone()),
+        _ => None,
+    });
+    history.entries.push(booked.expect("a row of the ledger"));
+    let report = Checker::new().transactional("book").check(&history);
+    assert_eq!(report.violations.len(), 1);
 }
 
 struct Chaos {
