@@ -511,7 +511,7 @@ async fn bad_input_is_refused_before_anything_is_written_and_the_key_stays_usabl
         (
             Key::new("k"),
             odd(None, 0, &"t".repeat(100)),
-            "the input has 138 bytes, the limit is 100",
+            "the input has 139 bytes, the limit is 100",
         ),
     ];
     for (key, input, text) in calls {
