@@ -105,11 +105,6 @@ impl Place {
         self.runtime.block_on(self.ground.grow_older_than(age));
     }
 
-    /// Which database it is.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// The PostgreSQL schema of the store's tables.
     pub fn schema(&self) -> &str {
         self.ground.schema()

@@ -16,11 +16,6 @@ pub enum Command {
         /// The step.
         gate: String,
     },
-    /// Close the gate of a step.
-    Close {
-        /// The step.
-        gate: String,
-    },
     /// Say under which worker id the engine works now. Answered by [`Event::Working`].
     Worker,
     /// Shut the engine down gracefully and end.
