@@ -56,6 +56,7 @@ fn a_role_that_can_create_nothing_runs_takes_over_and_finishes() {
     let call = successor.run("booked", "k", Policy::Attach);
     assert_eq!(successor.answer(call).map(|nonces| nonces.len()), Ok(3));
     assert_eq!(place.ledger("booked", "k").len(), 1);
+    successor.exit();
 
     // A stopped process is declared dead although its session stands.
     let mut stopped = launch.clone().gate("second").ready();
