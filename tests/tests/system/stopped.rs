@@ -112,6 +112,8 @@ fn an_owner_that_wakes_after_the_takeover_goes_on_as_a_new_worker(kind: Kind) {
     woken.nothing_of_it_is_recorded();
     assert!(!woken.owner.has_left(&woken.stale.nonce));
 
+    // From here on it is alone, so nobody can give it up again.
+    woken.successor.kill();
     let now = woken.owner.worker_other_than(&woken.worker);
     woken.owner.open("second");
     let call = woken.owner.run("three", "next", Policy::Attach);
