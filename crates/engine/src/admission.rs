@@ -87,7 +87,7 @@ async fn find_worker(request: &Request) -> Result<Admitted, RunError> {
                 } else {
                     Verdict::Attached
                 };
-                return here(request, run, verdict);
+                return here(request, run, verdict).await;
             }
             Opened::Exists(record) => {
                 if let Some(admitted) = meet_existing(request, &record).await? {
@@ -134,21 +134,24 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         request.input.clone(),
         request.hash,
     );
-    request.inner.tasks.spawn(async move {
-        let closer = CloseOpening { inner: &inner, id };
+    let closer = CloseOpening {
+        inner: Arc::clone(&inner),
+        id,
+    };
+    request.inner.spawn(async move {
         let opened = begin(&inner, &schema, id, key, input, hash).await;
         drop(closer);
         publish.send_replace(Some(opened));
     });
 }
 
-/// Ends an opening also when the task that asks panics.
-struct CloseOpening<'a> {
-    inner: &'a Inner,
+/// Ends an opening also when the task that asks panics, or never runs.
+struct CloseOpening {
+    inner: Arc<Inner>,
     id: ExecutionId,
 }
 
-impl Drop for CloseOpening<'_> {
+impl Drop for CloseOpening {
     fn drop(&mut self) {
         self.inner.registry.opened(self.id);
     }
@@ -301,12 +304,9 @@ async fn acquire(
 ) -> Result<Option<Admitted>, RunError> {
     let inner = Arc::clone(&request.inner);
     let seen = record.seen();
-    let taking = request
-        .inner
-        .tasks
-        .spawn(async move { take(&inner, seen, how).await });
+    let taking = request.inner.spawn(async move { take(&inner, seen, how).await });
     match taking.await {
-        Ok(Ok(Taken::Won(run))) => here(request, run, verdict).map(Some),
+        Ok(Ok(Taken::Won(run))) => here(request, run, verdict).await.map(Some),
         Ok(Ok(Taken::Lost)) => Ok(None),
         Ok(Err(error)) => Err(unavailable(&error)),
         Err(_ended) => Err(RunError::Unavailable("this process is shutting down".to_owned())),
@@ -314,7 +314,7 @@ async fn acquire(
 }
 
 /// A run of this process, for this caller.
-fn here(request: &Request, run: Arc<LocalRun>, verdict: Verdict) -> Result<Admitted, RunError> {
+async fn here(request: &Request, run: Arc<LocalRun>, verdict: Verdict) -> Result<Admitted, RunError> {
     if run.hash != request.hash {
         return Err(RunError::InputMismatch {
             expected: run.hash,
@@ -322,12 +322,7 @@ fn here(request: &Request, run: Arc<LocalRun>, verdict: Verdict) -> Result<Admit
         });
     }
     if verdict == Verdict::Attached && request.on_duplicate == OnDuplicate::Reject {
-        let (step, since) = run.at();
-        return Err(RunError::InProgress {
-            execution: request.id,
-            step,
-            since,
-        });
+        return Err(in_progress(&request.inner, request.id, None).await);
     }
     Ok(Admitted::Here(run, verdict))
 }
@@ -445,8 +440,10 @@ fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> 
 
 /// Says who is at it and since when, as well as can be known.
 async fn in_progress(inner: &Inner, id: ExecutionId, record: Option<&ExecutionRecord>) -> RunError {
-    if let Some(run) = inner.registry.running(id) {
-        let (step, since) = run.at();
+    // An owner that has just taken it up does not know its step before it has loaded what is
+    // recorded; the store does.
+    let here = inner.registry.running(id).map(|run| run.at());
+    if let Some((step @ Some(_), since)) = here {
         return RunError::InProgress {
             execution: id,
             step,

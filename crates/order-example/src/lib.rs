@@ -1,8 +1,8 @@
 //! How does one write a program that survives its own death? By example: the checkout of a
 //! marketplace, on `keystep`.
 //!
-//! An order goes through four steps, [`workflow::order_create`], which touch two databases' worth
-//! of state, a foreign payment provider and a file. Kill the service wherever you like and send the
+//! An order goes through four steps, [`workflow::order_create`], which touch the shop's tables, a
+//! foreign payment provider and a file. Kill the service wherever you like and send the
 //! request again, to any other instance: the order is finished from where it stopped, and there is
 //! one of it. `order-example demo` shows exactly that.
 //!

@@ -1,5 +1,5 @@
 -- Ends the liveness session of a buried worker that still holds its lock: a stopped process, or one
--- behind a dead link. $1 the worker, $2 its backend.
+-- behind a dead link. $1 the key of the lock, $2 its backend.
 --
 -- Called by `bury`, and by a worker for its own lost session; a role that may not do it is no harm.
 -- Index: none (pg_locks).
@@ -9,7 +9,7 @@ FROM pg_locks AS l
 WHERE
     l.locktype = 'advisory'
     AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-    AND l.classid::bigint = $1::bigint >> 32
+    AND l.classid::bigint = ($1::bigint >> 32) & 4294967295
     AND l.objid::bigint = $1 & 4294967295
     AND l.objsubid = 1
     AND l.mode = 'ExclusiveLock'

@@ -1,4 +1,6 @@
 -- Looks at all other live workers: their beats and, if $2, whether their liveness sessions stand.
+-- $3 turns a worker's id into the key of its lock; $4 is the worker whose lock this session holds
+-- itself, or NULL.
 -- Always at least one row, for the age of the server.
 --
 -- Called by `observe`, on the liveness session.
@@ -9,6 +11,9 @@ SELECT
     (extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000000)::bigint
         AS server_age,
     w.id, w.beat, w.shapes,
-    CASE WHEN $2::boolean THEN NOT pg_try_advisory_xact_lock_shared(w.id) END AS session
+    CASE
+        WHEN w.id = $4::bigint THEN true
+        WHEN $2::boolean THEN NOT pg_try_advisory_xact_lock_shared(w.id # $3::bigint)
+    END AS session
 FROM (VALUES (true)) AS server (is_up)
 LEFT JOIN {schema}.workers AS w ON NOT w.dead AND w.id <> $1::bigint

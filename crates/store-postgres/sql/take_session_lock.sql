@@ -1,5 +1,6 @@
 -- Takes the lock that shows the worker's liveness session, and waits a moment for an observer that
--- holds it shared.
+-- holds it shared. $1
+-- the key of the lock.
 --
 -- Called when a liveness session opens.
 -- Index: none.

@@ -12,7 +12,7 @@ use keystep::clock::monotonic;
 use keystep::execution::{ShapeId, WorkerId};
 use keystep::store::{Beat, Observation, Observed, Register, StoreError};
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection, SqlStr};
+use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
 
 use crate::batch::fetch_within;
@@ -36,6 +36,7 @@ pub(crate) struct Liveness {
     sql: Arc<Sql>,
     /// Whether sessions can be held: not through a transaction pooler.
     sessions: bool,
+    lock_space: i64,
     format_check: Duration,
     line: Mutex<Line>,
 }
@@ -52,11 +53,17 @@ struct Line {
 }
 
 impl Liveness {
-    pub(crate) fn new(connector: &Connector, sql: &Arc<Sql>, options: &PostgresOptions) -> Self {
+    pub(crate) fn new(
+        connector: &Connector,
+        sql: &Arc<Sql>,
+        schema: &SchemaName,
+        options: &PostgresOptions,
+    ) -> Self {
         Self {
             connector: connector.with_bounds(STATEMENT_LIMIT, LOCK_LIMIT),
             sql: Arc::clone(sql),
             sessions: options.liveness,
+            lock_space: schema.lock_space(),
             format_check: options.format_check,
             line: Mutex::new(Line {
                 connection: None,
@@ -66,6 +73,11 @@ impl Liveness {
                 format_checked: monotonic(),
             }),
         }
+    }
+
+    /// The key of a worker's advisory lock.
+    fn lock_of(&self, worker: WorkerId) -> i64 {
+        worker.0 ^ self.lock_space
     }
 
     /// Opens the worker's session, then shows it to the others.
@@ -99,12 +111,14 @@ impl Liveness {
         let mut line = self.line.lock().await;
         // The session belongs to the worker that was registered last; any other only beats.
         let own = *line.worker.get_or_insert(worker) == worker;
-        let mut rows = line.beat(self, worker, own).await;
-        if rows.as_ref().is_err_and(Trouble::ends_the_connection) {
-            // The session was lost. Two beats for one do no harm.
-            rows = line.beat(self, worker, own).await;
-        }
-        if rows.map_err(Trouble::of_write)?.is_empty() {
+        // Two beats for one do no harm.
+        let beat = || {
+            sqlx::query(self.sql.beat.clone())
+                .bind(worker.0)
+                .bind(own && self.sessions)
+        };
+        let rows = line.ask(self, beat).await.map_err(Trouble::of_write)?;
+        if rows.is_empty() {
             if own {
                 line.end().await;
             }
@@ -121,11 +135,17 @@ impl Liveness {
 
     pub(crate) async fn observe(&self, worker: WorkerId) -> Result<Observation, StoreError> {
         let mut line = self.line.lock().await;
-        line.connect(self).await.map_err(Trouble::of_read)?;
-        let query = sqlx::query(self.sql.observe.clone())
-            .bind(worker.0)
-            .bind(self.sessions);
-        let rows = line.fetch(query).await.map_err(Trouble::of_read)?;
+        let (sessions, lock_space) = (self.sessions, self.lock_space);
+        // A session does not meet its own lock.
+        let own = line.worker.map(|own| own.0);
+        let look = || {
+            sqlx::query(self.sql.observe.clone())
+                .bind(worker.0)
+                .bind(sessions)
+                .bind(lock_space)
+                .bind(own.filter(|_own| sessions))
+        };
+        let rows = line.ask(self, look).await.map_err(Trouble::of_read)?;
         let mut observation = Observation {
             server_age: None,
             others: Vec::new(),
@@ -150,27 +170,25 @@ impl Liveness {
 
     pub(crate) async fn bury(&self, worker: WorkerId, beat: i64) -> Result<bool, StoreError> {
         let mut line = self.line.lock().await;
-        line.connect(self).await.map_err(Trouble::of_read)?;
-        let query = sqlx::query(self.sql.bury.clone()).bind(worker.0).bind(beat);
-        let rows = line.fetch(query).await.map_err(Trouble::of_write)?;
+        let bury = || sqlx::query(self.sql.bury.clone()).bind(worker.0).bind(beat);
+        let rows = line.ask(self, bury).await.map_err(Trouble::of_write)?;
         let Some(row) = rows.first() else {
-            let query = sqlx::query(self.sql.is_live.clone()).bind(worker.0);
-            let rows = line.fetch(query).await.map_err(Trouble::of_read)?;
+            let is_live = || sqlx::query(self.sql.is_live.clone()).bind(worker.0);
+            let rows = line.ask(self, is_live).await.map_err(Trouble::of_read)?;
             let live = rows.first().map_or(Ok(false), |row| column(row, 0));
             return live.map(|live: bool| !live).map_err(Trouble::of_read);
         };
         let backend: Option<i32> = column(row, 0).map_err(Trouble::of_read)?;
         if let Some(backend) = backend {
-            line.end_session(&self.sql.end_session, worker, backend).await;
+            line.end_session(self, worker, backend).await;
         }
         Ok(true)
     }
 
     pub(crate) async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
         let mut line = self.line.lock().await;
-        line.connect(self).await.map_err(Trouble::of_read)?;
-        let query = sqlx::query(self.sql.retire.clone()).bind(worker.0);
-        line.fetch(query).await.map_err(Trouble::of_write)?;
+        let retire = || sqlx::query(self.sql.retire.clone()).bind(worker.0);
+        line.ask(self, retire).await.map_err(Trouble::of_write)?;
         if line.worker == Some(worker) {
             line.end().await;
         }
@@ -193,21 +211,21 @@ impl Line {
         Ok(())
     }
 
-    async fn beat(
+    /// Runs a statement on the session, and once more when the session turns out to be lost. For
+    /// statements that may run twice.
+    async fn ask(
         &mut self,
         liveness: &Liveness,
-        worker: WorkerId,
-        own: bool,
+        statement: impl Fn() -> Bound,
     ) -> Result<Vec<PgRow>, Trouble> {
-        if own {
-            self.stand(liveness).await?;
-        } else {
-            self.connect(liveness).await?;
+        self.stand(liveness).await?;
+        match self.fetch(statement()).await {
+            Err(lost) if lost.ends_the_connection() => {
+                self.stand(liveness).await?;
+                self.fetch(statement()).await
+            }
+            answered => answered,
         }
-        let query = sqlx::query(liveness.sql.beat.clone())
-            .bind(worker.0)
-            .bind(own && liveness.sessions);
-        self.fetch(query).await
     }
 
     /// Makes sure of a connection that holds the worker's lock. Where the server has not noticed
@@ -217,7 +235,7 @@ impl Line {
         let (false, true, Some(worker)) = (self.locked, liveness.sessions, self.worker) else {
             return Ok(());
         };
-        let lock = sqlx::query(liveness.sql.take_session_lock.clone()).bind(worker.0);
+        let lock = sqlx::query(liveness.sql.take_session_lock.clone()).bind(liveness.lock_of(worker));
         match self.fetch(lock).await {
             Ok(rows) => {
                 let backend = rows.first().map(|row| column(row, 0)).transpose()?;
@@ -227,7 +245,7 @@ impl Line {
             }
             Err(Trouble::Busy(_)) => {
                 if let Some(former) = self.former_backend {
-                    self.end_session(&liveness.sql.end_session, worker, former).await;
+                    self.end_session(liveness, worker, former).await;
                 }
                 Ok(())
             }
@@ -236,8 +254,10 @@ impl Line {
     }
 
     /// Ends a session that still holds the worker's lock, if the role may.
-    async fn end_session(&mut self, text: &SqlStr, worker: WorkerId, backend: i32) {
-        let query = sqlx::query(text.clone()).bind(worker.0).bind(backend);
+    async fn end_session(&mut self, liveness: &Liveness, worker: WorkerId, backend: i32) {
+        let query = sqlx::query(liveness.sql.end_session.clone())
+            .bind(liveness.lock_of(worker))
+            .bind(backend);
         if let Err(trouble) = self.fetch(query).await {
             tracing::debug!(%worker, ?trouble, "its session could not be ended");
         }

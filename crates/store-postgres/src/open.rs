@@ -1,7 +1,7 @@
 //! How is a store opened? By URL or over a pool that is there already; never changing a table.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keystep::random;
 use keystep::store::StoreError;
@@ -58,7 +58,9 @@ impl PostgresStore {
     /// [`StoreError::Unavailable`] or [`StoreError::Unknown`]: call it again.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let inner = &self.inner;
-        migrate::migrate(&inner.connector, &inner.sql, &inner.schema).await
+        migrate::migrate(&inner.connector, &inner.sql, &inner.schema).await?;
+        inner.usable.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// What was found out about the server when the store was opened.
@@ -95,7 +97,7 @@ impl PostgresStore {
             readers: connector.pool_for_reading(options.readers),
             transactions: pool.unwrap_or_else(|| connector.pool_for_steps(options.transactions)),
             lanes: Lanes::start(&connector, &sql, &options),
-            liveness: Liveness::new(&connector, &sql, &options),
+            liveness: Liveness::new(&connector, &sql, &schema, &options),
             usable: AtomicBool::new(usable),
             options,
             schema,

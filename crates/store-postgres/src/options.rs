@@ -40,8 +40,9 @@ pub struct PostgresOptions {
     pub format_check: Duration,
     /// Whether the handle may keep state in its sessions: the advisory lock by which other
     /// processes see within milliseconds that this one died, and settings such as time-outs and
-    /// pinned plans. `false` for a transaction pooler such as PgBouncer, where sessions are shared:
-    /// then a death is noticed by its missing beats only, after the beat limit.
+    /// pinned plans. `false` for a transaction pooler, where sessions are shared: then a death is
+    /// noticed by its missing beats only, after the beat limit. The pooler must know prepared
+    /// statements (PgBouncer 1.21 and newer do, with `max_prepared_statements`).
     pub liveness: bool,
 }
 
@@ -91,6 +92,15 @@ impl SchemaName {
         &self.0
     }
 
+    /// What turns a worker's id into the key of its advisory lock. Such locks belong to the whole
+    /// database, so that equal ids of two schemas must not meet. FNV-1a, the same in every process.
+    pub(crate) fn lock_space(&self) -> i64 {
+        let hash = self.0.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        i64::from_ne_bytes(hash.to_ne_bytes())
+    }
+
     /// The name as an identifier, also where it is a word of SQL.
     pub(crate) fn quoted(&self) -> String {
         format!("\"{}\"", self.0)
@@ -106,6 +116,15 @@ impl fmt::Display for SchemaName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lock_space_of_a_schema_never_changes() {
+        let name = SchemaName::new("keystep").expect("a name");
+        assert_eq!(name.lock_space(), GOLDEN_LOCK_SPACE);
+    }
+
+    /// Processes of different versions must find each other's locks.
+    const GOLDEN_LOCK_SPACE: i64 = -231_421_241_599_648_450;
 
     #[test]
     fn a_schema_name_can_not_carry_sql() {

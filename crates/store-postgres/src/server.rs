@@ -238,7 +238,7 @@ fn announce(report: &ServerReport) {
         match verdict {
             SettingVerdict::Good => {}
             SettingVerdict::SetByUs => {
-                tracing::info!(name, value, wanted, "a setting is overridden on our connections");
+                tracing::debug!(name, value, wanted, "a setting is overridden on our connections");
             }
             SettingVerdict::Weak => {
                 tracing::warn!(name, value, wanted, "a setting weakens what is promised");

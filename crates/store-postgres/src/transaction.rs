@@ -126,20 +126,20 @@ pub(crate) async fn commit(
     };
     let text = store.inner.sql.commit_waiting.clone();
     let offset = store.inner.options.clock.offset_micros();
+    // Not in a task of its own: when the caller drops this call, no COMMIT may follow any more unless
+    // the row has been locked since. Else `confirm` could find nothing and be wrong a moment later.
     let StepTransaction { open, guard, .. } = transaction;
-    // To its end, whatever the caller does: between the verdict and the commit there is no way back.
-    let ending = tokio::spawn(async move {
-        let ended = end(open, text, offset, &write).await;
-        drop(guard);
-        ended
-    });
-    ending
-        .await
-        .unwrap_or_else(|ended| Err(StoreError::Unknown(ended.to_string())))
+    let ended = end(open, text, offset, &write).await;
+    drop(guard);
+    ended
 }
 
 async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result<Verdict, StoreError> {
-    let judged = open.judge(&text, offset, write).await?;
+    let mut judged = open.judge(&text, offset, write).await?;
+    if judged.0 == BUSY {
+        // The row is locked by now, so only the snapshot can have been too old.
+        judged = open.judge(&text, offset, write).await?;
+    }
     if judged.0 == WRITTEN {
         return match open.commit().await {
             Ok(()) => Ok(Verdict::Written),
@@ -185,8 +185,10 @@ impl Open {
             let by = column::<Option<Uuid>>(row, 2)?;
             Ok((column(row, 1)?, by.map(WriteId)))
         });
-        if judged.is_err() {
-            self.roll_back().await;
+        match &judged {
+            Err(trouble) if trouble.ends_the_connection() => drop(self.transaction.take()),
+            Err(_) => self.roll_back().await,
+            Ok(_) => {}
         }
         // No COMMIT was sent: nothing was written, whatever happened to the connection.
         judged.map_err(Trouble::of_read)

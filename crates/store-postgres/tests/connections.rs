@@ -5,13 +5,11 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::proxy::Proxy;
 use common::*;
 use keystep::store::{Begun, Store, StoreError, Then, Verdict};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::PgConnection;
-
-#[path = "common/proxy.rs"]
-mod proxy;
 
 /// Ends all sessions that ran a statement on the schema, but not the caller's.
 async fn end_sessions(session: &mut PgConnection, schema: &str) -> i64 {
@@ -51,7 +49,7 @@ async fn lanes_and_readers_come_back_after_their_sessions_were_ended() {
 
 #[tokio::test]
 async fn a_lost_answer_leaves_a_write_unknown_and_the_same_write_finds_out() {
-    let proxy = proxy::Proxy::start(&url()).await;
+    let proxy = Proxy::start(&url()).await;
     let schema = fresh_schema();
     let options = PostgresOptions {
         schema: schema.clone(),
@@ -92,7 +90,7 @@ async fn a_lost_answer_leaves_a_write_unknown_and_the_same_write_finds_out() {
 
 #[tokio::test]
 async fn while_the_server_is_away_calls_fail_quickly_and_afterwards_they_go_on() {
-    let proxy = proxy::Proxy::start(&url()).await;
+    let proxy = Proxy::start(&url()).await;
     let schema = fresh_schema();
     let options = PostgresOptions {
         schema: schema.clone(),
@@ -146,7 +144,7 @@ async fn an_error_never_shows_what_is_in_the_url() {
         "postgres://app:canary@[::1/shop?sslmode=canary",
         "postgres://app@127.0.0.1:1/shop?password=canary&sslmode=canary",
     ] {
-        let error = PostgresStore::connect(url).await.err().expect("an error");
+        let error = PostgresStore::connect(url).await.expect_err("an error");
         for shown in [error.to_string(), format!("{error:?}")] {
             assert!(!shown.contains("canary"), "{shown}");
         }

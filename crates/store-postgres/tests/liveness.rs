@@ -58,6 +58,24 @@ async fn the_end_of_a_session_is_seen_at_once_and_a_beat_opens_it_again() {
 }
 
 #[tokio::test]
+async fn workers_of_two_schemas_do_not_meet_although_their_ids_are_equal() {
+    let (one, schema) = store().await;
+    let (other, _) = store().await;
+    let me = worker();
+    one.register(me.clone()).await.expect("registered");
+    other.register(me.clone()).await.expect("registered, too");
+    drop(one);
+    let observer = same(&schema).await;
+    until("the end is seen", async || {
+        seen_by(&observer, me.worker)
+            .await
+            .is_some_and(|seen| seen.session == Some(false))
+    })
+    .await;
+    assert_eq!(other.beat(me.worker).await.expect("a beat"), Beat::Alive);
+}
+
+#[tokio::test]
 async fn several_observers_do_not_take_each_other_for_the_session() {
     let (store, schema) = store().await;
     let me = worker();
@@ -177,22 +195,12 @@ async fn retiring_closes_the_session() {
     let (store, schema) = store().await;
     let me = worker();
     store.register(me.clone()).await.expect("registered");
-    store.retire(me.worker).await.expect("retired");
     let mut session = session().await;
-    until("the lock is free", {
-        async || {
-            let mut other = common::session().await;
-            let held = number(
-                &mut other,
-                format!(
-                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
-                     AND classid::bigint = {id} >> 32 AND objid::bigint = {id} & 4294967295",
-                    id = me.worker.0
-                ),
-            )
-            .await;
-            held == 0
-        }
+    let backend = backend_of(&mut session, &schema, me.worker).await;
+    store.retire(me.worker).await.expect("retired");
+    until("the lock is free", async || {
+        let held = format!("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = {backend}");
+        number(&mut common::session().await, held).await == 0
     })
     .await;
     let dead = number(
@@ -234,16 +242,21 @@ async fn a_lock_that_an_old_session_still_holds_does_not_stop_the_beat() {
     store.register(me.clone()).await.expect("registered");
     let mut session = session().await;
     let backend = backend_of(&mut session, &schema, me.worker).await;
+    let lock = number(
+        &mut session,
+        format!(
+            "SELECT classid::bigint << 32 | objid::bigint FROM pg_locks \
+             WHERE locktype = 'advisory' AND pid = {backend}"
+        ),
+    )
+    .await;
     // Another session takes the lock the moment that the worker's own is lost.
     let mut thief = common::session().await;
-    let id = me.worker.0;
-    let steal = async {
-        sql(&mut thief, format!("SELECT pg_advisory_lock({id})")).await;
-    };
+    let steal = sql(&mut thief, format!("SELECT pg_advisory_lock({lock})"));
     let lose = sql(&mut session, format!("SELECT pg_terminate_backend({backend})"));
     tokio::join!(steal, lose);
     assert_eq!(store.beat(me.worker).await.expect("a beat"), Beat::Alive);
-    sql(&mut thief, format!("SELECT pg_advisory_unlock({id})")).await;
+    sql(&mut thief, format!("SELECT pg_advisory_unlock({lock})")).await;
     assert_eq!(store.beat(me.worker).await.expect("a beat"), Beat::Alive);
     let seen = seen_by(&same(&schema).await, me.worker).await.expect("seen");
     assert_eq!(seen.session, Some(true));

@@ -8,26 +8,6 @@ use keystep::execution::WorkerId;
 use keystep::store::{Begun, Shapes, Store, StoreError, Then, Verdict, Wanted};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 
-/// Makes a role that may log in and nothing else.
-async fn role() -> String {
-    let role = fresh_schema().replace("t_", "r_");
-    let mut session = session().await;
-    sql(
-        &mut session,
-        format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'"),
-    )
-    .await;
-    role
-}
-
-/// The address of the test server for another role.
-fn url_as(role: &str) -> String {
-    let url = url();
-    let (scheme, rest) = url.split_once("://").expect("a URL");
-    let (_user, host) = rest.split_once('@').expect("a user");
-    format!("{scheme}://{role}:{role}@{host}")
-}
-
 async fn connect_as(role: &str, schema: &str) -> PostgresStore {
     let options = PostgresOptions {
         schema: schema.to_owned(),
@@ -41,7 +21,7 @@ async fn connect_as(role: &str, schema: &str) -> PostgresStore {
 #[tokio::test]
 async fn a_role_that_can_create_nothing_runs_on_migrated_tables() {
     let (_owner, schema) = store().await;
-    let role = role().await;
+    let role = fresh_role().await;
     let mut session = session().await;
     sql(
         &mut session,
@@ -80,7 +60,7 @@ async fn a_role_that_can_create_nothing_runs_on_migrated_tables() {
 
 #[tokio::test]
 async fn a_role_that_can_create_nothing_can_not_migrate_and_says_so() {
-    let role = role().await;
+    let role = fresh_role().await;
     let store = connect_as(&role, &fresh_schema()).await;
     let refused = store.migrate().await;
     assert!(
@@ -92,7 +72,7 @@ async fn a_role_that_can_create_nothing_can_not_migrate_and_says_so() {
 #[tokio::test]
 async fn a_role_with_strange_defaults_gets_the_same_promises() {
     let (_owner, schema) = store().await;
-    let role = role().await;
+    let role = fresh_role().await;
     let mut session = session().await;
     sql(
         &mut session,
@@ -136,7 +116,7 @@ async fn a_role_with_strange_defaults_gets_the_same_promises() {
 
 #[tokio::test]
 async fn a_read_only_role_is_refused() {
-    let role = role().await;
+    let role = fresh_role().await;
     let mut session = session().await;
     sql(
         &mut session,

@@ -66,7 +66,13 @@ async fn look(inner: &Arc<Inner>) -> Result<bool, StoreError> {
         if known.is_some_and(|run| run.fence().claim == seen.claim) {
             return false;
         }
-        matches!(take(inner, seen, how).await, Ok(Taken::Won(_)))
+        match take(inner, seen, how).await {
+            Ok(taken) => matches!(taken, Taken::Won(_)),
+            Err(error) => {
+                note(&error);
+                false
+            }
+        }
     });
     let won = futures::future::join_all(taking).await;
     Ok(full && won.contains(&true))

@@ -20,15 +20,15 @@ const SIGKILL: i32 = 9;
 pub(super) struct ServiceProcess {
     pub(super) name: &'static str,
     pub(super) pid: u32,
-    ready: Ready,
     child: Child,
     /// Kept open, so that the service can go on printing.
-    _stdout: Lines<BufReader<ChildStdout>>,
+    stdout: Lines<BufReader<ChildStdout>>,
+    ready: Option<Ready>,
 }
 
 impl ServiceProcess {
-    /// Starts a service and waits until it answers requests.
-    pub(super) async fn start(name: &'static str, place: &Place, provider_url: &str) -> anyhow::Result<Self> {
+    /// Starts a service.
+    pub(super) fn spawn(name: &'static str, place: &Place, provider_url: &str) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--provider-url", provider_url])
@@ -46,32 +46,36 @@ impl ServiceProcess {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        let pid = child.id().context("the child has no process id")?;
         let stdout = child.stdout.take().context("the child has no stdout")?;
-        let mut stdout = BufReader::new(stdout).lines();
-        let ready = tokio::time::timeout(PATIENCE, read_ready(&mut stdout))
-            .await
-            .with_context(|| format!("{name} was not ready within a minute"))?
-            .with_context(|| format!("start {name}"))?;
         Ok(Self {
             name,
-            pid,
-            ready,
+            pid: child.id().context("the child has no process id")?,
             child,
-            _stdout: stdout,
+            stdout: BufReader::new(stdout).lines(),
+            ready: None,
         })
     }
 
-    pub(super) fn url(&self) -> String {
-        format!("http://{}", self.ready.address)
+    /// Waits until the service answers requests, and says where.
+    pub(super) async fn ready(&mut self) -> anyhow::Result<String> {
+        let name = self.name;
+        let ready = tokio::time::timeout(PATIENCE, read_ready(&mut self.stdout))
+            .await
+            .with_context(|| format!("{name} was not ready within a minute"))?
+            .with_context(|| format!("start {name}"))?;
+        let url = format!("http://{}", ready.address);
+        self.ready = Some(ready);
+        Ok(url)
     }
 
     /// Whether this is the worker of that id in a step table.
     pub(super) fn is_worker(&self, id: &str) -> bool {
-        self.ready.worker.as_deref() == Some(id)
+        let worker = self.ready.as_ref().and_then(|ready| ready.worker.as_deref());
+        worker == Some(id)
     }
 
-    /// Kills the process with SIGKILL if it runs, and answers whether that is what it died of.
+    /// Kills the process with SIGKILL if it runs, waits until it is gone, and answers whether that
+    /// is what it died of.
     pub(super) async fn kill(&mut self) -> anyhow::Result<bool> {
         self.child.start_kill().ok();
         let status = self.child.wait().await?;

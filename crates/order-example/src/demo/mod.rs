@@ -16,6 +16,7 @@ mod story;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
+use futures::future::try_join_all;
 use keystep::clock::monotonic;
 
 use crate::commands::asked_to_end;
@@ -54,11 +55,15 @@ impl DemoArgs {
         let place = Place::new(database.transpose()?)?;
         let story = Story { silent: self.json };
         let asked_to_end = asked_to_end()?;
-        // Whatever happens in here, the children are gone and the place is clean afterwards.
+        let mut services = Vec::new();
         let played = tokio::select! {
-            played = play(&place, &story) => played,
+            played = play(&place, &story, &mut services) => played,
             () = asked_to_end => Err(anyhow::anyhow!("the demo was interrupted")),
         };
+        // Whatever happened, the services are gone and the place is clean before this returns.
+        for service in &mut services {
+            service.kill().await?;
+        }
         let played = played.map_err(|error| place.with_logs(error));
         let cleaned = place.clean_up().await;
         let report = played?;
@@ -73,29 +78,30 @@ impl DemoArgs {
     }
 }
 
-async fn play(place: &Place, story: &Story) -> anyhow::Result<Report> {
+async fn play(place: &Place, story: &Story, services: &mut Vec<ServiceProcess>) -> anyhow::Result<Report> {
     let mut provider = WithholdingProvider::start(&place.payments()).await?;
-    let mut first = ServiceProcess::start("service 1", place, &provider.url).await?;
-    story.opens(place, &provider.url, &first);
+    let provider_url = provider.url.clone();
+    let spawn = |name| ServiceProcess::spawn(name, place, &provider_url);
+    services.push(spawn("service 1")?);
+    let first = services[0].ready().await?;
+    story.opens(place, &provider_url, &services[0]);
 
     let key = keystep::random::unpredictable().to_string();
-    let lost = tokio::spawn(ask(first.url(), key.clone()));
+    let lost = tokio::spawn(ask(first, key.clone()));
     provider.recorded().await?;
     story.recorded();
-    let killed = first.kill().await?;
+    let killed = services[0].kill().await?;
     let killed_at = monotonic();
     ensure!(
         lost.await?.is_err(),
         "the first caller got an answer that the service could not know"
     );
-    story.killed(&first);
+    story.killed(&services[0]);
 
-    let (second, third) = tokio::try_join!(
-        ServiceProcess::start("service 2", place, &provider.url),
-        ServiceProcess::start("service 3", place, &provider.url),
-    )?;
-    story.started(&second, &third);
-    let urls = [second.url(), third.url()];
+    services.push(spawn("service 2")?);
+    services.push(spawn("service 3")?);
+    let urls = try_join_all(services[1..].iter_mut().map(ServiceProcess::ready)).await?;
+    story.started(&services[1], &services[2]);
     let asked = ask_often(&urls, &key, CALLERS);
     let (answers, resumed_at) = tokio::join!(asked, provider.asked_again());
     let (answers, resumed_at) = (answers?, resumed_at?);
@@ -104,10 +110,9 @@ async fn play(place: &Place, story: &Story) -> anyhow::Result<Report> {
     distinct.sort();
     distinct.dedup();
     let order_nr = &answers.first().context("nobody got an answer")?.order_nr;
-    let steps = steps_of(&second.url(), order_nr).await?;
-    let mut processes = [first, second, third];
-    for process in &mut processes {
-        process.kill().await?;
+    let steps = steps_of(&urls[0], order_nr).await?;
+    for service in services.iter_mut() {
+        service.kill().await?;
     }
 
     let counts = place.count().await?;
@@ -123,6 +128,6 @@ async fn play(place: &Place, story: &Story) -> anyhow::Result<Report> {
         killed,
         resume_ms: u64::try_from((resumed_at - killed_at).as_millis())?,
     };
-    story.ends(&report, &steps, &processes, order_nr, provider.calls());
+    story.ends(&report, &steps, services, order_nr, provider.calls());
     Ok(report)
 }

@@ -48,7 +48,7 @@ impl Story {
         &self,
         report: &Report,
         steps: &[StepRow],
-        processes: &[ServiceProcess; 3],
+        services: &[ServiceProcess],
         order_nr: &str,
         calls: usize,
     ) {
@@ -61,10 +61,9 @@ impl Story {
             "step", "attempts", "which process", "when"
         ));
         for row in steps {
-            let process = processes.iter().find(|one| one.is_worker(&row.worker));
-            let process = match process {
-                Some(one) if one.name == processes[0].name => format!("{}, killed", one.name),
-                Some(one) => one.name.to_owned(),
+            let process = match services.iter().position(|one| one.is_worker(&row.worker)) {
+                Some(0) => format!("{}, killed", services[0].name),
+                Some(at) => services[at].name.to_owned(),
                 None => row.worker.clone(),
             };
             self.tell(format!(

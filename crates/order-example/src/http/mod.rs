@@ -19,6 +19,7 @@ mod problem;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -71,7 +72,8 @@ pub fn router(api: Api) -> Router {
 }
 
 /// `GET /problems/{slug}`.
-async fn explain(Path(slug): Path<String>) -> Response {
+async fn explain(slug: Result<Path<String>, PathRejection>) -> Response {
+    let slug = slug.map_or_else(|_| String::new(), |Path(slug)| slug);
     match problem::ALL.iter().find(|kind| kind.slug == slug) {
         Some(kind) => {
             let again = if kind.retryable {

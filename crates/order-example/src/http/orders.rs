@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -60,9 +60,9 @@ pub(super) async fn create(
 /// `GET /api/v1/orders/{nr}`.
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(order_nr): Path<String>,
+    order_nr: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Order>, Problem> {
-    Ok(Json(find(&api, &order_nr).await?))
+    Ok(Json(find(&api, order_nr).await?))
 }
 
 /// How an order came about.
@@ -88,9 +88,9 @@ pub struct StepRow {
 /// `GET /api/v1/orders/{nr}/steps`.
 pub(super) async fn steps(
     State(api): State<Api>,
-    Path(order_nr): Path<String>,
+    order_nr: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Steps>, Problem> {
-    let order = find(&api, &order_nr).await?;
+    let order = find(&api, order_nr).await?;
     let key = Key::new(order.request_id);
     let execution = api.engine.find(&api.schema, key).await;
     let execution = execution.map_err(|error| outcome::store_unavailable(&error))?;
@@ -126,9 +126,16 @@ fn created(order: &Order, key: &ClientKey) -> Response {
     response
 }
 
-async fn find(api: &Api, order_nr: &str) -> Result<Order, Problem> {
-    let order = api.shop.order(order_nr).await.map_err(shop_unavailable)?;
-    order.ok_or_else(|| Problem::new(NOT_FOUND, "There is no order with this number."))
+/// The order that the path names. What can not be an order's number is not asked for.
+async fn find(api: &Api, order_nr: Result<Path<String>, PathRejection>) -> Result<Order, Problem> {
+    let no_order = || Problem::new(NOT_FOUND, "There is no order with this number.");
+    let Path(order_nr) = order_nr.map_err(|_| no_order())?;
+    let may_be = |byte: u8| byte.is_ascii_digit() || byte == b'-';
+    if !order_nr.bytes().all(may_be) {
+        return Err(no_order());
+    }
+    let order = api.shop.order(&order_nr).await.map_err(shop_unavailable)?;
+    order.ok_or_else(no_order)
 }
 
 /// Refuses what is not in the catalogue before the key is used up. An order that exists already is

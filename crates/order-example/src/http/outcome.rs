@@ -104,3 +104,105 @@ fn sentence(message: &str) -> String {
     let first = first.map(String::from).unwrap_or_default();
     format!("{first}{}.", letters.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use axum::http::header::RETRY_AFTER;
+    use axum::response::IntoResponse;
+    use keystep::{InputHash, ParkReason};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const EXECUTION: ExecutionId = ExecutionId(Uuid::nil());
+
+    fn failure(kind: FailureKind, code: Option<&str>) -> Failure {
+        Failure {
+            step: "authorize_payment".into(),
+            attempt: 8,
+            kind,
+            code: code.map(str::to_owned),
+            message: "connection refused".into(),
+        }
+    }
+
+    /// Status, slug and `Retry-After` that a client gets.
+    fn answer(error: &RunError) -> (u16, &'static str, Option<String>) {
+        let key = ClientKey::of(&Default::default(), Some("k".into())).expect("a key");
+        let problem = problem(error, &key, Some(EXECUTION));
+        let slug = problem.slug();
+        let response = problem.into_response();
+        let pause = response.headers().get(RETRY_AFTER);
+        let pause = pause.map(|pause| pause.to_str().expect("digits").to_owned());
+        (response.status().as_u16(), slug, pause)
+    }
+
+    #[test]
+    fn each_error_of_the_engine_has_its_answer() {
+        let soon = |seconds: &str| Some(seconds.to_owned());
+        let hash = InputHash([0; 32]);
+        let terminal = |code| RunError::Failed(failure(FailureKind::Terminal, code));
+        let cases = [
+            (
+                RunError::InputMismatch {
+                    expected: hash,
+                    got: hash,
+                },
+                (422, "idempotency-key-reused", None),
+            ),
+            (
+                RunError::InProgress {
+                    execution: EXECUTION,
+                    step: None,
+                    since: SystemTime::UNIX_EPOCH,
+                },
+                (409, "idempotency-in-progress", soon("1")),
+            ),
+            (terminal(Some("out_of_stock")), (422, "out-of-stock", None)),
+            (terminal(Some("card_declined")), (422, "payment-declined", None)),
+            (terminal(Some("payment_refused")), (422, "order-failed", None)),
+            (terminal(None), (422, "order-failed", None)),
+            (
+                RunError::Failed(failure(FailureKind::Exhausted, None)),
+                (502, "upstream-failed", None),
+            ),
+            (
+                RunError::Waiting {
+                    execution: EXECUTION,
+                    failure: None,
+                    due_in: Duration::from_millis(2500),
+                },
+                (503, "upstream-unavailable", soon("3")),
+            ),
+            (
+                RunError::Parked {
+                    execution: EXECUTION,
+                    reason: ParkReason::Unreadable,
+                    failure: None,
+                },
+                (500, "needs-attention", None),
+            ),
+            (
+                RunError::Unreadable("a field".into()),
+                (500, "needs-attention", None),
+            ),
+            (
+                RunError::TimedOut(Duration::from_secs(20)),
+                (504, "timed-out", soon("1")),
+            ),
+            (
+                RunError::Unavailable("away".into()),
+                (503, "idempotency-store-unavailable", soon("1")),
+            ),
+            (
+                RunError::Invalid("the key is empty".into()),
+                (400, "idempotency-key-malformed", None),
+            ),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(answer(&error), expected, "{error}");
+        }
+    }
+}

@@ -110,6 +110,12 @@ impl Problem {
         }
     }
 
+    /// The last part of its type.
+    #[cfg(test)]
+    pub(super) fn slug(&self) -> &'static str {
+        self.kind.slug
+    }
+
     /// Says when to come back, rounded up to whole seconds, at least one.
     #[must_use]
     pub(super) fn retry_after(mut self, pause: Duration) -> Self {

@@ -4,8 +4,11 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use order_example::demo::Report;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::server::{PATIENCE, PROGRAM, postgres_url};
@@ -85,6 +88,43 @@ async fn the_demo_tells_its_story_to_a_newcomer() {
     ] {
         assert!(story.contains(part), "{part} is missing in:\n{story}");
     }
+}
+
+#[tokio::test]
+async fn a_demo_that_is_interrupted_leaves_no_process_and_no_file() {
+    let temp = tempfile::tempdir().expect("a folder");
+    let mut demo = Command::new(PROGRAM)
+        .arg("demo")
+        .env("TMPDIR", temp.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starts");
+    let stdout = demo.stdout.take().expect("a pipe");
+    let mut lines = BufReader::new(stdout).lines();
+    let service = loop {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = line.expect("in time").expect("reads").expect("a line");
+        if let Some((_, rest)) = line.split_once("service 1, process ") {
+            let digits = rest.split('.').next().expect("digits");
+            break pid(digits.parse().expect("a number"));
+        }
+    };
+    test_kill_process(service).expect("the service runs");
+    let demo_pid = pid(demo.id().expect("runs"));
+    kill_process(demo_pid, Signal::TERM).expect("signals");
+    let status = tokio::time::timeout(PATIENCE, demo.wait()).await;
+    let status = status.expect("in time").expect("waits");
+    assert!(!status.success());
+    assert_eq!(test_kill_process(service), Err(Errno::SRCH));
+    let left = std::fs::read_dir(temp.path()).expect("reads").count();
+    assert_eq!(left, 0, "the temporary folder is removed");
+}
+
+fn pid(id: u32) -> Pid {
+    let id = i32::try_from(id).expect("a small number");
+    Pid::from_raw(id).expect("a process id")
 }
 
 #[tokio::test]

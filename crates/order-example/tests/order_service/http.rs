@@ -6,7 +6,7 @@ use order_example::provider::DECLINED_CARD;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::server::{Answer, PATIENCE, Place, Server, an_order, lines, some_tea};
+use crate::server::{Answer, HeldProvider, PATIENCE, Place, Server, an_order, lines, some_tea};
 
 const KEY_RULE: &str = "Idempotency-Key must be a string of 1 to 255 printable ASCII characters.";
 const REQUEST_ID_RULE: &str = "requestId must have 1 to 255 printable ASCII characters.";
@@ -354,10 +354,7 @@ async fn an_order_that_stopped_at_the_provider_goes_on_when_it_is_back() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("has an address");
     drop(listener);
-    let server = Server::start_with(&place, |command| {
-        command.args(["--provider-url", &format!("http://{address}")]);
-    })
-    .await;
+    let server = Server::start_at(&place, &format!("http://{address}")).await;
     let stopped = server.order("k", &some_tea()).await;
     let kind = stopped.problem()["type"].as_str().expect("a text").to_owned();
     match stopped.status {
@@ -392,6 +389,42 @@ async fn an_order_that_stopped_at_the_provider_goes_on_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_duplicate_of_a_slow_order_waits_and_is_then_told_to_come_back() {
+    let place = Place::sqlite();
+    let mut provider = HeldProvider::start(&place).await;
+    let server = Server::start_at(&place, &provider.url).await;
+    let ordering = tokio::spawn(server.order("k", &some_tea()));
+    provider.recorded().await;
+
+    let other = server.order("k", &an_order("TEA", 3, "card_1")).await;
+    assert_eq!(other.problem()["type"], "/problems/idempotency-key-reused");
+    let duplicate = server.order("k", &some_tea()).await;
+    assert_eq!(duplicate.status, StatusCode::CONFLICT);
+    assert_eq!(duplicate.header("retry-after"), Some("1"));
+    assert_eq!(
+        duplicate.problem(),
+        json!({
+            "type": "/problems/idempotency-in-progress",
+            "title": "A request with this key is still running",
+            "status": 409,
+            "detail": "Send the same request again after the given time.",
+            "retryable": true,
+            "idempotency_key": "k",
+        })
+    );
+    assert!(!ordering.is_finished());
+
+    let waiting = tokio::spawn(server.order("k", &some_tea()));
+    provider.answer();
+    let (first, second) = (ordering.await, waiting.await);
+    let (first, second) = (first.expect("joins"), second.expect("joins"));
+    assert_eq!(first.status, StatusCode::CREATED);
+    assert!(!first.replayed());
+    assert!(second.replayed());
+    assert_eq!(second.body, first.body);
+}
+
+#[tokio::test]
 async fn requests_that_are_no_orders_get_a_problem_each() {
     let place = Place::sqlite();
     let server = Server::start(&place).await;
@@ -402,10 +435,15 @@ async fn requests_that_are_no_orders_get_a_problem_each() {
     };
     let nowhere = server.get("/api/v1/nothing").await;
     assert_eq!(problem(&nowhere), (404, "/problems/not-found".into()));
-    let no_order = server.get("/api/v1/orders/20240102-000017").await;
-    assert_eq!(problem(&no_order), (404, "/problems/not-found".into()));
-    let no_steps = server.get("/api/v1/orders/20240102-000017/steps").await;
-    assert_eq!(problem(&no_steps), (404, "/problems/not-found".into()));
+    for number in ["20240102-000017", "a%00b", "%ff", "';--"] {
+        for path in [number.to_owned(), format!("{number}/steps")] {
+            let answer = server.get(&format!("/api/v1/orders/{path}")).await;
+            let not_found = (404, "/problems/not-found".into());
+            assert_eq!(problem(&answer), not_found, "{path}");
+        }
+    }
+    let no_problem = server.get("/problems/%ff").await;
+    assert_eq!(problem(&no_problem), (404, "/problems/not-found".into()));
 
     let method = Answer::to(server.request(Method::DELETE, "/api/v1/orders")).await;
     assert_eq!(problem(&method), (405, "/problems/method-not-allowed".into()));

@@ -1,15 +1,18 @@
 //! What may a shop rely on when it calls the payment provider again?
 
-use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Stdio;
 
 use order_example::domain::Money;
 use order_example::ledger::Ledger;
 use order_example::payments::{PaymentError, PaymentGateway};
-use order_example::provider::{Authorization, AuthorizationRequest, DECLINED_CARD, Provider};
+use order_example::provider::{Authorization, AuthorizationRequest, DECLINED_CARD};
+use order_example::ready::Ready;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::process::{Child, Command};
+
+use crate::server::{PATIENCE, PROGRAM};
 
 fn request(amount: i64, card: &str) -> AuthorizationRequest {
     AuthorizationRequest {
@@ -21,53 +24,48 @@ fn request(amount: i64, card: &str) -> AuthorizationRequest {
     }
 }
 
+/// The provider as a program of its own. Dropping it kills the process.
 struct Running {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<std::io::Result<()>>,
+    child: Child,
+    gateway: PaymentGateway,
 }
 
 impl Running {
     async fn start(ledger: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("has an address");
-        let (stop, stopped) = oneshot::channel::<()>();
-        let provider = Provider::open(ledger).expect("opens");
-        let task = tokio::spawn(provider.serve(listener, async {
-            stopped.await.ok();
-        }));
-        Self { address, stop, task }
-    }
-
-    fn gateway(&self) -> PaymentGateway {
-        PaymentGateway::new(&format!("http://{}", self.address)).expect("builds")
-    }
-
-    async fn stop(self) {
-        self.stop.send(()).expect("still runs");
-        self.task.await.expect("joins").expect("served");
+        let mut child = Command::new(PROGRAM)
+            .args(["provider", "--listen", "127.0.0.1:0", "--ledger"])
+            .arg(ledger)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("starts");
+        let stdout = child.stdout.take().expect("a pipe");
+        let mut lines = BufReader::new(stdout).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = line.expect("in time").expect("reads").expect("a line");
+        let ready: Ready = line.parse().expect("the line that says where");
+        let gateway = PaymentGateway::new(&format!("http://{}", ready.address));
+        let gateway = gateway.expect("builds");
+        Self { child, gateway }
     }
 }
 
 #[tokio::test]
-async fn the_same_key_authorizes_once_also_after_a_restart() {
+async fn the_same_key_authorizes_once_also_after_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = folder.path().join("payments.jsonl");
+    let wanted = request(1000, "card_1");
 
-    let provider = Running::start(&ledger).await;
-    let gateway = provider.gateway();
-    let first = gateway.authorize("k", &request(1000, "card_1")).await;
+    let mut provider = Running::start(&ledger).await;
+    let first = provider.gateway.authorize("k", &wanted).await;
     let first = first.expect("authorizes");
-    let again = gateway.authorize("k", &request(1000, "card_1")).await;
+    let again = provider.gateway.authorize("k", &wanted).await;
     assert_eq!(again.expect("answers again"), first);
-    drop(gateway);
-    provider.stop().await;
+    provider.child.kill().await.expect("kills");
 
     let provider = Running::start(&ledger).await;
-    let after = provider.gateway();
-    let after = after.authorize("k", &request(1000, "card_1")).await;
-    assert_eq!(after.expect("answers after the restart"), first);
-    provider.stop().await;
+    let after = provider.gateway.authorize("k", &wanted).await;
+    assert_eq!(after.expect("answers after the kill"), first);
 
     let lines = Ledger::<Authorization>::read(&ledger).expect("reads");
     assert_eq!(lines, [first]);
@@ -78,9 +76,8 @@ async fn twenty_equal_requests_at_once_authorize_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = folder.path().join("payments.jsonl");
     let provider = Running::start(&ledger).await;
-    let gateway = provider.gateway();
     let wanted = request(1000, "card_1");
-    let calls = (0..20).map(|_| gateway.authorize("k", &wanted));
+    let calls = (0..20).map(|_| provider.gateway.authorize("k", &wanted));
     let answers = futures::future::try_join_all(calls).await;
     let answers = answers.expect("all answered");
     assert!(answers.iter().all(|answer| *answer == answers[0]));
@@ -93,11 +90,10 @@ async fn a_key_with_another_amount_or_card_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = folder.path().join("payments.jsonl");
     let provider = Running::start(&ledger).await;
-    let gateway = provider.gateway();
-    let first = gateway.authorize("k", &request(1000, "card_1")).await;
+    let first = provider.gateway.authorize("k", &request(1000, "card_1")).await;
     let first = first.expect("authorizes");
     for other in [request(1001, "card_1"), request(1000, "card_2")] {
-        let refused = gateway.authorize("k", &other).await;
+        let refused = provider.gateway.authorize("k", &other).await;
         let Err(PaymentError::Refused { code }) = refused else {
             panic!("expected a refusal, got {refused:?}");
         };
@@ -111,9 +107,11 @@ async fn a_key_with_another_amount_or_card_is_refused() {
 async fn a_declined_card_stays_declined() {
     let folder = tempfile::tempdir().expect("a folder");
     let provider = Running::start(&folder.path().join("payments.jsonl")).await;
-    let gateway = provider.gateway();
     for _ in 0..2 {
-        let declined = gateway.authorize("k", &request(1000, DECLINED_CARD)).await;
+        let declined = provider
+            .gateway
+            .authorize("k", &request(1000, DECLINED_CARD))
+            .await;
         assert!(matches!(declined, Err(PaymentError::Declined)));
     }
 }
@@ -122,8 +120,7 @@ async fn a_declined_card_stays_declined() {
 async fn a_request_without_a_key_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let provider = Running::start(&folder.path().join("payments.jsonl")).await;
-    let gateway = provider.gateway();
-    let refused = gateway.authorize("", &request(1000, "card_1")).await;
+    let refused = provider.gateway.authorize("", &request(1000, "card_1")).await;
     let Err(PaymentError::Refused { code }) = refused else {
         panic!("expected a refusal, got {refused:?}");
     };

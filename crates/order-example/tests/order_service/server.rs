@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures::FutureExt;
 use order_example::database::{Database, Schemas};
+use order_example::provider::Provider;
 use order_example::ready::Ready;
 use order_example::shop::{Shop, drop_schema};
 use reqwest::{Method, RequestBuilder, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::{mpsc, watch};
 
 /// The longest that anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,6 +90,48 @@ pub(crate) struct Server {
     client: reqwest::Client,
 }
 
+/// A payment provider inside the test, which does not answer before it may.
+pub(crate) struct HeldProvider {
+    pub(crate) url: String,
+    recorded: mpsc::UnboundedReceiver<()>,
+    answer: watch::Sender<bool>,
+}
+
+impl HeldProvider {
+    pub(crate) async fn start(place: &Place) -> Self {
+        let (record, recorded) = mpsc::unbounded_channel();
+        let (answer, may_answer) = watch::channel(false);
+        let provider = Provider::open(&place.path("payments.jsonl")).expect("opens");
+        let provider = provider.before_answer(move |_| {
+            record.send(()).ok();
+            let mut may_answer = may_answer.clone();
+            async move {
+                may_answer.wait_for(|may| *may).await.ok();
+            }
+            .boxed()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        tokio::spawn(provider.serve(listener, std::future::pending()));
+        Self {
+            url: format!("http://{address}"),
+            recorded,
+            answer,
+        }
+    }
+
+    /// Waits until an authorization is on the disk.
+    pub(crate) async fn recorded(&mut self) {
+        let recorded = tokio::time::timeout(PATIENCE, self.recorded.recv()).await;
+        recorded.expect("in time").expect("runs");
+    }
+
+    /// Answers from now on.
+    pub(crate) fn answer(&self) {
+        self.answer.send_replace(true);
+    }
+}
+
 /// What a client got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -97,6 +144,14 @@ impl Server {
     /// Starts a service with a payment provider of its own.
     pub(crate) async fn start(place: &Place) -> Self {
         Self::start_with(place, |_| {}).await
+    }
+
+    /// Starts a service that pays at this provider.
+    pub(crate) async fn start_at(place: &Place, provider_url: &str) -> Self {
+        Self::start_with(place, |command| {
+            command.args(["--provider-url", provider_url]);
+        })
+        .await
     }
 
     /// Starts a service with more arguments or variables.
@@ -131,6 +186,12 @@ impl Server {
         }
     }
 
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id().expect("runs")).expect("a pid");
+        kill_process(Pid::from_raw(pid).expect("a pid"), signal).expect("signals");
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
@@ -140,9 +201,9 @@ impl Server {
     }
 
     /// A `POST /api/v1/orders` with this key and body.
-    pub(crate) async fn order(&self, key: &str, body: &Value) -> Answer {
+    pub(crate) fn order(&self, key: &str, body: &Value) -> impl Future<Output = Answer> + use<> {
         let request = self.orders().header("idempotency-key", format!("\"{key}\""));
-        Answer::to(request.body(body.to_string())).await
+        Answer::to(request.body(body.to_string()))
     }
 
     /// A `POST /api/v1/orders` that still lacks its key and body.

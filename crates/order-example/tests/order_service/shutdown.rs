@@ -3,11 +3,11 @@
 use std::process::Stdio;
 
 use reqwest::StatusCode;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use crate::server::{PATIENCE, PROGRAM, Place, Server, some_tea};
+use crate::server::{HeldProvider, PATIENCE, PROGRAM, Place, Server, some_tea};
 
 #[tokio::test]
 async fn a_service_that_is_asked_to_end_ends_with_success() {
@@ -16,9 +16,7 @@ async fn a_service_that_is_asked_to_end_ends_with_success() {
         let mut server = Server::start(&place).await;
         let ordered = server.order("k", &some_tea()).await;
         assert_eq!(ordered.status, StatusCode::CREATED);
-        let pid = i32::try_from(server.child.id().expect("runs")).expect("a pid");
-        let pid = Pid::from_raw(pid).expect("a pid");
-        kill_process(pid, signal).expect("signals");
+        server.signal(signal);
         let status = tokio::time::timeout(PATIENCE, server.child.wait()).await;
         let status = status.expect("in time").expect("waits");
         assert!(status.success(), "{status}");
@@ -27,6 +25,22 @@ async fn a_service_that_is_asked_to_end_ends_with_success() {
         let again = successor.order("k", &some_tea()).await;
         assert_eq!(again.body, ordered.body);
     }
+}
+
+#[tokio::test]
+async fn a_service_that_is_asked_to_end_finishes_the_order_it_has_begun() {
+    let place = Place::sqlite();
+    let mut provider = HeldProvider::start(&place).await;
+    let mut server = Server::start_at(&place, &provider.url).await;
+    let ordering = tokio::spawn(server.order("k", &some_tea()));
+    provider.recorded().await;
+    server.signal(Signal::TERM);
+    provider.answer();
+    let ordered = ordering.await.expect("joins");
+    assert_eq!(ordered.status, StatusCode::CREATED);
+    let status = tokio::time::timeout(PATIENCE, server.child.wait()).await;
+    let status = status.expect("in time").expect("waits");
+    assert!(status.success(), "{status}");
 }
 
 #[tokio::test]

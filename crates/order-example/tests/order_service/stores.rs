@@ -89,13 +89,21 @@ async fn two_services_share_one_order_per_key_on_postgres() {
     two_services_share_one_order_per_key(Place::postgres()).await;
 }
 
-#[tokio::test]
-async fn many_services_start_together_on_an_empty_database() {
-    let place = Place::postgres();
+async fn services_start_together_on_an_empty_database(place: Place) {
     let servers = futures::future::join_all((0..4).map(|_| Server::start(&place))).await;
     for server in &servers {
         assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
     }
     drop(servers);
     place.clean_up().await;
+}
+
+#[tokio::test]
+async fn services_start_together_on_an_empty_database_on_sqlite() {
+    services_start_together_on_an_empty_database(Place::sqlite()).await;
+}
+
+#[tokio::test]
+async fn services_start_together_on_an_empty_database_on_postgres() {
+    services_start_together_on_an_empty_database(Place::postgres()).await;
 }

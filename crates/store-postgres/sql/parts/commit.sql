@@ -1,7 +1,7 @@
 -- One row for each write of an owner: what it wants, beside the execution's row as it is now, under
--- its lock, and the checkpoint that the snapshot saw. Verdicts:
--- 1 to be written (the two statements below do it), 2 written by an earlier send, 3 recorded by
--- another write, 4 fenced, 5 the row is busy, 6 the fence was granted by another start of the server.
+-- its lock, and the checkpoint that the snapshot saw. Verdicts: 1 to be written (the two statements
+-- below do it), 2 written by an earlier send, 3 recorded by another write, 4 fenced, 5 run it again
+-- (the row is busy, or the snapshot too old), 6 the fence was granted by another start of the server.
 held AS MATERIALIZED (
     SELECT
         w.ord, w.id, w.run_id, w.epoch, w.write_id, w.worker, w.step, w.seq, w.attempt, w.lost,
@@ -13,8 +13,14 @@ held AS MATERIALIZED (
             WHEN e.id IS NULL THEN
                 coalesce((SELECT 5 FROM {schema}.executions AS v WHERE v.id = w.id), 4)
             WHEN e.run_id <> w.run_id OR e.epoch <> w.epoch OR e.token <> w.token THEN 4
-            WHEN e.state <> 1 THEN CASE WHEN e.ended_by = w.write_id THEN 2 ELSE 4 END
-            WHEN r.write_id = w.write_id THEN 2
+            WHEN e.ended_by = w.write_id OR r.write_id = w.write_id THEN 2
+            -- Not running any more. A checkpoint of this very write may be missing in a snapshot that
+            -- is older than the end; then the statement is run again.
+            WHEN e.state <> 1 AND w.step IS NOT NULL AND r.write_id IS NULL THEN
+                CASE (SELECT v.state FROM {schema}.executions AS v WHERE v.id = w.id)
+                    WHEN e.state THEN 4 ELSE 5
+                END
+            WHEN e.state <> 1 THEN 4
             WHEN r.write_id IS NOT NULL THEN 3
             ELSE 1
         END AS verdict

@@ -13,18 +13,20 @@ use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
+pub(crate) mod proxy;
+
 /// The server that `cargo xtask test` starts.
-pub fn url() -> String {
+pub(crate) fn url() -> String {
     std::env::var("KEYSTEP_TEST_POSTGRES_URL").expect("needs a PostgreSQL server: run `cargo xtask test`")
 }
 
 /// A schema name that nobody else uses.
-pub fn fresh_schema() -> String {
+pub(crate) fn fresh_schema() -> String {
     format!("t_{}", Uuid::new_v4().simple())
 }
 
 /// Options with a schema of its own, so that tests run side by side on one server.
-pub fn options() -> PostgresOptions {
+pub(crate) fn options() -> PostgresOptions {
     PostgresOptions {
         schema: fresh_schema(),
         ..PostgresOptions::default()
@@ -32,13 +34,13 @@ pub fn options() -> PostgresOptions {
 }
 
 /// A migrated store in a schema of its own, and that schema's name.
-pub async fn store() -> (PostgresStore, String) {
+pub(crate) async fn store() -> (PostgresStore, String) {
     let options = options();
     let schema = options.schema.clone();
     (store_with(options).await, schema)
 }
 
-pub async fn store_with(options: PostgresOptions) -> PostgresStore {
+pub(crate) async fn store_with(options: PostgresOptions) -> PostgresStore {
     let store = PostgresStore::connect_with(&url(), options)
         .await
         .expect("the server is up");
@@ -47,11 +49,11 @@ pub async fn store_with(options: PostgresOptions) -> PostgresStore {
 }
 
 /// Another handle, as another process has it.
-pub async fn same(schema: &str) -> PostgresStore {
+pub(crate) async fn same(schema: &str) -> PostgresStore {
     same_with(schema, PostgresOptions::default()).await
 }
 
-pub async fn same_with(schema: &str, options: PostgresOptions) -> PostgresStore {
+pub(crate) async fn same_with(schema: &str, options: PostgresOptions) -> PostgresStore {
     let options = PostgresOptions {
         schema: schema.to_owned(),
         ..options
@@ -62,12 +64,32 @@ pub async fn same_with(schema: &str, options: PostgresOptions) -> PostgresStore 
 }
 
 /// A connection beside the store.
-pub async fn session() -> PgConnection {
+pub(crate) async fn session() -> PgConnection {
     PgConnection::connect(&url()).await.expect("the server is up")
 }
 
+/// Makes a role that may log in and nothing else.
+pub(crate) async fn fresh_role() -> String {
+    let role = fresh_schema().replace("t_", "r_");
+    let mut session = session().await;
+    sql(
+        &mut session,
+        format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'"),
+    )
+    .await;
+    role
+}
+
+/// The address of the test server for another role.
+pub(crate) fn url_as(role: &str) -> String {
+    let url = url();
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let (_user, host) = rest.split_once('@').expect("a user");
+    format!("{scheme}://{role}:{role}@{host}")
+}
+
 /// Runs SQL that a test makes for its own schema.
-pub async fn sql(connection: &mut PgConnection, text: impl Into<String>) {
+pub(crate) async fn sql(connection: &mut PgConnection, text: impl Into<String>) {
     let text: String = text.into();
     sqlx::raw_sql(AssertSqlSafe(text.clone()))
         .execute(connection)
@@ -76,7 +98,7 @@ pub async fn sql(connection: &mut PgConnection, text: impl Into<String>) {
 }
 
 /// Reads one number with SQL that a test makes for its own schema.
-pub async fn number(connection: &mut PgConnection, text: impl Into<String>) -> i64 {
+pub(crate) async fn number(connection: &mut PgConnection, text: impl Into<String>) -> i64 {
     let text: String = text.into();
     sqlx::query_scalar(AssertSqlSafe(text.clone()))
         .fetch_one(connection)
@@ -84,7 +106,7 @@ pub async fn number(connection: &mut PgConnection, text: impl Into<String>) -> i
         .unwrap_or_else(|error| panic!("{error} in {text}"))
 }
 
-pub fn key(text: &str) -> FullKey {
+pub(crate) fn key(text: &str) -> FullKey {
     FullKey {
         schema: "order.create".into(),
         scope: "user-7".into(),
@@ -92,10 +114,10 @@ pub fn key(text: &str) -> FullKey {
     }
 }
 
-pub const PLAN: PlanId = PlanId(Uuid::from_u128(1));
-pub const SHAPE: ShapeId = ShapeId(Uuid::from_u128(2));
+pub(crate) const PLAN: PlanId = PlanId(Uuid::from_u128(1));
+pub(crate) const SHAPE: ShapeId = ShapeId(Uuid::from_u128(2));
 
-pub fn begin_of(text: &str, owner: WorkerId) -> Begin {
+pub(crate) fn begin_of(text: &str, owner: WorkerId) -> Begin {
     let key = key(text);
     Begin {
         id: ExecutionId::of(&key),
@@ -111,19 +133,19 @@ pub fn begin_of(text: &str, owner: WorkerId) -> Begin {
 }
 
 /// Begins a new execution and returns the right to write for it.
-pub async fn started(store: &PostgresStore, text: &str) -> Fence {
+pub(crate) async fn started(store: &PostgresStore, text: &str) -> Fence {
     match store.begin(begin_of(text, WorkerId::fresh())).await {
         Ok(Begun::Started(fence)) => fence,
         other => panic!("not started: {other:?}"),
     }
 }
 
-pub fn payload(text: &str) -> Payload {
+pub(crate) fn payload(text: &str) -> Payload {
     Payload(text.as_bytes().to_vec().into())
 }
 
 /// A write that records a step.
-pub fn record(fence: Fence, step: &str, seq: i32, then: Then) -> Commit {
+pub(crate) fn record(fence: Fence, step: &str, seq: i32, then: Then) -> Commit {
     Commit {
         fence,
         write_id: WriteId::fresh(),
@@ -140,7 +162,7 @@ pub fn record(fence: Fence, step: &str, seq: i32, then: Then) -> Commit {
     }
 }
 
-pub fn succeed(step: &str) -> Then {
+pub(crate) fn succeed(step: &str) -> Then {
     Then::Succeed {
         output_step: step.into(),
         retention: Some(Duration::from_secs(3600)),
@@ -148,7 +170,7 @@ pub fn succeed(step: &str) -> Then {
 }
 
 /// The same write once more, as after a lost answer.
-pub fn again(commit: &Commit) -> Commit {
+pub(crate) fn again(commit: &Commit) -> Commit {
     Commit {
         fence: commit.fence,
         write_id: commit.write_id,
@@ -159,7 +181,7 @@ pub fn again(commit: &Commit) -> Commit {
     }
 }
 
-pub fn worker() -> Register {
+pub(crate) fn worker() -> Register {
     Register {
         worker: WorkerId::fresh(),
         name: "test".into(),
@@ -168,7 +190,7 @@ pub fn worker() -> Register {
 }
 
 /// Waits until something is so, for at most ten seconds.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let waiting = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -179,7 +201,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut()
         .unwrap_or_else(|_elapsed| panic!("never came: {what}"));
 }
 
-pub fn moved_clock() -> (PostgresOptions, Clock) {
+pub(crate) fn moved_clock() -> (PostgresOptions, Clock) {
     let options = options();
     let clock = options.clock.clone();
     (options, clock)

@@ -9,57 +9,73 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// Relays connections to the server of a URL.
-pub struct Proxy {
+pub(crate) struct Proxy {
     url: String,
     swallow: Arc<AtomicBool>,
-    refuse: watch::Sender<bool>,
+    refuse: Arc<AtomicBool>,
+    cuts: watch::Sender<u32>,
 }
 
 impl Proxy {
-    pub async fn start(url: &str) -> Self {
+    pub(crate) async fn start(url: &str) -> Self {
         let (before, rest) = url.split_once('@').expect("a user");
         let (server, database) = rest.split_once('/').expect("a database");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let swallow = Arc::new(AtomicBool::new(false));
-        let refuse = watch::Sender::new(false);
+        let refuse = Arc::new(AtomicBool::new(false));
+        let cuts = watch::Sender::new(0);
         tokio::spawn(relay(
             listener,
             server.to_owned(),
             Arc::clone(&swallow),
-            refuse.clone(),
+            Arc::clone(&refuse),
+            cuts.clone(),
         ));
         Self {
             url: format!("{before}@127.0.0.1:{port}/{database}"),
             swallow,
             refuse,
+            cuts,
         }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url.clone()
     }
 
     /// Lets everything through to the server and nothing back.
-    pub fn swallow_answers(&self, swallow: bool) {
+    pub(crate) fn swallow_answers(&self, swallow: bool) {
         self.swallow.store(swallow, Ordering::SeqCst);
     }
 
+    /// Cuts all connections.
+    pub(crate) fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
     /// Cuts all connections, and takes no new ones.
-    pub fn refuse(&self, refuse: bool) {
-        self.refuse.send_replace(refuse);
+    pub(crate) fn refuse(&self, refuse: bool) {
+        self.refuse.store(refuse, Ordering::SeqCst);
+        self.cut();
     }
 }
 
-async fn relay(listener: TcpListener, server: String, swallow: Arc<AtomicBool>, refuse: watch::Sender<bool>) {
+async fn relay(
+    listener: TcpListener,
+    server: String,
+    swallow: Arc<AtomicBool>,
+    refuse: Arc<AtomicBool>,
+    cuts: watch::Sender<u32>,
+) {
     while let Ok((client, _)) = listener.accept().await {
-        if *refuse.borrow() {
+        if refuse.load(Ordering::SeqCst) {
             continue;
         }
         let Ok(server) = TcpStream::connect(&server).await else {
             continue;
         };
-        let mut cut = refuse.subscribe();
+        let mut cut = cuts.subscribe();
         let swallow = Arc::clone(&swallow);
         tokio::spawn(async move {
             let (mut from_client, mut to_client) = client.into_split();
@@ -80,7 +96,7 @@ async fn relay(listener: TcpListener, server: String, swallow: Arc<AtomicBool>, 
             tokio::select! {
                 _ended = there => {}
                 _ended = back => {}
-                _cut = cut.wait_for(|refuse| *refuse) => {}
+                _cut = cut.changed() => {}
             }
         });
     }

@@ -1,0 +1,163 @@
+//! What does a victim do all day? It obeys: one task for each call, until it is told to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keystep::clock::micros_of;
+use keystep::store::Store;
+use keystep::{Engine, OnDuplicate, RunError, Schema, Verdict};
+use system_tests::notebook::Notebook;
+use system_tests::protocol::{CallError, Command, Event, Policy, Run, Trail};
+use tokio::sync::mpsc;
+
+use crate::args::Args;
+use crate::steps::{Book, Gates, Site, schemas};
+use crate::voice::Voice;
+
+/// Serves until standard input ends or says so.
+pub(crate) async fn serve<S>(store: S, args: &Args, voice: Voice) -> anyhow::Result<()>
+where
+    S: Store + Book + Clone,
+{
+    let notebook = match &args.notebook {
+        Some(url) => Some(Notebook::open(url).await?),
+        None => None,
+    };
+    let gates = Arc::new(Gates::default());
+    args.gates.iter().for_each(|gate| gates.set(gate, false));
+    let site = Site {
+        voice,
+        gates: Arc::clone(&gates),
+        notebook,
+        store: Arc::new(store.clone()),
+    };
+    let schemas = schemas(args.release);
+    let mut builder = Engine::builder(store)
+        .worker(args.worker_options())
+        .limits(args.limits())
+        .provide(site);
+    for schema in schemas.values() {
+        builder = builder.schema(schema.clone());
+    }
+    let engine = builder.build().await?;
+    voice.say(&Event::Ready {
+        worker: engine.worker_id().to_string(),
+    });
+
+    let mut commands = commands();
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Run(run) => {
+                tokio::spawn(call(
+                    engine.clone(),
+                    schemas.get(&run.schema).cloned(),
+                    run,
+                    voice,
+                ));
+            }
+            Command::Open { gate } => gates.set(&gate, true),
+            Command::Worker => voice.say(&Event::Working {
+                worker: engine.worker_id().to_string(),
+            }),
+            Command::Exit => break,
+        }
+    }
+    engine.shutdown().await;
+    Ok(())
+}
+
+/// Commands from standard input. A thread of its own reads them: the runtime's blocking read could
+/// not be ended.
+fn commands() -> mpsc::UnboundedReceiver<Command> {
+    let (said, commands) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            match serde_json::from_str(&line) {
+                Ok(command) => {
+                    let _nobody_listens = said.send(command);
+                }
+                Err(error) => tracing::error!(%error, "not a command"),
+            }
+        }
+    });
+    commands
+}
+
+async fn call(engine: Engine, schema: Option<Schema<Trail, Trail>>, run: Run, voice: Voice) {
+    let number = run.call;
+    let result = match schema {
+        Some(schema) => answer(&engine, &schema, run, voice)
+            .await
+            .map_err(|error| as_data(&error)),
+        None => Err(CallError {
+            kind: "no_such_schema".to_owned(),
+            text: run.schema,
+            step: None,
+            since_micros: None,
+            reason: None,
+        }),
+    };
+    voice.say(&Event::Answer { call: number, result });
+}
+
+async fn answer(
+    engine: &Engine,
+    schema: &Schema<Trail, Trail>,
+    run: Run,
+    voice: Voice,
+) -> Result<Vec<String>, RunError> {
+    let policy = match run.policy {
+        Policy::Wait(millis) => OnDuplicate::Wait(Duration::from_millis(millis)),
+        Policy::Attach => OnDuplicate::Attach,
+        Policy::Reject => OnDuplicate::Reject,
+    };
+    let call = engine
+        .run(schema, run.key.as_str(), run.input)
+        .on_duplicate(policy);
+    let handle = call.submit().await?;
+    let verdict = match handle.verdict() {
+        Verdict::Started => "started",
+        Verdict::Resumed => "resumed",
+        Verdict::Attached => "attached",
+        Verdict::Finished => "finished",
+    };
+    voice.say(&Event::Admitted {
+        call: run.call,
+        verdict: verdict.to_owned(),
+    });
+    handle.wait().await.map(|trail| trail.nonces)
+}
+
+fn as_data(error: &RunError) -> CallError {
+    let (mut step, mut since_micros, mut reason) = (None, None, None);
+    let kind = match error {
+        RunError::InProgress { step: at, since, .. } => {
+            step.clone_from(at);
+            since_micros = Some(micros_of(*since));
+            "in_progress"
+        }
+        RunError::InputMismatch { .. } => "input_mismatch",
+        RunError::Failed(failure) => {
+            step = Some(failure.step.clone());
+            reason.clone_from(&failure.code);
+            "failed"
+        }
+        RunError::Waiting { .. } => "waiting",
+        RunError::Parked { reason: why, .. } => {
+            reason = Some(why.as_str().to_owned());
+            "parked"
+        }
+        RunError::Unreadable(_) => "unreadable",
+        RunError::TimedOut(_) => "timed_out",
+        RunError::Unavailable(_) => "unavailable",
+        RunError::Invalid(_) => "invalid",
+        _ => "other",
+    };
+    CallError {
+        kind: kind.to_owned(),
+        text: error.to_string(),
+        step,
+        since_micros,
+        reason,
+    }
+}

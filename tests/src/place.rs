@@ -1,0 +1,309 @@
+//! Where does a test take place? In a fresh store of its own, beside a fresh notebook.
+//!
+//! Everything here waits in place: a test is a plain function, and so are its questions.
+
+mod audit;
+mod ground;
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey};
+use keystep::store::{Store, StoreError};
+use keystep_postgres::{PostgresOptions, PostgresStore};
+use keystep_sqlite::SqliteStore;
+use tokio::runtime::Runtime;
+
+use crate::notebook::Notebook;
+use crate::protocol::Attempt;
+use crate::victim::{Launch, SOON};
+use ground::Ground;
+
+pub use audit::Change;
+pub use ground::{Role, server_url};
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file in a temporary folder.
+    Sqlite,
+    /// A schema on the server that `cargo xtask test` starts.
+    Postgres,
+}
+
+/// A fresh store, its notebook and its ledger. All of it goes when this is dropped.
+pub struct Place {
+    kind: Kind,
+    look: OnceLock<Look>,
+    notebook: Notebook,
+    ground: Ground,
+    /// Last: the others' connections need it.
+    runtime: Runtime,
+}
+
+/// A handle on the store that is no worker.
+enum Look {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+/// A row of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booked {
+    /// Of the attempt that wrote it.
+    pub nonce: String,
+    /// Of the owner that wrote it.
+    pub epoch: i64,
+}
+
+impl Place {
+    /// A store whose tables are there, and a ledger beside them.
+    ///
+    /// # Panics
+    /// When it can not be made; for PostgreSQL also when there is no server.
+    pub fn fresh(kind: Kind) -> Self {
+        let place = Self::empty(kind);
+        place.runtime.block_on(place.ground.migrate());
+        place.runtime.block_on(place.ground.make_ledger());
+        place
+    }
+
+    /// A database that no store has touched yet.
+    ///
+    /// # Panics
+    /// As [`fresh`](Self::fresh).
+    pub fn empty(kind: Kind) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let ground = runtime.block_on(Ground::new(kind));
+        let notebook = runtime
+            .block_on(Notebook::open(&ground.notebook_url()))
+            .expect("a notebook");
+        runtime
+            .block_on(notebook.make_table())
+            .expect("a table of attempts");
+        Self {
+            kind,
+            look: OnceLock::new(),
+            notebook,
+            ground,
+            runtime,
+        }
+    }
+
+    /// Waits until a lost session counts as a death: for a while after the database server has
+    /// started its clients are given time to come back.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub fn settle(&self) {
+        let options = keystep::WorkerOptions::default();
+        let age = options.reconnect_budget + options.grace;
+        self.runtime.block_on(self.ground.grow_older_than(age));
+    }
+
+    /// The PostgreSQL schema of the store's tables.
+    pub fn schema(&self) -> &str {
+        self.ground.schema()
+    }
+
+    /// A victim of this program on this store, with a notebook and default options.
+    pub fn launch(&self, program: &str) -> Launch {
+        Launch::of(program)
+            .option("url", self.ground.url())
+            .option("schema", self.ground.schema())
+            .option("notebook", self.ground.notebook_url())
+    }
+
+    /// The execution of a key as the store has it.
+    ///
+    /// # Panics
+    /// When the store does not answer.
+    pub fn execution(&self, schema: &str, key: &str) -> Option<ExecutionRecord> {
+        let id = execution_id(schema, key);
+        self.runtime.block_on(async {
+            let found = match self.look().await {
+                Look::Sqlite(store) => store.find(vec![id]).await,
+                Look::Postgres(store) => store.find(vec![id]).await,
+            };
+            found.expect("an answer of the store").pop()
+        })
+    }
+
+    /// The recorded steps of a key's present run.
+    ///
+    /// # Panics
+    /// When the store does not answer.
+    pub fn checkpoints(&self, schema: &str, key: &str) -> Vec<CheckpointRecord> {
+        let Some(record) = self.execution(schema, key) else {
+            return Vec::new();
+        };
+        self.runtime.block_on(async {
+            let loaded = match self.look().await {
+                Look::Sqlite(store) => store.load(record.id, record.run).await,
+                Look::Postgres(store) => store.load(record.id, record.run).await,
+            };
+            let progress = loaded.expect("an answer of the store");
+            progress.map_or_else(Vec::new, |progress| progress.checkpoints)
+        })
+    }
+
+    /// All attempts of a key's steps, in order of time.
+    ///
+    /// # Panics
+    /// When the notebook can not be read.
+    pub fn attempts(&self, schema: &str, key: &str) -> Vec<Attempt> {
+        let id = execution_id(schema, key).to_string();
+        let read = self.runtime.block_on(self.notebook.attempts(&id));
+        read.expect("attempts")
+    }
+
+    /// How often each step of a key was begun, in the order of its first time.
+    ///
+    /// # Panics
+    /// When the notebook can not be read.
+    pub fn attempts_by_step(&self, schema: &str, key: &str) -> Vec<(String, usize)> {
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        for attempt in self.attempts(schema, key) {
+            match counts.iter_mut().find(|(step, _count)| *step == attempt.step) {
+                Some((_step, count)) => *count += 1,
+                None => counts.push((attempt.step, 1)),
+            }
+        }
+        counts
+    }
+
+    /// What transactional steps of a key have written.
+    ///
+    /// # Panics
+    /// When the ledger can not be read.
+    pub fn ledger(&self, schema: &str, key: &str) -> Vec<Booked> {
+        let id = execution_id(schema, key).to_string();
+        self.runtime.block_on(self.ground.ledger(&id))
+    }
+
+    /// Notes each change of an execution's row from now on, inside the database.
+    ///
+    /// # Panics
+    /// When the database does not take it.
+    pub fn audit(&self) {
+        self.runtime.block_on(self.ground.audit());
+    }
+
+    /// The changes since [`audit`](Self::audit), in order.
+    ///
+    /// # Panics
+    /// When they can not be read.
+    pub fn changes(&self) -> Vec<Change> {
+        self.runtime.block_on(self.ground.changes())
+    }
+
+    /// Says that the tables have a newer format, which only programs of that format can read.
+    ///
+    /// # Panics
+    /// When the database does not take it.
+    pub fn raise_min_reader(&self) {
+        self.runtime.block_on(self.ground.raise_min_reader());
+    }
+
+    /// A new PostgreSQL role that may use this place and nothing more.
+    ///
+    /// # Panics
+    /// When this is not PostgreSQL, or the server refuses.
+    pub fn role(&self, password: &str, connection_limit: Option<u32>) -> Role {
+        self.runtime
+            .block_on(self.ground.role(password, connection_limit))
+    }
+
+    /// The statements of the PostgreSQL store, by name.
+    ///
+    /// # Panics
+    /// When this is not PostgreSQL.
+    pub fn statements(&self) -> Vec<(&'static str, String)> {
+        match self.runtime.block_on(self.look()) {
+            Look::Sqlite(_) => panic!("this is not PostgreSQL"),
+            Look::Postgres(store) => {
+                let all = store.statements().into_iter();
+                all.map(|(name, text)| (name, text.to_owned())).collect()
+            }
+        }
+    }
+
+    /// Waits until the execution of a key is as wanted, and gives it.
+    ///
+    /// # Panics
+    /// When it does not get there soon.
+    pub fn until(
+        &self,
+        schema: &str,
+        key: &str,
+        wanted: impl Fn(&ExecutionRecord) -> bool,
+    ) -> ExecutionRecord {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let record = self.execution(schema, key).expect("an execution");
+            if wanted(&record) {
+                return record;
+            }
+            assert!(Instant::now() < deadline, "it stays {record:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Does something on the PostgreSQL server as the superuser.
+    ///
+    /// # Panics
+    /// When this is not PostgreSQL, or it fails.
+    pub fn as_superuser<T>(&self, work: impl AsyncFnOnce(&sqlx::PgPool) -> Result<T, sqlx::Error>) -> T {
+        let done = self.runtime.block_on(work(self.ground.admin()));
+        done.expect("the server does what the superuser says")
+    }
+
+    async fn look(&self) -> &Look {
+        if self.look.get().is_none() {
+            let look = match self.kind {
+                Kind::Sqlite => SqliteStore::connect(self.ground.url()).await.map(Look::Sqlite),
+                Kind::Postgres => self.connect_postgres().await.map(Look::Postgres),
+            };
+            let _first_wins = self.look.set(look.expect("a store that opens"));
+        }
+        self.look.get().expect("just set")
+    }
+
+    async fn connect_postgres(&self) -> Result<PostgresStore, StoreError> {
+        let options = PostgresOptions {
+            schema: self.ground.schema().to_owned(),
+            ..PostgresOptions::default()
+        };
+        PostgresStore::connect_with(self.ground.url(), options).await
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.look.take();
+        self.runtime.block_on(self.ground.remove());
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The id of a key in the empty scope.
+pub fn execution_id(schema: &str, key: &str) -> ExecutionId {
+    // What a victim calls `changing/new` is the new shape of the schema `changing`.
+    let schema = schema.split('/').next().unwrap_or(schema);
+    ExecutionId::of(&FullKey {
+        schema: schema.to_owned(),
+        scope: String::new(),
+        key: key.to_owned(),
+    })
+}

@@ -1,0 +1,429 @@
+//! How does a test hold another process? By its standard input and output, and by signals.
+
+use std::fmt::Display;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use crate::place::execution_id;
+use crate::protocol::{Attempt, CallError, Command, Event, Policy, Run, Trail};
+use crate::transcript::Transcript;
+
+/// How long a test waits for what must happen soon, on a busy machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// A victim that is going to be started.
+#[derive(Debug, Clone)]
+#[must_use = "a launch does nothing until it is started"]
+pub struct Launch {
+    program: String,
+    options: Vec<(String, String)>,
+    gates: Vec<String>,
+    switches: Vec<String>,
+}
+
+impl Launch {
+    /// Of this program.
+    pub fn of(program: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            options: Vec::new(),
+            gates: Vec::new(),
+            switches: Vec::new(),
+        }
+    }
+
+    /// Sets an option of the command line; the last one counts.
+    pub fn option(mut self, name: &str, value: impl Display) -> Self {
+        self.options.retain(|(known, _value)| known != name);
+        self.options.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Leaves an option out.
+    pub fn without(mut self, name: &str) -> Self {
+        self.options.retain(|(known, _value)| known != name);
+        self
+    }
+
+    /// Sets a switch of the command line.
+    pub fn switch(mut self, name: &str) -> Self {
+        self.switches.push(format!("--{name}"));
+        self
+    }
+
+    /// How long another worker's session must be gone before it is declared dead.
+    pub fn grace(self, grace: Duration) -> Self {
+        self.option("grace-ms", grace.as_millis())
+    }
+
+    /// How long a silent owner is believed.
+    pub fn beat_limit(self, limit: Duration) -> Self {
+        self.option("beat-limit-ms", limit.as_millis())
+    }
+
+    /// How often it shows that it lives.
+    pub fn beat(self, beat: Duration) -> Self {
+        self.option("beat-ms", beat.as_millis())
+    }
+
+    /// How long a shape must be known to no live worker before its executions are parked.
+    pub fn unknown_shape_after(self, time: Duration) -> Self {
+        self.option("unknown-shape-after-ms", time.as_millis())
+    }
+
+    /// How long a shutdown waits for running executions before it hands them back.
+    pub fn drain(self, time: Duration) -> Self {
+        self.option("drain-ms", time.as_millis())
+    }
+
+    /// Is the new binary of a deploy.
+    pub fn new_release(self) -> Self {
+        self.option("release", "new")
+    }
+
+    /// Closes the gate of a step from the start.
+    pub fn gate(mut self, step: &str) -> Self {
+        self.gates.push(step.to_owned());
+        self
+    }
+
+    /// Starts the process, and returns while it starts up.
+    ///
+    /// # Panics
+    /// When it can not be started.
+    pub fn start(&self) -> Victim {
+        let mut process = Process::new(&self.program);
+        for (name, value) in &self.options {
+            process.arg(format!("--{name}={value}"));
+        }
+        for gate in &self.gates {
+            process.arg(format!("--gate={gate}"));
+        }
+        process
+            .args(&self.switches)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = process.spawn().expect("the victim's program starts");
+        let stdin = child.stdin.take();
+        let said = Transcript::default();
+        let logged = Transcript::default();
+        listen(child.stdout.take().expect("piped"), said.clone());
+        listen(child.stderr.take().expect("piped"), logged.clone());
+        Victim {
+            child,
+            stdin,
+            said,
+            logged,
+            calls: 0,
+        }
+    }
+
+    /// Starts the process and waits until its engine is built.
+    ///
+    /// # Panics
+    /// When it does not get there.
+    pub fn ready(&self) -> Victim {
+        let victim = self.start();
+        victim.ready();
+        victim
+    }
+}
+
+/// Keeps the lines of a stream until it ends.
+fn listen(stream: impl Read + Send + 'static, transcript: Transcript) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            transcript.push(line);
+        }
+        transcript.end();
+    });
+}
+
+/// A running process. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Victim {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    said: Transcript,
+    logged: Transcript,
+    calls: u64,
+}
+
+/// A call that a victim makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call(u64);
+
+impl Call {
+    /// Its number in its process.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// The answer to a call: the nonces of the output.
+pub type Answer = Result<Vec<String>, CallError>;
+
+impl Victim {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until its engine is built, and gives its worker id.
+    ///
+    /// # Panics
+    /// When it does not get there soon.
+    pub fn ready(&self) -> String {
+        let ready = self.wait_for("its engine", |event| match event {
+            Event::Ready { worker } => Some(worker),
+            _ => None,
+        });
+        ready.1
+    }
+
+    /// Waits until it refuses to start, and gives the reason.
+    ///
+    /// # Panics
+    /// When it does not refuse soon.
+    pub fn refused(&self) -> String {
+        let refused = self.wait_for("its refusal", |event| match event {
+            Event::Refused { error } => Some(error),
+            _ => None,
+        });
+        refused.1
+    }
+
+    /// Makes it call a schema, with an input that depends on the key.
+    pub fn run(&mut self, schema: &str, key: &str, policy: Policy) -> Call {
+        let input = Trail {
+            payload: format!("payload of {key}"),
+            ..Trail::default()
+        };
+        self.run_with(schema, key, input, policy)
+    }
+
+    /// Makes it call a schema with this input.
+    pub fn run_with(&mut self, schema: &str, key: &str, input: Trail, policy: Policy) -> Call {
+        self.calls += 1;
+        self.tell(&Command::Run(Run {
+            call: self.calls,
+            schema: schema.to_owned(),
+            key: key.to_owned(),
+            input,
+            policy,
+        }));
+        Call(self.calls)
+    }
+
+    /// Waits for the answer to a call.
+    ///
+    /// # Panics
+    /// When there is none soon.
+    pub fn answer(&self, call: Call) -> Answer {
+        let answer = self.wait_for(&format!("the answer to call {}", call.0), |event| match event {
+            Event::Answer { call: of, result } if of == call.0 => Some(result),
+            _ => None,
+        });
+        answer.1
+    }
+
+    /// Waits until it is known who works on a call (started, resumed, attached or finished), or
+    /// why nobody does.
+    ///
+    /// # Panics
+    /// When it is not known soon.
+    pub fn admitted(&self, call: Call) -> Result<String, CallError> {
+        let known = self.wait_for(&format!("the verdict of call {}", call.0), |event| match event {
+            Event::Admitted { call: of, verdict } if of == call.0 => Some(Ok(verdict)),
+            Event::Answer {
+                call: of,
+                result: Err(error),
+            } if of == call.0 => Some(Err(error)),
+            _ => None,
+        });
+        known.1
+    }
+
+    /// Opens the gate of a step.
+    pub fn open(&mut self, step: &str) {
+        self.tell(&Command::Open {
+            gate: step.to_owned(),
+        });
+    }
+
+    /// Waits until an attempt of a step has begun here, and tells when that was heard.
+    ///
+    /// # Panics
+    /// When it has not soon.
+    pub fn entered(&self, schema: &str, key: &str, step: &str) -> (Instant, Attempt) {
+        let id = execution_id(schema, key).to_string();
+        self.wait_for(&format!("{step} of {key} to begin"), |event| match event {
+            Event::Entered(attempt) if attempt.execution == id && attempt.step == step => Some(attempt),
+            _ => None,
+        })
+    }
+
+    /// Waits until an attempt is noted and waits at a gate here.
+    ///
+    /// # Panics
+    /// When it does not soon.
+    pub fn at_gate(&self, schema: &str, key: &str, gate: &str) -> Attempt {
+        let id = execution_id(schema, key).to_string();
+        let waits = self.wait_for(&format!("{key} at the gate of {gate}"), |event| match event {
+            Event::AtGate(attempt) if attempt.execution == id && attempt.step == gate => Some(attempt),
+            _ => None,
+        });
+        waits.1
+    }
+
+    /// Waits until an attempt was ended from outside.
+    ///
+    /// # Panics
+    /// When it is not soon.
+    pub fn cancelled(&self, nonce: &str) {
+        self.wait_for("the step to be cancelled", |event| match event {
+            Event::Cancelled(attempt) if attempt.nonce == nonce => Some(()),
+            _ => None,
+        });
+    }
+
+    /// Whether an attempt got through its work here so far.
+    pub fn has_left(&self, nonce: &str) -> bool {
+        self.heard(|event| matches!(event, Event::Leaving(attempt) if attempt.nonce == nonce))
+    }
+
+    /// Whether it has said such a thing so far.
+    pub fn heard(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        let events = self.said.all();
+        events
+            .iter()
+            .filter_map(|line| parse(line))
+            .any(|event| wanted(&event))
+    }
+
+    /// The worker id under which its engine works, once it is another than this.
+    ///
+    /// # Panics
+    /// When it stays the same.
+    pub fn worker_other_than(&mut self, known: &str) -> String {
+        let deadline = Instant::now() + SOON;
+        while Instant::now() < deadline {
+            self.tell(&Command::Worker);
+            let other = self
+                .said
+                .find(Duration::from_millis(50), |line| match parse(line) {
+                    Some(Event::Working { worker }) if worker != known => Some(worker),
+                    _ => None,
+                });
+            if let Some((_at, worker)) = other {
+                return worker;
+            }
+        }
+        panic!("it still works as {known}\n{self}")
+    }
+
+    /// Waits for a line of its log.
+    ///
+    /// # Panics
+    /// When there is none soon.
+    pub fn logged(&self, words: &str) {
+        let found = self.logged.find(SOON, |line| line.contains(words).then_some(()));
+        assert!(found.is_some(), "nothing in the log says {words:?}\n{self}");
+    }
+
+    /// What it says and what it logs, for those who read on after its end.
+    pub fn transcripts(&self) -> [Transcript; 2] {
+        [self.said.clone(), self.logged.clone()]
+    }
+
+    /// Kills it with SIGKILL, and tells the moment just before.
+    ///
+    /// # Panics
+    /// When it has ended before.
+    pub fn kill(mut self) -> Instant {
+        let before = Instant::now();
+        self.child.kill().expect("a process to kill");
+        let status = self.child.wait().expect("its end");
+        assert!(status.code().is_none(), "it ended before it was killed: {status}");
+        before
+    }
+
+    /// Stops it with SIGSTOP; it has stopped when this returns.
+    ///
+    /// # Panics
+    /// When it has ended before.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let stopped = waitpid(Some(self.id()), WaitOptions::UNTRACED).expect("a child");
+        let stopped = stopped.is_some_and(|(_pid, status)| status.stopped());
+        assert!(stopped, "it did not stop\n{self}");
+    }
+
+    /// Lets it go on with SIGCONT.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Lets it shut down gracefully, and waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn exit(mut self) {
+        self.tell(&Command::Exit);
+        let deadline = Instant::now() + SOON;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it does not end\n{self}");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert!(status.success(), "it ended with {status}\n{self}");
+    }
+
+    /// Says a command. One that is gone does not hear it; what is expected then does not come.
+    fn tell(&mut self, command: &Command) {
+        let mut line = serde_json::to_vec(command).expect("a command is JSON");
+        line.push(b'\n');
+        if let Some(stdin) = &mut self.stdin {
+            let _gone = stdin.write_all(&line);
+        }
+    }
+
+    fn wait_for<T>(&self, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> (Instant, T) {
+        let found = self.said.find(SOON, |line| pick(parse(line)?));
+        found.unwrap_or_else(|| panic!("waited in vain for {what}\n{self}"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.id(), signal).expect("a process to signal");
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+fn parse(line: &str) -> Option<Event> {
+    serde_json::from_str(line).ok()
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // One that has ended is reaped by `wait`; SIGKILL ends a stopped one too.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// What a failed test shows.
+impl Display for Victim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "process {} said:\n{}", self.pid(), self.said)?;
+        writeln!(f, "and logged:\n{}", self.logged)
+    }
+}

@@ -1,0 +1,124 @@
+//! Two binaries at once: does a deploy leave every execution to somebody who can run it?
+//!
+//! The new binary knows the old shape of the schema and a new one, which has one more step.
+
+use std::time::{Duration, Instant};
+
+use keystep::{ParkReason, State};
+use system_tests::place::{Kind, Place};
+use system_tests::protocol::Policy;
+use system_tests::victim::{Launch, Victim};
+
+use crate::victim;
+
+on_both_stores!(
+    what_only_a_killed_new_binary_could_run_waits_for_the_next_one,
+    what_only_a_stopped_deploy_could_run_waits_for_the_next_one,
+    what_nobody_could_run_for_a_while_is_parked_and_the_next_new_binary_finishes_it,
+);
+
+const OLD: &str = "changing";
+const NEW: &str = "changing/new";
+
+/// An old and a new binary. The new one is in the second step of one execution of each shape.
+struct Deploy {
+    place: Place,
+    old: Victim,
+    new: Victim,
+}
+
+fn hasty(place: &Place) -> Launch {
+    victim(place)
+        .grace(Duration::ZERO)
+        .drain(Duration::from_millis(100))
+}
+
+fn deploy(kind: Kind, old: impl FnOnce(Launch) -> Launch) -> Deploy {
+    let place = Place::fresh(kind);
+    let old = old(hasty(&place)).ready();
+    let mut new = hasty(&place).new_release().gate("second").ready();
+    for (shape, key) in [(OLD, "born-old"), (NEW, "born-new")] {
+        new.run(shape, key, Policy::Attach);
+        new.at_gate(shape, key, "second");
+    }
+    Deploy { place, old, new }
+}
+
+/// The old binary finishes what was born old, in the old shape.
+fn the_old_one_finishes_what_it_can(place: &Place, old: &mut Victim) {
+    old.entered(OLD, "born-old", "second");
+    let call = old.run(OLD, "born-old", Policy::Attach);
+    assert_eq!(old.answer(call).expect("an output").len(), 2);
+    assert_eq!(steps(place, "born-old"), ["first", "second"]);
+}
+
+/// A fresh new binary finishes what was born new, without a call, and nothing of it ran twice that
+/// was recorded.
+fn a_new_one_finishes_the_rest(place: &Place) {
+    let mut next = hasty(place).new_release().ready();
+    next.entered(NEW, "born-new", "third");
+    let call = next.run(NEW, "born-new", Policy::Attach);
+    assert_eq!(next.answer(call).expect("an output").len(), 3);
+    assert_eq!(steps(place, "born-new"), ["first", "second", "third"]);
+    let attempts = place.attempts_by_step(NEW, "born-new");
+    let counts: Vec<usize> = attempts.iter().map(|(_step, count)| *count).collect();
+    assert_eq!(counts, [1, 2, 1], "{attempts:?}");
+}
+
+fn steps(place: &Place, key: &str) -> Vec<String> {
+    let checkpoints = place.checkpoints(OLD, key);
+    checkpoints
+        .into_iter()
+        .map(|checkpoint| checkpoint.step)
+        .collect()
+}
+
+fn what_only_a_killed_new_binary_could_run_waits_for_the_next_one(kind: Kind) {
+    let Deploy { place, mut old, new } = deploy(kind, |old| old);
+    new.kill();
+    the_old_one_finishes_what_it_can(&place, &mut old);
+
+    // Nor does a caller of the key park it.
+    let call = old.run(OLD, "born-new", Policy::Wait(1_000));
+    let refused = old.answer(call).expect_err("nobody can run it now");
+    assert_eq!(refused.kind, "in_progress", "{refused:?}");
+    let left = place.execution(OLD, "born-new").expect("an execution");
+    assert_eq!((left.state, left.parked), (State::Running, None));
+    a_new_one_finishes_the_rest(&place);
+}
+
+fn what_only_a_stopped_deploy_could_run_waits_for_the_next_one(kind: Kind) {
+    let Deploy { place, mut old, new } = deploy(kind, |old| old);
+    new.exit();
+    the_old_one_finishes_what_it_can(&place, &mut old);
+
+    let left = place.execution(OLD, "born-new").expect("an execution");
+    assert_eq!(
+        (left.state, left.parked),
+        (State::Ready, None),
+        "it was handed back"
+    );
+    a_new_one_finishes_the_rest(&place);
+}
+
+fn what_nobody_could_run_for_a_while_is_parked_and_the_next_new_binary_finishes_it(kind: Kind) {
+    const AFTER: Duration = Duration::from_secs(2);
+    let Deploy { place, mut old, new } = deploy(kind, |old| old.unknown_shape_after(AFTER));
+    let killed = new.kill();
+    the_old_one_finishes_what_it_can(&place, &mut old);
+
+    let parked = place.until(OLD, "born-new", |record| record.state == State::Parked);
+    assert!(
+        killed.elapsed() >= AFTER,
+        "parked after {:?}",
+        Instant::now() - killed
+    );
+    assert_eq!(parked.parked, Some(ParkReason::UnknownShape));
+    let call = old.run(OLD, "born-new", Policy::Attach);
+    let refused = old.answer(call).expect_err("it is parked");
+    assert_eq!(
+        (refused.kind.as_str(), refused.reason.as_deref()),
+        ("parked", Some("unknown_shape"))
+    );
+    a_new_one_finishes_the_rest(&place);
+}
