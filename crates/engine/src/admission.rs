@@ -134,21 +134,24 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         request.input.clone(),
         request.hash,
     );
-    request.inner.tasks.spawn(async move {
-        let closer = CloseOpening { inner: &inner, id };
+    let closer = CloseOpening {
+        inner: Arc::clone(&inner),
+        id,
+    };
+    request.inner.spawn(async move {
         let opened = begin(&inner, &schema, id, key, input, hash).await;
         drop(closer);
         publish.send_replace(Some(opened));
     });
 }
 
-/// Ends an opening also when the task that asks panics.
-struct CloseOpening<'a> {
-    inner: &'a Inner,
+/// Ends an opening also when the task that asks panics, or never runs.
+struct CloseOpening {
+    inner: Arc<Inner>,
     id: ExecutionId,
 }
 
-impl Drop for CloseOpening<'_> {
+impl Drop for CloseOpening {
     fn drop(&mut self) {
         self.inner.registry.opened(self.id);
     }
@@ -301,10 +304,7 @@ async fn acquire(
 ) -> Result<Option<Admitted>, RunError> {
     let inner = Arc::clone(&request.inner);
     let seen = record.seen();
-    let taking = request
-        .inner
-        .tasks
-        .spawn(async move { take(&inner, seen, how).await });
+    let taking = request.inner.spawn(async move { take(&inner, seen, how).await });
     match taking.await {
         Ok(Ok(Taken::Won(run))) => here(request, run, verdict).await.map(Some),
         Ok(Ok(Taken::Lost)) => Ok(None),

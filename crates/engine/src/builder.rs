@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -90,7 +91,8 @@ impl EngineBuilder {
     }
 
     /// Saves the plans, registers this process as a worker, and starts its background work. Must be
-    /// called inside a tokio runtime.
+    /// called inside a tokio runtime: all work of the engine is done there, also what callers in
+    /// other runtimes begin.
     ///
     /// # Errors
     /// [`BuildError::Store`] when the store does not answer or refuses.
@@ -112,6 +114,7 @@ impl EngineBuilder {
             liveness: Liveness::new(self.options.beat_limit),
             sweep: Notify::new(),
             wakeups: Wakeups::default(),
+            runtime: Handle::current(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             stopped: CancellationToken::new(),

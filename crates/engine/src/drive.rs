@@ -229,9 +229,7 @@ impl Driver<'_> {
             self.owned.tries = Tries { seq, count: 0 };
         }
         loop {
-            if !self.inner.liveness.fresh(self.run).await {
-                return Err(RunEnd::Lost.into());
-            }
+            self.may_start().await?;
             let number = 1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_checkpoint);
             let cx = self.context(&name, number, done);
             let input = done.outputs.last().unwrap_or(&done.input).clone();
@@ -274,6 +272,16 @@ impl Driver<'_> {
             drop(cx.take_enlisted());
             telemetry::attempted(&self.owned.schema.name, &name, "failed");
             self.failed(position, number, &error).await?;
+        }
+    }
+
+    /// Waits until this worker is known to live. Beats may never come back when the process stops.
+    async fn may_start(&self) -> Result<(), Stop> {
+        tokio::select! {
+            biased;
+            () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
+            () = self.inner.stopped.cancelled() => Err(self.release().await),
+            () = self.inner.liveness.fresh() => Ok(()),
         }
     }
 

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -72,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) sweep: Notify,
     /// Wake-ups that this process set.
     pub(crate) wakeups: Wakeups,
+    /// Where the engine was built: its tasks live there, and not in the runtime of a caller.
+    pub(crate) runtime: Handle,
     /// Tasks that own executions or talk to the store for callers.
     pub(crate) tasks: TaskTracker,
     /// No new work is taken.
@@ -128,6 +132,14 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Inner {
+    /// Starts a task that a shutdown waits for.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn_on(work, &self.runtime)
+    }
+
     pub(crate) fn shapes(&self) -> Vec<ShapeId> {
         self.schemas.keys().copied().collect()
     }

@@ -430,7 +430,7 @@ pub struct ListQuery {
 pub struct Register {
     /// Its fresh id.
     pub worker: WorkerId,
-    /// For people: host and process.
+    /// For people: which process it is.
     pub name: String,
     /// What it can run.
     pub shapes: Vec<ShapeId>,

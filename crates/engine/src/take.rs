@@ -150,16 +150,35 @@ fn spawn(
     schema: &str,
     work: impl Future<Output = RunEnd> + Send + 'static,
 ) {
-    let inner_of_task = Arc::clone(inner);
-    let run = Arc::clone(run);
-    let schema = schema.to_owned();
-    inner.tasks.spawn(async move {
-        let end = work.await;
-        telemetry::ended(&schema, word_of(&end));
-        inner_of_task.registry.remove(&run);
-        run.finish(end);
-        inner_of_task.follower.look_again(run.id);
+    let leave = Leave {
+        inner: Arc::clone(inner),
+        run: Arc::clone(run),
+        schema: schema.to_owned(),
+        end: RunEnd::Lost,
+    };
+    inner.spawn(async move {
+        let mut leave = leave;
+        leave.end = work.await;
+        drop(leave);
     });
+}
+
+/// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
+/// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.
+struct Leave {
+    inner: Arc<Inner>,
+    run: Arc<LocalRun>,
+    schema: String,
+    end: RunEnd,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        telemetry::ended(&self.schema, word_of(&self.end));
+        self.inner.registry.remove(&self.run);
+        self.run.finish(self.end.clone());
+        self.inner.follower.look_again(self.run.id);
+    }
 }
 
 fn word_of(end: &RunEnd) -> &'static str {

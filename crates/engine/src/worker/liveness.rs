@@ -16,7 +16,7 @@ use crate::engine::Inner;
 use crate::execution::{ShapeId, WorkerId};
 use crate::persist::note;
 use crate::random;
-use crate::runs::{LocalRun, locked};
+use crate::runs::locked;
 use crate::store::{Beat, Register, StoreError};
 use crate::telemetry;
 use crate::worker::judge::{Judge, Patience};
@@ -62,19 +62,11 @@ impl Liveness {
     }
 
     /// Waits until the last beat is young enough to start a step. This narrows the time in which
-    /// an owner that was given up works on; the fence closes it. False when the run is lost.
-    pub(crate) async fn fresh(&self, run: &LocalRun) -> bool {
-        if run.lost.is_cancelled() {
-            return false;
-        }
-        if self.is_fresh() {
-            return true;
-        }
+    /// an owner that was given up works on; the fence closes it.
+    pub(crate) async fn fresh(&self) {
         let mut beaten = self.beaten.subscribe();
-        tokio::select! {
-            _beat = beaten.wait_for(|at| self.is_young(at)) => true,
-            () = run.lost.cancelled() => false,
-        }
+        // The sender lives in `self`, so the wait can not end without a young beat.
+        let _beat = beaten.wait_for(|at| self.is_young(at)).await;
     }
 
     /// Whether the last beat is young enough to take up work.
