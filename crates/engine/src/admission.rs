@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::call::OnDuplicate;
 use crate::codec::{Place, Slot};
 use crate::decide::{AfterFailure, Existing, Meeting, ShapeKnown, meet};
 use crate::engine::Inner;
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, State};
+use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, RunId, Seen, State};
 use crate::follow::Follower;
 use crate::handle::Verdict;
 use crate::persist::{Pause, note};
@@ -45,8 +46,8 @@ pub(crate) enum Admitted {
     Finished(RunEnd),
     /// This process.
     Here(Arc<LocalRun>, Verdict),
-    /// Another process.
-    There(RunId),
+    /// Another process: this run, under this epoch or a later one.
+    There(RunId, i64),
 }
 
 impl Admitted {
@@ -54,14 +55,24 @@ impl Admitted {
         match self {
             Self::Finished(_) => Verdict::Finished,
             Self::Here(_, verdict) => *verdict,
-            Self::There(_) => Verdict::Attached,
+            Self::There(..) => Verdict::Attached,
         }
     }
 }
 
+/// What a call knows of its key when it looks again.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// An end under this epoch or a later one came after the call: it is the answer, and no failure
+    /// of an earlier run that the caller's policy is about.
+    epoch: Option<i64>,
+    /// The call was admitted before, so it is no duplicate.
+    admitted: bool,
+}
+
 /// Finds out, or decides, who works on a call.
 pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
-    let admitted = find_worker(request).await?;
+    let admitted = find_worker(request, Known::default()).await?;
     let verdict = match admitted.verdict() {
         Verdict::Started => "started",
         Verdict::Resumed => "resumed",
@@ -72,12 +83,12 @@ pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
     Ok(admitted)
 }
 
-async fn find_worker(request: &Request) -> Result<Admitted, RunError> {
+async fn find_worker(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
         if inner.closing.is_cancelled() {
-            return Err(RunError::Unavailable("this process is shutting down".to_owned()));
+            return Err(shutting_down());
         }
         let (opened, asked) = open(request).await;
         match opened {
@@ -87,16 +98,19 @@ async fn find_worker(request: &Request) -> Result<Admitted, RunError> {
                 } else {
                     Verdict::Attached
                 };
-                return here(request, run, verdict).await;
+                return here(request, run, verdict, known).await;
             }
             Opened::Exists(record) => {
-                if let Some(admitted) = meet_existing(request, &record).await? {
+                if let Some(admitted) = meet_existing(request, &record, known).await? {
                     return Ok(admitted);
                 }
+                // Somebody else acquired it: how that ends is news for this caller too, so that
+                // many who race to resume do not use up one try each.
+                known.epoch.get_or_insert(record.claim.epoch + 1);
             }
             Opened::Failed(error) => return Err(unavailable(&error)),
         }
-        // The row changed under this caller: a moment for whoever changed it.
+        // A moment for whoever changed the row.
         pause.pass().await;
     }
 }
@@ -213,8 +227,18 @@ async fn begin(
 }
 
 /// Applies the caller's policies to what its key has already. `None`: look again.
-async fn meet_existing(request: &Request, record: &ExecutionRecord) -> Result<Option<Admitted>, RunError> {
+async fn meet_existing(
+    request: &Request,
+    record: &ExecutionRecord,
+    known: Known,
+) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
+    let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
+    if is_news && record.input_hash == request.hash {
+        if let Some(end) = end_of(inner, record)? {
+            return Ok(Some(Admitted::Finished(end)));
+        }
+    }
     let existing = Existing {
         state: record.state,
         expired: record.is_expired(),
@@ -234,16 +258,30 @@ async fn meet_existing(request: &Request, record: &ExecutionRecord) -> Result<Op
         }),
         Meeting::Replay => outcome(inner, record).map(|end| Some(Admitted::Finished(end))),
         Meeting::Resume { keep_tries } => {
-            acquire(request, record, How::Resume { keep_tries }, Verdict::Resumed).await
+            acquire(
+                request,
+                record,
+                How::Resume { keep_tries },
+                Verdict::Resumed,
+                known,
+            )
+            .await
         }
         Meeting::Restart => {
             let fresh = fresh(request)?;
-            acquire(request, record, How::Restart(Box::new(fresh)), Verdict::Started).await
+            acquire(
+                request,
+                record,
+                How::Restart(Box::new(fresh)),
+                Verdict::Started,
+                known,
+            )
+            .await
         }
-        Meeting::Busy if request.on_duplicate == OnDuplicate::Reject => {
+        Meeting::Busy if request.on_duplicate == OnDuplicate::Reject && !known.admitted => {
             Err(in_progress(inner, request.id, Some(record)).await)
         }
-        Meeting::Busy => Ok(Some(Admitted::There(record.run))),
+        Meeting::Busy => Ok(Some(Admitted::There(record.run, record.claim.epoch))),
         Meeting::Parked(reason) => Err(RunError::Parked {
             execution: record.id,
             reason,
@@ -253,9 +291,11 @@ async fn meet_existing(request: &Request, record: &ExecutionRecord) -> Result<Op
                 .and_then(|failure| inner.decode_failure(record.run, failure)),
         }),
         Meeting::Park(reason) => {
-            park_unknown(inner, record.seen())
-                .await
-                .map_err(|error| unavailable(&error))?;
+            let (inner_of_task, seen) = (Arc::clone(inner), record.seen());
+            let parking = inner.spawn(async move { park_unknown(&inner_of_task, seen).await });
+            if !finished(parking).await? {
+                return Ok(None);
+            }
             Err(RunError::Parked {
                 execution: record.id,
                 reason,
@@ -295,33 +335,53 @@ fn fresh(request: &Request) -> Result<Fresh, RunError> {
     })
 }
 
-/// Takes an execution over for this caller, in a task of the engine's.
+/// Takes an execution over for this caller.
 async fn acquire(
     request: &Request,
     record: &ExecutionRecord,
     how: How,
     verdict: Verdict,
+    known: Known,
 ) -> Result<Option<Admitted>, RunError> {
-    let inner = Arc::clone(&request.inner);
-    let seen = record.seen();
-    let taking = request.inner.spawn(async move { take(&inner, seen, how).await });
-    match taking.await {
-        Ok(Ok(Taken::Won(run))) => here(request, run, verdict).await.map(Some),
-        Ok(Ok(Taken::Lost)) => Ok(None),
-        Ok(Err(error)) => Err(unavailable(&error)),
-        Err(_ended) => Err(RunError::Unavailable("this process is shutting down".to_owned())),
+    match take_in_task(&request.inner, record.seen(), how).await? {
+        Taken::Won(run) => here(request, run, verdict, known).await.map(Some),
+        Taken::Lost => Ok(None),
     }
 }
 
+/// Takes an execution over in a task of the engine's.
+pub(crate) async fn take_in_task(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, RunError> {
+    let inner_of_task = Arc::clone(inner);
+    finished(inner.spawn(async move { take(&inner_of_task, seen, how).await })).await
+}
+
+/// Waits for a task of the engine's that talks to the store; it goes on when the caller is dropped.
+async fn finished<T>(task: JoinHandle<Result<T, StoreError>>) -> Result<T, RunError> {
+    match task.await {
+        Ok(done) => done.map_err(|error| unavailable(&error)),
+        Err(_ended) => Err(shutting_down()),
+    }
+}
+
+pub(crate) fn shutting_down() -> RunError {
+    RunError::Unavailable("this process is shutting down".to_owned())
+}
+
 /// A run of this process, for this caller.
-async fn here(request: &Request, run: Arc<LocalRun>, verdict: Verdict) -> Result<Admitted, RunError> {
+async fn here(
+    request: &Request,
+    run: Arc<LocalRun>,
+    verdict: Verdict,
+    known: Known,
+) -> Result<Admitted, RunError> {
     if run.hash != request.hash {
         return Err(RunError::InputMismatch {
             expected: run.hash,
             got: request.hash,
         });
     }
-    if verdict == Verdict::Attached && request.on_duplicate == OnDuplicate::Reject {
+    let duplicate = verdict == Verdict::Attached && !known.admitted;
+    if duplicate && request.on_duplicate == OnDuplicate::Reject {
         return Err(in_progress(&request.inner, request.id, None).await);
     }
     Ok(Admitted::Here(run, verdict))
@@ -343,11 +403,12 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
 }
 
 async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunError> {
+    let mut pause = Pause::default();
     loop {
-        let end = match admitted {
-            Admitted::Finished(end) => end,
-            Admitted::Here(run, _) => run.ended().await,
-            Admitted::There(run) => followed(request, run).await?,
+        let (end, epoch) = match admitted {
+            Admitted::Finished(end) => (end, None),
+            Admitted::Here(run, _) => (run.ended().await, Some(run.fence().claim.epoch)),
+            Admitted::There(run, epoch) => (followed(request, run, epoch).await?, Some(epoch)),
         };
         match end {
             RunEnd::Succeeded(output) => return Ok(output),
@@ -355,7 +416,7 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
             RunEnd::Waiting { failure, due_in } => {
                 return Err(RunError::Waiting {
                     execution: request.id,
-                    failure: Some(failure),
+                    failure,
                     due_in,
                 });
             }
@@ -366,43 +427,57 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
                     failure,
                 });
             }
-            RunEnd::Released => {
-                return Err(RunError::Unavailable("this process is shutting down".to_owned()));
-            }
+            RunEnd::Released => return Err(shutting_down()),
             // Somebody else runs it: whoever it is, this caller still wants the outcome.
-            RunEnd::Lost => admitted = find_worker(request).await?,
+            RunEnd::Lost => {
+                // It may stay as it is for long: due, and nobody who can run it has room.
+                pause.pass().await;
+                let known = Known {
+                    epoch,
+                    admitted: true,
+                };
+                admitted = find_worker(request, known).await?;
+            }
         }
     }
 }
 
 /// Waits for an execution of another process, and reads its outcome.
-async fn followed(request: &Request, run: RunId) -> Result<RunEnd, RunError> {
+async fn followed(request: &Request, run: RunId, epoch: i64) -> Result<RunEnd, RunError> {
     let inner = &request.inner;
     let Some(record) = Follower::follow(inner, request.id).await else {
         return Ok(RunEnd::Lost);
     };
-    if record.run != run {
+    // A look that was under way when this caller came may show what was before.
+    if record.run != run || record.claim.epoch < epoch {
         return Ok(RunEnd::Lost);
     }
-    match record.state {
-        State::Succeeded | State::Failed => outcome(inner, &record),
-        State::Waiting if record.wake_in.is_some_and(|due_in| !due_in.is_zero()) => Err(RunError::Waiting {
-            execution: record.id,
-            failure: record
-                .failure
-                .as_ref()
-                .and_then(|failure| inner.decode_failure(run, failure)),
-            due_in: record.wake_in.unwrap_or_default(),
+    Ok(end_of(inner, &record)?.unwrap_or(RunEnd::Lost))
+}
+
+/// How an execution that nobody runs ended or was put down; `None` when it may go on at any moment.
+fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, RunError> {
+    let failure = || {
+        let failure = record.failure.as_ref();
+        failure.and_then(|failure| inner.decode_failure(record.run, failure))
+    };
+    Ok(match record.state {
+        State::Succeeded | State::Failed => Some(outcome(inner, record)?),
+        State::Waiting => {
+            let due_in = record.wake_in.filter(|due_in| !due_in.is_zero());
+            due_in.map(|due_in| RunEnd::Waiting {
+                failure: failure(),
+                due_in,
+            })
+        }
+        // Somebody who knows the shape may take it up; if nobody does, looking again says so.
+        State::Parked if record.parked == Some(ParkReason::UnknownShape) => None,
+        State::Parked => Some(RunEnd::Parked {
+            reason: record.parked.unwrap_or(ParkReason::Unreadable),
+            failure: failure(),
         }),
-        State::Parked => Ok(RunEnd::Parked {
-            reason: record.parked.unwrap_or(crate::execution::ParkReason::Unreadable),
-            failure: record
-                .failure
-                .as_ref()
-                .and_then(|failure| inner.decode_failure(run, failure)),
-        }),
-        State::Ready | State::Running | State::Waiting => Ok(RunEnd::Lost),
-    }
+        State::Ready | State::Running => None,
+    })
 }
 
 /// The recorded outcome of a finished execution.

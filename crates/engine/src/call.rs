@@ -117,12 +117,7 @@ where
     /// Checks everything that can be checked before anything is written.
     fn request(self) -> Result<Request, RunError> {
         let inner = &self.engine.inner;
-        if StepContext::in_transaction() {
-            return Err(RunError::Invalid(
-                "this step has an open transaction: a durable call inside it could wait for itself"
-                    .to_owned(),
-            ));
-        }
+        StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
         let schema = self.schema.core();
         if !inner.schemas.contains_key(&schema.plan.shape) {
             let name = &schema.name;

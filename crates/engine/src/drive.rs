@@ -414,7 +414,7 @@ impl Driver<'_> {
             .end(
                 then,
                 RunEnd::Waiting {
-                    failure,
+                    failure: Some(failure),
                     due_in: delay,
                 },
             )

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::admission::{Admitted, Request, settle};
 use crate::call::OutputType;
+use crate::context::StepContext;
 use crate::execution::ExecutionId;
 use crate::json;
 use crate::run_error::RunError;
@@ -61,6 +62,7 @@ impl<Out: DeserializeOwned> Handle<Out> {
     /// # Errors
     /// See [`RunError`]: each variant says what to do next.
     pub async fn wait(self) -> Result<Out, RunError> {
+        StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
         let settled = settle(&self.request, self.admitted);
         let output = match self.within {
             Some(limit) => tokio::time::timeout(limit, settled)

@@ -38,7 +38,8 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
         How::Restart(_) => ("restarted", false),
     };
     let worker = inner.liveness.worker();
-    let mut acquire = Acquire {
+    let _known = inner.registry.taking(seen.id);
+    let acquire = Acquire {
         seen,
         owner: worker,
         token: random::unpredictable(),
@@ -51,7 +52,6 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
             Err(StoreError::Unknown(why)) if sends < 3 => {
                 note(&StoreError::Unknown(why));
                 sends += 1;
-                acquire.owner = worker;
             }
             Err(error) => return Err(error),
         }
@@ -76,7 +76,7 @@ fn adopt(
     taken_over: bool,
 ) -> Arc<LocalRun> {
     let run = LocalRun::new(fence, worker, record.input_hash, record.acquired_at);
-    inner.registry.insert(&run);
+    enter(inner, &run);
     let work = {
         let inner = Arc::clone(inner);
         let run = Arc::clone(&run);
@@ -122,7 +122,7 @@ pub(crate) fn begin_run(
     if let Some(first) = schema.steps.first() {
         run.enter(&first.name, since);
     }
-    inner.registry.insert(&run);
+    enter(inner, &run);
     telemetry::acquired(&schema.name, "started");
     let owned = Owned {
         schema: Arc::clone(schema),
@@ -141,6 +141,15 @@ pub(crate) fn begin_run(
     };
     spawn(inner, &run, &schema.name, work);
     run
+}
+
+/// Makes a run known to this process. One of a worker that was declared dead while the store
+/// answered is lost already: somebody else may run it.
+fn enter(inner: &Inner, run: &Arc<LocalRun>) {
+    inner.registry.insert(run);
+    if inner.liveness.worker() != run.worker {
+        run.lost.cancel();
+    }
 }
 
 /// The engine owns the task: no caller that goes away can end it.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use keystep::store::StoreError;
 use keystep::{
-    Engine, Execution, MemoryStore, OnDuplicate, ParkReason, Retry, RunError, Schema, State, StepContext,
-    StepResult, WorkerOptions,
+    AfterFailure, Engine, Execution, MemoryStore, OnDuplicate, ParkReason, Retry, RunError, Schema, State,
+    StepContext, StepResult, WorkerOptions,
 };
 use store_conformance::faulty::{Call, Fault, Faults, FaultyStore, Gate};
 use tokio::sync::Semaphore;
@@ -193,6 +193,228 @@ async fn due_elsewhere(store: &MemoryStore) -> Engine {
     there
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_waits_for_another_process_to_take_it_up_asks_now_and_then() {
+    let store = MemoryStore::new();
+    let _there = due_elsewhere(&store).await;
+    keystep::store::Store::clock(&store).advance(Duration::from_secs(61));
+    let (old, probe) = (other_shape(), Probe::new(MANY, 0));
+    let (here, faults) = start(&store, &old, &probe, quick()).await;
+    until(async || calls(&faults, Call::Observe) > 1).await;
+    let limit = Duration::from_millis(500);
+    let waited = here
+        .run(&old, "k", 1)
+        .on_duplicate(OnDuplicate::Wait(limit))
+        .await;
+    assert!(matches!(waited, Err(RunError::InProgress { .. })), "{waited:?}");
+    let asked = calls(&faults, Call::Begin);
+    assert!(asked < 30, "asked {asked} times in {limit:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_before_the_first_look_at_the_others_parks_nothing_that_they_can_run() {
+    let store = MemoryStore::new();
+    let there = due_elsewhere(&store).await;
+    let (old, probe) = (other_shape(), Probe::new(MANY, 0));
+    let faulty = FaultyStore::new(store.another_handle());
+    let (faults, look) = (faulty.faults(), Gate::closed());
+    faults.script(&[Call::Observe], 1, Fault::HoldBefore(look.clone()));
+    let here = Engine::builder(faulty)
+        .schema(old.clone())
+        .provide(probe)
+        .worker(quick())
+        .build()
+        .await
+        .expect("an engine");
+    let refused = here.run(&old, "k", 1).on_duplicate(OnDuplicate::Reject).await;
+    assert!(!matches!(refused, Err(RunError::Parked { .. })), "{refused:?}");
+    assert_eq!(find(&there, &old).await.parked, None);
+    look.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_parked_and_another_process_can_run_is_waited_for() {
+    let store = MemoryStore::new();
+    due_elsewhere(&store).await.shutdown().await;
+    let (old, probe) = (other_shape(), Probe::new(MANY, 0));
+    let (here, _) = start(&store, &old, &probe, quick()).await;
+    let parks = async || {
+        let refused = here.run(&old, "k", 1).await;
+        matches!(
+            refused,
+            Err(RunError::Parked {
+                reason: ParkReason::UnknownShape,
+                ..
+            })
+        )
+    };
+    until(parks).await;
+    let (new, options) = (
+        schema(Retry::none()),
+        WorkerOptions {
+            in_flight: 0,
+            ..quick()
+        },
+    );
+    let (_there, _) = start(&store, &new, &probe, options).await;
+    let rejected = async || {
+        let refused = here.run(&old, "k", 1).on_duplicate(OnDuplicate::Reject).await;
+        matches!(refused, Err(RunError::InProgress { .. }))
+    };
+    until(rejected).await;
+    let limit = Duration::from_millis(100);
+    let waited = here
+        .run(&old, "k", 1)
+        .on_duplicate(OnDuplicate::Wait(limit))
+        .await;
+    assert!(matches!(waited, Err(RunError::InProgress { .. })), "{waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_race_to_resume_share_one_run_and_its_end() {
+    let later = Retry::attempts(9)
+        .first_delay(Duration::from_secs(60))
+        .hold(Duration::ZERO);
+    for retry in [Retry::none(), later] {
+        let (store, schema, probe) = (MemoryStore::new(), schema(retry), Probe::new(MANY, u32::MAX));
+        let (engine, faults) = start(&store, &schema, &probe, quick()).await;
+        let first = attach(&engine, &schema).await.expect("no panic");
+        assert!(first.is_err(), "{first:?}");
+        let race = Gate::closed();
+        for nth in 1..=20 {
+            faults.script(&[Call::Acquire], nth, Fault::HoldBefore(race.clone()));
+        }
+        let racing: Vec<_> = (0..20).map(|_caller| attach(&engine, &schema)).collect();
+        within(race.arrived(20)).await;
+        race.open();
+        for call in racing {
+            let told = within(call).await.expect("no panic");
+            assert!(
+                matches!(told, Err(RunError::Failed(_) | RunError::Waiting { .. })),
+                "{told:?}"
+            );
+        }
+        assert_eq!(
+            probe.bodies(),
+            2,
+            "once for the first call, once for all that raced"
+        );
+    }
+}
+
+/// A call that began an execution, lost it to another process, and is about to look again.
+async fn lost_to_another(
+    store: &MemoryStore,
+    probe: &Probe,
+    call: impl FnOnce(&Engine, &Schema<u64, u64>) -> keystep::Call<u64, u64>,
+) -> (Engine, tokio::task::JoinHandle<Result<u64, RunError>>, Gate) {
+    let schema = schema(Retry::none());
+    let (here, faults) = start(store, &schema, probe, quick()).await;
+    let call = tokio::spawn(call(&here, &schema).into_future());
+    probe.entered().await;
+    let (there, _) = start(store, &schema, probe, quick()).await;
+    let (lost, again) = (here.worker_id(), Gate::closed());
+    faults.script(&[Call::Begin], 1, Fault::HoldBefore(again.clone()));
+    until(async || {
+        store.end_session(lost);
+        find(&there, &schema).await.epoch > 1
+    })
+    .await;
+    within(again.arrived(1)).await;
+    probe.entered().await;
+    (there, call, again)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_the_callers_own_run_is_its_answer_whoever_ended_it() {
+    for policy in [AfterFailure::Resume, AfterFailure::Restart] {
+        let (store, probe) = (MemoryStore::new(), Probe::new(0, u32::MAX));
+        let (there, call, again) = lost_to_another(&store, &probe, |here, schema| {
+            here.run(schema, "k", 1).after_failure(policy)
+        })
+        .await;
+        probe.gate.add_permits(MANY);
+        let schema = schema(Retry::none());
+        until(async || find(&there, &schema).await.state == State::Failed).await;
+        again.open();
+        let told = within(call).await.expect("no panic");
+        assert!(matches!(told, Err(RunError::Failed(_))), "{told:?}");
+        assert_eq!(probe.bodies(), 2, "the lost one and the one that failed");
+        assert_eq!(find(&there, &schema).await.generation, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_began_it_is_no_duplicate_when_another_process_goes_on() {
+    let (store, probe) = (MemoryStore::new(), Probe::new(0, 0));
+    let (_there, call, again) = lost_to_another(&store, &probe, |here, schema| {
+        here.run(schema, "k", 1).on_duplicate(OnDuplicate::Reject)
+    })
+    .await;
+    again.open();
+    probe.gate.add_permits(MANY);
+    assert_eq!(within(call).await.expect("no panic"), Ok(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_never_gets_an_end_that_is_older_than_its_call() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 1));
+    let (there, _) = start(&store, &schema, &probe, quick()).await;
+    let (here, faults) = start(&store, &schema, &probe, quick()).await;
+    let first = attach(&there, &schema);
+    probe.entered().await;
+    let early = attach(&here, &schema);
+    until(async || calls(&faults, Call::Find) > 0).await;
+    // The look that sees the failure is slow.
+    let answer = Gate::closed();
+    probe.gate.add_permits(1);
+    assert!(within(first).await.expect("no panic").is_err());
+    faults.script(&[Call::Find], 1, Fault::HoldAfter(answer.clone()));
+    within(answer.arrived(1)).await;
+    // Meanwhile it is resumed, and somebody attaches to that.
+    let resumed = attach(&there, &schema);
+    probe.entered().await;
+    let handle = here
+        .run(&schema, "k", 1)
+        .on_duplicate(OnDuplicate::Attach)
+        .submit();
+    let handle = within(handle).await.expect("submitted");
+    let late = tokio::spawn(handle.wait());
+    let following = calls(&faults, Call::Find);
+    tokio::task::yield_now().await;
+    answer.open();
+    let _either = within(early).await;
+    until(async || calls(&faults, Call::Find) > following).await;
+    probe.gate.add_permits(1);
+    assert_eq!(within(resumed).await.expect("no panic"), Ok(20));
+    assert_eq!(within(late).await.expect("no panic"), Ok(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acquisition_whose_answer_is_late_is_not_taken_over_by_its_own_process() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(1, 1));
+    let audited = WorkerOptions {
+        unknown_shape_after: Duration::from_millis(20),
+        ..quick()
+    };
+    let (engine, faults) = start(&store, &schema, &probe, audited).await;
+    let first = attach(&engine, &schema).await.expect("no panic");
+    assert!(first.is_err(), "{first:?}");
+    probe.entered().await;
+    let answer = Gate::closed();
+    faults.script(&[Call::Acquire], 1, Fault::HoldAfter(answer.clone()));
+    let resumed = attach(&engine, &schema);
+    within(answer.arrived(1)).await;
+    let audits = calls(&faults, Call::Owned);
+    until(async || calls(&faults, Call::Owned) > audits + 3).await;
+    answer.open();
+    probe.entered().await;
+    probe.gate.add_permits(MANY);
+    assert_eq!(within(resumed).await.expect("no panic"), Ok(20));
+    assert_eq!(probe.bodies(), 2, "one body for each call");
+    assert_eq!(find(&engine, &schema).await.epoch, 2, "begun and resumed");
+}
+
 /// Lets an engine's worker be declared dead.
 async fn declare_dead(store: &MemoryStore, engine: &Engine, faults: &Faults) {
     let (worker, registered) = (engine.worker_id(), calls(faults, Call::Register));
@@ -201,4 +423,81 @@ async fn declare_dead(store: &MemoryStore, engine: &Engine, faults: &Faults) {
         calls(faults, Call::Register) > registered
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_declared_dead_runs_no_step_before_it_is_registered_anew() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(MANY, 0));
+    let idle = WorkerOptions {
+        in_flight: 0,
+        ..quick()
+    };
+    let (there, _) = start(&store, &other_shape(), &probe, idle).await;
+    let (here, faults) = start(&store, &schema, &probe, quick()).await;
+    let dead = here.worker_id();
+    faults.script_outage(&[Call::Register], &StoreError::Unavailable("by script".into()));
+    declare_dead(&store, &here, &faults).await;
+    let call = attach(&here, &schema);
+    until(async || calls(&faults, Call::Begin) > 0).await;
+    let registered = calls(&faults, Call::Register);
+    until(async || calls(&faults, Call::Register) > registered + 2).await;
+    faults.clear();
+    assert_eq!(within(call).await.expect("no panic"), Ok(20));
+    for step in find(&there, &schema).await.steps {
+        assert_ne!(step.worker, dead, "`{}` was run by a dead worker", step.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_that_is_answered_after_its_worker_was_declared_dead_runs_no_step_under_it() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(MANY, 0));
+    let idle = WorkerOptions {
+        in_flight: 0,
+        ..quick()
+    };
+    let (here, faults) = start(&store, &schema, &probe, idle).await;
+    let (dead, answer) = (here.worker_id(), Gate::closed());
+    faults.script(&[Call::Begin], 1, Fault::HoldAfter(answer.clone()));
+    let call = attach(&here, &schema);
+    within(answer.arrived(1)).await;
+    let (there, _) = start(&store, &schema, &probe, quick()).await;
+    declare_dead(&store, &here, &faults).await;
+    until(async || here.worker_id() != dead && find(&there, &schema).await.state == State::Succeeded).await;
+    answer.open();
+    assert_eq!(within(call).await.expect("no panic"), Ok(20));
+    assert_eq!(probe.bodies(), 1, "the other process has run it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_goes_away_does_not_stop_a_resume() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(MANY, 1));
+    let (engine, faults) = start(&store, &schema, &probe, quick()).await;
+    assert!(attach(&engine, &schema).await.expect("no panic").is_err());
+    let id = find(&engine, &schema).await.id;
+    let answer = Gate::closed();
+    faults.script(&[Call::Acquire], 1, Fault::HoldAfter(answer.clone()));
+    let operator = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.resume(id).await }
+    });
+    within(answer.arrived(1)).await;
+    operator.abort();
+    let _cancelled = operator.await;
+    answer.open();
+    let resumed = async || find(&engine, &schema).await.state == State::Succeeded;
+    tokio::time::timeout(Duration::from_secs(3), until(resumed))
+        .await
+        .expect("at once, not by the audit of lost answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_has_shut_down_resumes_nothing() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(MANY, 1));
+    let (engine, _) = start(&store, &schema, &probe, quick()).await;
+    assert!(attach(&engine, &schema).await.expect("no panic").is_err());
+    let id = find(&engine, &schema).await.id;
+    within(engine.shutdown()).await;
+    let refused = engine.resume(id).await;
+    assert!(matches!(refused, Err(RunError::Unavailable(_))), "{refused:?}");
+    assert_eq!(find(&engine, &schema).await.state, State::Failed);
 }

@@ -13,7 +13,7 @@ use crate::engine::Inner;
 use crate::execution::{ExecutionId, ParkReason, Seen, State, WriteId};
 use crate::persist::note;
 use crate::random;
-use crate::store::{Acquire, Acquired, Commit, How, Shapes, StoreError, Then, Wanted};
+use crate::store::{Acquire, Acquired, Commit, How, Shapes, StoreError, Then, Verdict, Wanted};
 use crate::take::{Taken, take};
 
 /// How many executions one look asks for.
@@ -118,8 +118,10 @@ impl Audit {
 
     /// Parks what no live worker has registered for a while.
     async fn unknown_to_all(&mut self, inner: &Arc<Inner>, now: Instant) -> Result<(), StoreError> {
-        let mut alive = inner.shapes();
-        alive.extend(inner.liveness.shapes_elsewhere());
+        let Some(mut alive) = inner.liveness.shapes_elsewhere() else {
+            return Ok(());
+        };
+        alive.extend(inner.shapes());
         let wanted = Wanted {
             shapes: Shapes::Except(alive),
             limit: LOOK_ROWS,
@@ -139,9 +141,9 @@ impl Audit {
     }
 }
 
-/// Parks an execution that nobody alive can run. It becomes ready again as soon as a process that
-/// knows its shape looks for work.
-pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<(), StoreError> {
+/// Parks an execution that nobody alive can run; false when it changed since it was seen. It is
+/// taken up as soon as a process that knows its shape looks for work.
+pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<bool, StoreError> {
     let worker = inner.liveness.worker();
     let how = if seen.state == State::Running {
         How::TakeOver
@@ -154,20 +156,20 @@ pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<(), StoreE
         token: random::unpredictable(),
         how,
     };
-    if let Acquired::Won { fence, .. } = inner.store.acquire(acquire).await? {
-        tracing::warn!(execution = %seen.id, "parked: no live worker has registered the shape of its plan");
-        let commit = Commit {
-            fence,
-            write_id: WriteId::fresh(),
-            worker,
-            checkpoint: None,
-            then: Then::Park {
-                reason: ParkReason::UnknownShape,
-                failure: None,
-            },
-            enlisted: None,
-        };
-        inner.store.commit(commit).await?;
-    }
-    Ok(())
+    let Acquired::Won { fence, .. } = inner.store.acquire(acquire).await? else {
+        return Ok(false);
+    };
+    tracing::warn!(execution = %seen.id, "parked: no live worker has registered the shape of its plan");
+    let commit = Commit {
+        fence,
+        write_id: WriteId::fresh(),
+        worker,
+        checkpoint: None,
+        then: Then::Park {
+            reason: ParkReason::UnknownShape,
+            failure: None,
+        },
+        enlisted: None,
+    };
+    Ok(inner.store.commit(commit).await? == Verdict::Written)
 }
