@@ -64,7 +64,6 @@ fn what_is_judged_could_be_found_broken(mut history: History) {
 }
 
 struct Chaos {
-    place: Place,
     launch: Launch,
     random: StdRng,
     /// Places of processes; the dead are replaced.
@@ -79,6 +78,8 @@ struct Chaos {
     stops: usize,
     /// One moment on both clocks.
     origin: (Instant, i64),
+    /// Last: it goes when nobody uses it any more.
+    place: Place,
 }
 
 /// A process, and when it goes on if it is stopped.

@@ -16,13 +16,14 @@ on_both_stores!(
 /// An owner that is stopped in its second step, and another process that has taken the execution
 /// over and is in the second step too: nobody has recorded it yet.
 struct TakenOver {
-    place: Place,
     owner: Victim,
     worker: String,
     call: Call,
     /// The attempt that the owner was stopped in.
     stale: Attempt,
     successor: Victim,
+    /// Last: it goes when nobody uses it any more.
+    place: Place,
 }
 
 fn take_over(kind: Kind, options: impl FnOnce(Launch) -> Launch) -> TakenOver {
