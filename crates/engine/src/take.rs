@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::clock;
 use crate::drive::{Owned, drive};
-use crate::engine::Inner;
 use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId, WriteId};
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::plan::{Plan, PlanBody};
 use crate::random;
