@@ -235,7 +235,7 @@ async fn meet_existing(
     let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
     if is_news
         && record.input_hash == request.hash
-        && let Some(end) = end_of(inner, record)?
+        && let Some(end) = end_of(inner, record).await?
     {
         return Ok(Some(Admitted::Finished(end)));
     }
@@ -256,7 +256,7 @@ async fn meet_existing(
             expected: record.input_hash,
             got: request.hash,
         }),
-        Meeting::Replay => outcome(inner, record).map(|end| Some(Admitted::Finished(end))),
+        Meeting::Replay => Ok(Some(Admitted::Finished(outcome(inner, record).await?))),
         Meeting::Resume { keep_tries } => {
             acquire(
                 request,

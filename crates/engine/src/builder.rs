@@ -55,7 +55,8 @@ impl EngineBuilder {
     }
 
     /// Registers a schema. Several shapes of one name may be registered side by side, so that
-    /// executions born with an older one run on.
+    /// executions born with an older one run on. Of two of one shape, which differ in the parameters
+    /// of stored steps, the last one counts; executions born with other parameters keep theirs.
     #[must_use]
     pub fn schema<In, Out>(mut self, schema: Schema<In, Out>) -> Self {
         self.schemas.insert(schema.shape(), Arc::clone(schema.core()));

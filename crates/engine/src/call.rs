@@ -102,11 +102,17 @@ where
         let inner = &self.engine.inner;
         StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
         let schema = self.schema.core();
-        if !inner.schemas.contains_key(&schema.plan.shape) {
-            let name = &schema.name;
-            return Err(RunError::Invalid(format!(
-                "the schema `{name}` is not registered with this engine"
-            )));
+        let name = &schema.name;
+        let difference = match inner.schemas.get(&schema.plan.shape) {
+            None => Some("is not registered with this engine"),
+            Some(registered) if registered.plan.id != schema.plan.id => {
+                // Only the plans of registered schemas are stored for whoever takes the run over.
+                Some("is registered with this engine with other stored parameters")
+            }
+            Some(_) => None,
+        };
+        if let Some(difference) = difference {
+            return Err(RunError::Invalid(format!("the schema `{name}` {difference}")));
         }
         let key = self.key.within(&schema.name).map_err(RunError::Invalid)?;
         let input = encode_input(&self.input, &inner.limits)?;

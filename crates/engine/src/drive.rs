@@ -467,9 +467,10 @@ impl Driver<'_> {
 
     /// A failure as stored. One that the codec refuses is stored without its text.
     fn encoded(&self, failure: &Failure) -> Payload {
+        let run = self.run.fence().run;
         self.inner
-            .encode_failure(self.run.fence().run, failure)
-            .unwrap_or_default()
+            .encode_failure(run, failure)
+            .unwrap_or_else(|| Inner::bare_failure(failure))
     }
 }
 

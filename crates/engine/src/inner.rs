@@ -74,6 +74,17 @@ impl Inner {
         self.codecs.encode(json.into(), &place).ok()
     }
 
+    /// A failure in plain JSON, without what a codec may have been meant to hide. Its kind decides
+    /// what the next call does, so it has to be readable.
+    pub(crate) fn bare_failure(failure: &Failure) -> Payload {
+        let bare = Failure {
+            message: String::new(),
+            ..failure.clone()
+        };
+        let json = serde_json::to_vec(&bare).unwrap_or_default();
+        Codecs::plain(&json)
+    }
+
     pub(crate) fn decode_failure(&self, run: RunId, payload: &Payload) -> Option<Failure> {
         let place = Place {
             run,
@@ -86,7 +97,7 @@ impl Inner {
     /// Looks for due work after a delay, so that a wake-up is taken up at its time and not at the
     /// next sweep.
     pub(crate) fn wake_after(&self, delay: Duration) {
-        self.wakeups.add(self.clock.elapsed() + delay);
+        self.wakeups.add(self.clock.elapsed().saturating_add(delay));
     }
 
     /// Now, for people: the database's clock may differ a little.

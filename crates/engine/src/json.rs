@@ -83,11 +83,25 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
 /// `invalid type: string "secret", expected u64` becomes `expected u64`.
 fn wanted(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    if text.starts_with("missing field `") {
+        return text.to_owned();
+    }
+    // Only serde's own sentences have the value in front and the type behind; what else a type's
+    // `Deserialize` may say is not known.
+    let known = [
+        "invalid type: ",
+        "invalid value: ",
+        "invalid length ",
+        "unknown variant `",
+        "unknown field `",
+    ];
     match text.rsplit_once(", expected ") {
-        Some((_value, expected)) => format!("expected {expected}"),
-        None if text.starts_with("missing field") => text.to_owned(),
-        None => "a value does not fit its type".to_owned(),
+        Some((_value, expected)) if known.iter().any(|start| text.starts_with(start)) => {
+            format!("expected {expected}")
+        }
+        _ => "a value does not fit its type".to_owned(),
     }
 }
 
@@ -352,6 +366,23 @@ mod tests {
         for _round in 0..20 {
             encode_checked(&map, 1 << 20).expect("a map survives");
         }
+    }
+
+    #[test]
+    fn an_error_text_does_not_repeat_a_value_that_looks_like_an_error() {
+        let error = serde_json::from_str::<u64>(r#""x, expected canary at line 1""#).expect_err("no number");
+        assert!(!describe(&error).contains("canary"), "{}", describe(&error));
+
+        #[derive(Debug)]
+        struct Strict;
+        impl<'de> Deserialize<'de> for Strict {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Err(serde::de::Error::custom(format!("bad value, expected no {text}")))
+            }
+        }
+        let error = serde_json::from_str::<Strict>(r#""canary""#).expect_err("always");
+        assert!(!describe(&error).contains("canary"), "{}", describe(&error));
     }
 
     #[test]

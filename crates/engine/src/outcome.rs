@@ -5,18 +5,19 @@ use std::time::SystemTime;
 use crate::codec::{Place, Slot};
 use crate::execution::{ExecutionId, ExecutionRecord, ParkReason, State};
 use crate::inner::Inner;
+use crate::plan::Plan;
 use crate::run_error::RunError;
 use crate::runs::RunEnd;
 use crate::store::StoreError;
 
 /// How an execution that nobody runs ended or was put down; `None` when it may go on at any moment.
-pub(crate) fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, RunError> {
+pub(crate) async fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, RunError> {
     let failure = || {
         let failure = record.failure.as_ref();
         failure.and_then(|failure| inner.decode_failure(record.run, failure))
     };
     Ok(match record.state {
-        State::Succeeded | State::Failed => Some(outcome(inner, record)?),
+        State::Succeeded | State::Failed => Some(outcome(inner, record).await?),
         State::Waiting => {
             let due_in = record.wake_in.filter(|due_in| !due_in.is_zero());
             due_in.map(|due_in| RunEnd::Waiting {
@@ -35,22 +36,17 @@ pub(crate) fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<R
 }
 
 /// The recorded outcome of a finished execution.
-pub(crate) fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> {
+pub(crate) async fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> {
     let unreadable = |why: String| RunError::Unreadable(why);
     if record.state == State::Succeeded {
         let output = record
             .output
             .as_ref()
             .ok_or_else(|| unreadable("its output is missing".to_owned()))?;
-        // The place of an output is the last step of the plan that the run was born with; a schema
-        // of the same shape has the same names.
-        let schema = inner.schemas.get(&record.shape);
-        let step = schema
-            .and_then(|schema| schema.steps.last())
-            .map_or("", |step| step.name.as_str());
+        let step = last_step(inner, record).await?;
         let place = Place {
             run: record.run,
-            slot: Slot::Output(step),
+            slot: Slot::Output(&step),
         };
         return inner
             .codecs
@@ -65,6 +61,23 @@ pub(crate) fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd,
     failure
         .map(RunEnd::Failed)
         .ok_or_else(|| unreadable("its failure can not be decoded".to_owned()))
+}
+
+/// The step that gave the output: the last one of the plan that the run was born with. A schema of
+/// the same shape has the same names.
+async fn last_step(inner: &Inner, record: &ExecutionRecord) -> Result<String, RunError> {
+    if let Some(schema) = inner.schemas.get(&record.shape) {
+        return Ok(schema
+            .steps
+            .last()
+            .map_or_else(String::new, |step| step.name.clone()));
+    }
+    let stored = inner.store.load_plan(record.plan).await;
+    let stored = stored.map_err(|error| unavailable(&error))?;
+    let plan = stored.and_then(|stored| Plan::read(&stored.body).ok());
+    let last = plan.and_then(|mut plan| plan.steps.pop());
+    // Most codecs do not ask for the place: a plan that can not be read need not stop them.
+    Ok(last.map_or_else(String::new, |step| step.name))
 }
 
 /// Says who is at it and since when, as well as can be known.

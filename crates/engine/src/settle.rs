@@ -77,5 +77,5 @@ async fn followed(request: &Request, run: RunId, epoch: i64) -> Result<RunEnd, R
     if record.run != run || record.claim.epoch < epoch {
         return Ok(RunEnd::Lost);
     }
-    Ok(end_of(inner, &record)?.unwrap_or(RunEnd::Lost))
+    Ok(end_of(inner, &record).await?.unwrap_or(RunEnd::Lost))
 }
