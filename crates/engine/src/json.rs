@@ -72,7 +72,7 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
         serde_json::error::Category::Data if error.line() > 0 => {
             format!("{} at {place}", wanted(error))
         }
-        serde_json::error::Category::Data => error.to_string(),
+        serde_json::error::Category::Data => unplaced(error),
         serde_json::error::Category::Syntax => format!("not valid JSON at {place}"),
         serde_json::error::Category::Eof => "the JSON ends too early".to_owned(),
         serde_json::error::Category::Io => "the JSON could not be written".to_owned(),
@@ -105,6 +105,18 @@ fn wanted(error: &serde_json::Error) -> String {
     }
 }
 
+/// An error of writing, or of a type's own `Deserialize`: only texts of known origin are repeated.
+fn unplaced(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let known = [NOT_FINITE, "key must be a string", "float key must be finite"];
+    if known.iter().any(|start| text.starts_with(start)) {
+        return text;
+    }
+    "a value is refused by its type".to_owned()
+}
+
+const NOT_FINITE: &str = "NaN and infinities have no place in JSON: use an Option or a text";
+
 /// Passes everything on to another serializer, but refuses numbers that JSON does not have.
 struct Finite<S>(S);
 
@@ -118,7 +130,7 @@ impl<T: Serialize + ?Sized> Serialize for FiniteValue<'_, T> {
 }
 
 fn not_finite<E: ser::Error>() -> E {
-    E::custom("NaN and infinities have no place in JSON: use an Option or a text")
+    E::custom(NOT_FINITE)
 }
 
 macro_rules! pass {
