@@ -15,7 +15,7 @@ use crate::codec::{Place, Slot};
 use crate::context::{Inner as ContextInner, Outputs, StepContext};
 use crate::decide::{AfterAttempt, after_attempt, may_go_on};
 use crate::error::{Failure, FailureKind, Meaning, StepError, cut};
-use crate::execution::{CheckpointRecord, ExecutionRecord, FullKey, ParkReason, Payload};
+use crate::execution::{CheckpointRecord, ExecutionRecord, FullKey, ParkReason, Payload, WriteId};
 use crate::inner::Inner;
 use crate::persist::{Pause, Persisted, note, persist};
 use crate::random;
@@ -23,7 +23,7 @@ use crate::reacquire::reacquire;
 use crate::runs::{LocalRun, RunEnd};
 use crate::schema::SchemaCore;
 use crate::step::{Attempted, ErasedStep};
-use crate::store::{NewCheckpoint, StoreError, Then, Tries};
+use crate::store::{Commit, NewCheckpoint, StoreError, Then, Tries};
 use crate::telemetry;
 
 /// An execution in the hands of its owner.
@@ -49,7 +49,7 @@ struct Done {
 }
 
 /// Why the loop stops.
-enum Stop {
+pub(crate) enum Stop {
     End(RunEnd),
     /// The database server was restarted: acquire anew and load again.
     Restarted,
@@ -170,7 +170,7 @@ fn decode(
 }
 
 /// Parks the execution: visible, and waiting for a person or a deploy.
-async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
+pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
     tracing::warn!(execution = %run.id, reason = reason.as_str(), "parked");
     let (step, _since) = run.at();
     let failure = Failure {
@@ -433,17 +433,23 @@ impl Driver<'_> {
 
     /// Hands the key back; nothing is used up.
     async fn release(&self) -> Stop {
-        // One try only: the process is leaving, and the sweep of another finds the rest.
-        let commit = crate::store::Commit {
-            fence: self.run.fence(),
-            write_id: crate::execution::WriteId::fresh(),
-            worker: self.run.worker,
-            checkpoint: None,
-            then: Then::Release,
-            enlisted: None,
-        };
-        if let Err(error) = self.inner.store.commit(commit).await {
-            note(&error);
+        // A few sends only: the process is leaving, and the sweep of another finds the rest.
+        let write_id = WriteId::fresh();
+        let mut pause = Pause::default();
+        for _send in 0..RELEASE_SENDS {
+            let commit = Commit {
+                fence: self.run.fence(),
+                write_id,
+                worker: self.run.worker,
+                checkpoint: None,
+                then: Then::Release,
+                enlisted: None,
+            };
+            match self.inner.store.commit(commit).await {
+                Ok(_verdict) => break,
+                Err(error) => note(&error),
+            }
+            pause.pass().await;
         }
         RunEnd::Released.into()
     }
@@ -473,6 +479,9 @@ impl Driver<'_> {
             .unwrap_or_else(|| Inner::bare_failure(failure))
     }
 }
+
+/// How often a process that is leaving tries to hand one execution back.
+const RELEASE_SENDS: u32 = 4;
 
 fn count(stored: i32) -> u32 {
     u32::try_from(stored).unwrap_or(0)

@@ -16,6 +16,9 @@ use crate::worker::Worker;
 
 /// Runs schemas once per key. Cheap to clone; all clones are one engine and one worker.
 ///
+/// Dropping it ends nothing: its work goes on in the background until [`shutdown`](Self::shutdown),
+/// or until the runtime that it was built in ends.
+///
 /// ```
 /// use keystep::{Engine, Key, MemoryStore, Schema, StepContext, StepResult};
 ///

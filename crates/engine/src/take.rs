@@ -6,16 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::clock;
-use crate::drive::{Owned, drive};
-use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId, WriteId};
+use crate::drive::{Owned, Stop, drive, park};
+use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
 use crate::inner::Inner;
-use crate::persist::note;
+use crate::json;
+use crate::persist::{note, persist};
 use crate::plan::{Plan, PlanBody};
 use crate::random;
 use crate::runs::{LocalRun, RunEnd};
 use crate::schema::{SchemaCore, read_stored};
 use crate::step::ErasedStep;
-use crate::store::{Acquire, Acquired, Commit, How, StoreError, Then, Tries};
+use crate::store::{Acquire, Acquired, How, StoreError, Then, Tries};
 use crate::telemetry;
 
 /// What came of a wish to own an execution.
@@ -203,7 +204,7 @@ fn word_of(end: &RunEnd) -> &'static str {
 
 /// Why the code of a plan can not be had.
 enum NoCode {
-    Park(ParkReason),
+    Park(ParkReason, String),
     Unavailable(StoreError),
 }
 
@@ -212,20 +213,26 @@ type Code = (Arc<SchemaCore>, Vec<Arc<dyn ErasedStep>>);
 /// Finds the registered code for the plan that a run was born with. Stored steps keep the
 /// parameters of that plan.
 async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode> {
-    let schema = inner
-        .schemas
-        .get(&record.shape)
-        .ok_or(NoCode::Park(ParkReason::UnknownShape))?;
+    let schema = inner.schemas.get(&record.shape).ok_or_else(|| {
+        let why = "this process has not registered the shape of its plan";
+        NoCode::Park(ParkReason::UnknownShape, why.to_owned())
+    })?;
     let registered = || schema.steps.iter().map(|step| Arc::clone(&step.body));
     if record.plan == schema.plan.id {
         return Ok((Arc::clone(schema), registered().collect()));
     }
     let stored = match inner.store.load_plan(record.plan).await {
         Ok(Some(stored)) => stored,
-        Ok(None) => return Err(NoCode::Park(ParkReason::Unreadable)),
+        Ok(None) => {
+            let why = "its plan is missing".to_owned();
+            return Err(NoCode::Park(ParkReason::Unreadable, why));
+        }
         Err(error) => return Err(NoCode::Unavailable(error)),
     };
-    let unreadable = |_error| NoCode::Park(ParkReason::Unreadable);
+    let unreadable = |error| {
+        let why = format!("its plan can not be read: {}", json::describe(&error));
+        NoCode::Park(ParkReason::Unreadable, why)
+    };
     let plan = Plan::read(&stored.body).map_err(unreadable)?;
     let steps = plan
         .steps
@@ -240,38 +247,15 @@ async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode
 
 /// Puts an execution down whose code can not be had.
 async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
-    let (then, end) = match stop {
-        NoCode::Park(reason) => {
-            let then = Then::Park {
-                reason,
-                failure: None,
-            };
-            (
-                then,
-                RunEnd::Parked {
-                    reason,
-                    failure: None,
-                },
-            )
-        }
+    match stop {
+        NoCode::Park(reason, why) => match park(inner, run, reason, why).await {
+            Stop::End(end) => end,
+            // Nothing is known here that could be lost: the audit of owned rows takes it up.
+            Stop::Restarted => RunEnd::Lost,
+        },
         NoCode::Unavailable(error) => {
             note(&error);
-            (Then::Release, RunEnd::Lost)
-        }
-    };
-    let commit = Commit {
-        fence: run.fence(),
-        write_id: WriteId::fresh(),
-        worker: run.worker,
-        checkpoint: None,
-        then,
-        enlisted: None,
-    };
-    match inner.store.commit(commit).await {
-        Ok(crate::store::Verdict::Written) => end,
-        Ok(_fenced) => RunEnd::Lost,
-        Err(error) => {
-            note(&error);
+            let _told_by_the_row = persist(inner, run, None, Then::Release, None).await;
             RunEnd::Lost
         }
     }

@@ -122,6 +122,24 @@ fn callers_who_wait_outlive_the_runtime_of_the_one_who_waited_first() {
     assert_eq!(home.block_on(within(waiting)).expect("no panic"), Ok(2));
 }
 
+#[test]
+fn an_engine_whose_runtime_ends_leaves_its_work_to_others_at_once() {
+    let (home, elsewhere, probe, store) = (home(), home(), Probe::new(0), MemoryStore::new());
+    let here = home.block_on(start(&store, &probe));
+    let there = elsewhere.block_on(start(&store, &probe));
+    let begun = home
+        .block_on(here.run(&schema(), "k", 1).submit())
+        .expect("begun");
+    home.block_on(probe.entered());
+    drop(home);
+    let told = elsewhere.block_on(within(begun.wait()));
+    assert!(matches!(told, Err(RunError::Unavailable(_))), "{told:?}");
+    elsewhere.block_on(probe.entered());
+    probe.gate.add_permits(1);
+    let attached = there.run(&schema(), "k", 1).on_duplicate(OnDuplicate::Attach);
+    assert_eq!(elsewhere.block_on(within(attached.into_future())), Ok(2));
+}
+
 /// Panics at the first output.
 struct Panics(AtomicBool);
 

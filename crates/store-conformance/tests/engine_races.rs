@@ -501,3 +501,56 @@ async fn a_process_that_has_shut_down_resumes_nothing() {
     assert!(matches!(refused, Err(RunError::Unavailable(_))), "{refused:?}");
     assert_eq!(find(&engine, &schema).await.state, State::Failed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_nobody_waited_for_is_no_worker() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let (faults, answer) = (store.faults(), Gate::closed());
+    faults.script(&[Call::Register], 1, Fault::HoldAfter(answer.clone()));
+    let building = tokio::spawn(Engine::builder(store).worker(quick()).build());
+    within(answer.arrived(1)).await;
+    building.abort();
+    assert!(building.await.is_err(), "it was given up");
+    answer.open();
+    until(async || calls(&faults, Call::Retire) == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_back_survives_a_blip_of_the_store() {
+    let blip = StoreError::Unavailable("by script".into());
+    for fault in [Fault::Refuse(blip), Fault::LoseAnswer] {
+        let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 0));
+        let (engine, faults) = start(&store, &schema, &probe, quick()).await;
+        let call = attach(&engine, &schema);
+        probe.entered().await;
+        faults.script(&[Call::Commit], 1, fault);
+        within(engine.shutdown()).await;
+        let told = within(call).await.expect("no panic");
+        assert!(matches!(told, Err(RunError::Unavailable(_))), "{told:?}");
+        assert_eq!(find(&engine, &schema).await.state, State::Ready);
+        assert_eq!(faults.left(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_fails_hides_nothing_that_another_look_finds() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 0));
+    let idle = WorkerOptions {
+        in_flight: 0,
+        ..quick()
+    };
+    let (here, _) = start(&store, &schema, &probe, idle).await;
+    let call = attach(&here, &schema);
+    probe.entered().await;
+    let (there, faults) = start(&store, &schema, &probe, quick()).await;
+    let unreadable = StoreError::Unreadable("by script".into());
+    faults.script_outage(&[Call::Due, Call::Owned], &unreadable);
+    let lost = here.worker_id();
+    until(async || {
+        store.end_session(lost);
+        find(&there, &schema).await.epoch > 1
+    })
+    .await;
+    probe.gate.add_permits(MANY);
+    assert_eq!(within(call).await.expect("no panic"), Ok(20));
+}

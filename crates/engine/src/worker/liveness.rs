@@ -117,9 +117,13 @@ pub(crate) async fn start(inner: &Arc<Inner>) -> Result<(), StoreError> {
 
 async fn live(inner: &Inner, ready: oneshot::Sender<Result<(), StoreError>>) {
     let first = register(inner, inner.liveness.worker()).await;
-    let failed = first.is_err();
-    let _gone = ready.send(first);
-    if failed {
+    if let Err(error) = first {
+        let _gone = ready.send(Err(error));
+        return;
+    }
+    if ready.send(Ok(())).is_err() {
+        // Whoever built the engine did not wait for it.
+        retire(inner).await;
         return;
     }
     let mut life = Life {
@@ -137,6 +141,10 @@ async fn live(inner: &Inner, ready: oneshot::Sender<Result<(), StoreError>>) {
     }
     // The runs have been handed back by then, or their time is over.
     inner.tasks.wait().await;
+    retire(inner).await;
+}
+
+async fn retire(inner: &Inner) {
     if let Err(error) = inner.store.retire(inner.liveness.worker()).await {
         note(&error);
     }
