@@ -5,21 +5,19 @@
 //! is acted upon; acting is a compare-and-set, and a caller that lost looks again.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::call::OnDuplicate;
 use crate::codec::{Place, Slot};
-use crate::decide::{AfterFailure, Existing, Meeting, ShapeKnown, meet};
-use crate::engine::Inner;
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, RunId, Seen, State};
-use crate::follow::Follower;
-use crate::handle::Verdict;
+use crate::decide::{Existing, Meeting, ShapeKnown, meet};
+use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen};
+use crate::inner::Inner;
+use crate::outcome::{end_of, in_progress, outcome, shutting_down, unavailable};
 use crate::persist::{Pause, note};
-use crate::plan::Plan;
+use crate::policy::{AfterFailure, OnDuplicate, Verdict};
 use crate::random;
 use crate::run_error::RunError;
 use crate::runs::{LocalRun, Look, Opened, RunEnd};
@@ -63,12 +61,12 @@ impl Admitted {
 
 /// What a call knows of its key when it looks again.
 #[derive(Clone, Copy, Default)]
-struct Known {
+pub(crate) struct Known {
     /// An end under this epoch or a later one came after the call: it is the answer, and no failure
     /// of an earlier run that the caller's policy is about.
-    epoch: Option<i64>,
+    pub(crate) epoch: Option<i64>,
     /// The call was admitted before, so it is no duplicate.
-    admitted: bool,
+    pub(crate) admitted: bool,
 }
 
 /// Finds out, or decides, who works on a call.
@@ -84,7 +82,7 @@ pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
     Ok(admitted)
 }
 
-async fn find_worker(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
+pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
@@ -235,10 +233,11 @@ async fn meet_existing(
 ) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
     let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
-    if is_news && record.input_hash == request.hash {
-        if let Some(end) = end_of(inner, record).await? {
-            return Ok(Some(Admitted::Finished(end)));
-        }
+    if is_news
+        && record.input_hash == request.hash
+        && let Some(end) = end_of(inner, record).await?
+    {
+        return Ok(Some(Admitted::Finished(end)));
     }
     let existing = Existing {
         state: record.state,
@@ -364,10 +363,6 @@ async fn finished<T>(task: JoinHandle<Result<T, StoreError>>) -> Result<T, RunEr
     }
 }
 
-pub(crate) fn shutting_down() -> RunError {
-    RunError::Unavailable("this process is shutting down".to_owned())
-}
-
 /// A run of this process, for this caller.
 async fn here(
     request: &Request,
@@ -386,199 +381,4 @@ async fn here(
         return Err(in_progress(&request.inner, request.id, None).await);
     }
     Ok(Admitted::Here(run, verdict))
-}
-
-/// Waits for the outcome of an admitted call.
-pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Bytes, RunError> {
-    let limit = match (admitted.verdict(), request.on_duplicate) {
-        (Verdict::Attached, OnDuplicate::Wait(limit)) => Some(limit),
-        _ => None,
-    };
-    let Some(limit) = limit else {
-        return wait(request, admitted).await;
-    };
-    match tokio::time::timeout(limit, wait(request, admitted)).await {
-        Ok(settled) => settled,
-        Err(_late) => Err(in_progress(&request.inner, request.id, None).await),
-    }
-}
-
-async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunError> {
-    let mut pause = Pause::default();
-    loop {
-        let (end, epoch) = match admitted {
-            Admitted::Finished(end) => (end, None),
-            Admitted::Here(run, _) => (run.ended().await, Some(run.fence().claim.epoch)),
-            Admitted::There(run, epoch) => (followed(request, run, epoch).await?, Some(epoch)),
-        };
-        match end {
-            RunEnd::Succeeded(output) => return Ok(output),
-            RunEnd::Failed(failure) => return Err(RunError::Failed(failure)),
-            RunEnd::Waiting { failure, due_in } => {
-                return Err(RunError::Waiting {
-                    execution: request.id,
-                    failure,
-                    due_in,
-                });
-            }
-            RunEnd::Parked { reason, failure } => {
-                return Err(RunError::Parked {
-                    execution: request.id,
-                    reason,
-                    failure,
-                });
-            }
-            RunEnd::Released => return Err(shutting_down()),
-            // Somebody else runs it: whoever it is, this caller still wants the outcome.
-            RunEnd::Lost => {
-                // It may stay as it is for long: due, and nobody who can run it has room.
-                pause.pass().await;
-                let known = Known {
-                    epoch,
-                    admitted: true,
-                };
-                admitted = find_worker(request, known).await?;
-            }
-        }
-    }
-}
-
-/// Waits for an execution of another process, and reads its outcome.
-async fn followed(request: &Request, run: RunId, epoch: i64) -> Result<RunEnd, RunError> {
-    let inner = &request.inner;
-    let Some(record) = Follower::follow(inner, request.id).await else {
-        return Ok(RunEnd::Lost);
-    };
-    // A look that was under way when this caller came may show what was before.
-    if record.run != run || record.claim.epoch < epoch {
-        return Ok(RunEnd::Lost);
-    }
-    Ok(end_of(inner, &record).await?.unwrap_or(RunEnd::Lost))
-}
-
-/// How an execution that nobody runs ended or was put down; `None` when it may go on at any moment.
-async fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, RunError> {
-    let failure = || {
-        let failure = record.failure.as_ref();
-        failure.and_then(|failure| inner.decode_failure(record.run, failure))
-    };
-    Ok(match record.state {
-        State::Succeeded | State::Failed => Some(outcome(inner, record).await?),
-        State::Waiting => {
-            let due_in = record.wake_in.filter(|due_in| !due_in.is_zero());
-            due_in.map(|due_in| RunEnd::Waiting {
-                failure: failure(),
-                due_in,
-            })
-        }
-        // Somebody who knows the shape may take it up; if nobody does, looking again says so.
-        State::Parked if record.parked == Some(ParkReason::UnknownShape) => None,
-        State::Parked => Some(RunEnd::Parked {
-            reason: record.parked.unwrap_or(ParkReason::Unreadable),
-            failure: failure(),
-        }),
-        State::Ready | State::Running => None,
-    })
-}
-
-/// The recorded outcome of a finished execution.
-async fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> {
-    let unreadable = |why: String| RunError::Unreadable(why);
-    if record.state == State::Succeeded {
-        let output = record
-            .output
-            .as_ref()
-            .ok_or_else(|| unreadable("its output is missing".to_owned()))?;
-        let step = last_step(inner, record).await?;
-        let place = Place {
-            run: record.run,
-            slot: Slot::Output(&step),
-        };
-        return inner
-            .codecs
-            .decode(output, &place)
-            .map(RunEnd::Succeeded)
-            .map_err(unreadable);
-    }
-    let failure = record
-        .failure
-        .as_ref()
-        .and_then(|failure| inner.decode_failure(record.run, failure));
-    failure
-        .map(RunEnd::Failed)
-        .ok_or_else(|| unreadable("its failure can not be decoded".to_owned()))
-}
-
-/// The step that gave the output: the last one of the plan that the run was born with. A schema of
-/// the same shape has the same names.
-async fn last_step(inner: &Inner, record: &ExecutionRecord) -> Result<String, RunError> {
-    if let Some(schema) = inner.schemas.get(&record.shape) {
-        return Ok(schema
-            .steps
-            .last()
-            .map_or_else(String::new, |step| step.name.clone()));
-    }
-    let stored = inner.store.load_plan(record.plan).await;
-    let stored = stored.map_err(|error| unavailable(&error))?;
-    let plan = stored.and_then(|stored| Plan::read(&stored.body).ok());
-    let last = plan.and_then(|mut plan| plan.steps.pop());
-    // Most codecs do not ask for the place: a plan that can not be read need not stop them.
-    Ok(last.map_or_else(String::new, |step| step.name))
-}
-
-/// Says who is at it and since when, as well as can be known.
-async fn in_progress(inner: &Inner, id: ExecutionId, record: Option<&ExecutionRecord>) -> RunError {
-    // An owner that has just taken it up does not know its step before it has loaded what is
-    // recorded; the store does.
-    let here = inner.registry.running(id).map(|run| run.at());
-    if let Some((step @ Some(_), since)) = here {
-        return RunError::InProgress {
-            execution: id,
-            step,
-            since,
-        };
-    }
-    let found = match record {
-        Some(record) => Some(record.clone()),
-        None => inner
-            .store
-            .find(vec![id])
-            .await
-            .ok()
-            .and_then(|found| found.into_iter().next()),
-    };
-    let (step, since) = match &found {
-        Some(record) => current_step(inner, record).await,
-        None => (None, inner.now()),
-    };
-    RunError::InProgress {
-        execution: id,
-        step,
-        since,
-    }
-}
-
-/// The first step that is not recorded, and when the one before it was.
-async fn current_step(inner: &Inner, record: &ExecutionRecord) -> (Option<String>, SystemTime) {
-    let checkpoints = match inner.store.load(record.id, record.run).await {
-        Ok(Some(progress)) => progress.checkpoints,
-        Ok(None) | Err(_) => Vec::new(),
-    };
-    let schema = inner.schemas.get(&record.shape);
-    let step = schema
-        .and_then(|schema| schema.steps.get(checkpoints.len()))
-        .map(|step| step.name.clone());
-    let since = checkpoints
-        .last()
-        .map_or(record.acquired_at, |last| last.at.max(record.acquired_at));
-    (step, since)
-}
-
-/// A store error as a caller sees it.
-pub(crate) fn unavailable(error: &StoreError) -> RunError {
-    match error {
-        StoreError::Rejected(why) => RunError::Invalid(why.clone()),
-        StoreError::Unreadable(why) => RunError::Unreadable(why.clone()),
-        other => RunError::Unavailable(other.to_string()),
-    }
 }

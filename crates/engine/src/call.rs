@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 
 use crate::admission::{Request, admit};
 use crate::context::StepContext;
-use crate::decide::AfterFailure;
 use crate::engine::Engine;
 use crate::execution::{ExecutionId, InputHash};
 use crate::fingerprint::fingerprint;
@@ -19,25 +18,9 @@ use crate::handle::Handle;
 use crate::json;
 use crate::key::Key;
 use crate::limits::Limits;
+use crate::policy::{AfterFailure, OnDuplicate};
 use crate::run_error::RunError;
 use crate::schema::Schema;
-
-/// What a call does while another one of the same key is being worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OnDuplicate {
-    /// Wait for its outcome, at most so long; then [`RunError::InProgress`]. The default, with 5 s.
-    Wait(Duration),
-    /// Refuse at once with [`RunError::InProgress`].
-    Reject,
-    /// Wait for its outcome without a limit.
-    Attach,
-}
-
-impl Default for OnDuplicate {
-    fn default() -> Self {
-        Self::Wait(Duration::from_secs(5))
-    }
-}
 
 /// A call that is being made. Await it, or [`submit`](Self::submit) it.
 #[must_use = "a call does nothing until it is awaited or submitted"]

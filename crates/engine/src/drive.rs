@@ -5,19 +5,18 @@
 //! execution; each write tells.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::Instrument;
 
 use crate::attempt::{AttemptEnd, attempt};
-use crate::clock;
 use crate::codec::{Place, Slot};
 use crate::context::{Inner as ContextInner, Outputs, StepContext};
 use crate::decide::{AfterAttempt, after_attempt, may_go_on};
-use crate::engine::Inner;
 use crate::error::{Failure, FailureKind, Meaning, StepError, cut};
 use crate::execution::{CheckpointRecord, ExecutionRecord, FullKey, ParkReason, Payload, WriteId};
+use crate::inner::Inner;
 use crate::persist::{Pause, Persisted, note, persist};
 use crate::random;
 use crate::reacquire::reacquire;
@@ -486,11 +485,4 @@ const RELEASE_SENDS: u32 = 4;
 
 fn count(stored: i32) -> u32 {
     u32::try_from(stored).unwrap_or(0)
-}
-
-/// The database may be ahead of this machine; for people the local clock is good enough.
-impl Inner {
-    pub(crate) fn now(&self) -> SystemTime {
-        clock::time_of(self.clock.wall_micros())
-    }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::engine::Inner;
 use crate::execution::{ExecutionId, ExecutionRecord, State};
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::runs::locked;
 use crate::store::StoreError;

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::admission::{shutting_down, take_in_task, unavailable};
+use crate::admission::take_in_task;
 use crate::context::StepContext;
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
 use crate::error::Failure;
 use crate::execution::{ExecutionId, ExecutionRecord, FullKey, ParkReason, RunId, State, WorkerId};
+use crate::inner::Inner;
 use crate::key::Key;
 use crate::limits::LIST_ROWS;
+use crate::outcome::{shutting_down, unavailable};
 use crate::run_error::RunError;
 use crate::schema::Schema;
 use crate::store::{How, ListQuery};

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::clock;
 use crate::drive::{Owned, Stop, drive, park};
-use crate::engine::Inner;
 use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
+use crate::inner::Inner;
 use crate::json;
 use crate::persist::{note, persist};
 use crate::plan::{Plan, PlanBody};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::random;
 

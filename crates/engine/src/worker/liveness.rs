@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::monotonic;
-use crate::engine::Inner;
 use crate::execution::{ShapeId, WorkerId};
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::random;
 use crate::runs::locked;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::monotonic;
-use crate::engine::Inner;
 use crate::execution::{ExecutionId, ParkReason, Seen, State, WriteId};
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::random;
 use crate::store::{Acquire, Acquired, Commit, How, Shapes, StoreError, Then, Verdict, Wanted};
