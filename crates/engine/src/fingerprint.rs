@@ -15,13 +15,60 @@ use crate::execution::InputHash;
 /// # Errors
 /// When the bytes are not JSON.
 pub(crate) fn fingerprint(json: &[u8], ignored: &[String]) -> Result<InputHash, serde_json::Error> {
-    let mut value: Value = serde_json::from_slice(json)?;
+    let mut value = read(json)?;
     for pointer in ignored {
         remove(&mut value, pointer);
     }
     let mut text = String::with_capacity(json.len());
     write(&value, &mut text);
     Ok(InputHash(Sha256::digest(text.as_bytes()).into()))
+}
+
+/// Reads a document. [`Value`] holds integers of 64 bits and turns larger ones into floats, so these
+/// become objects of one member that holds their digits.
+fn read(json: &[u8]) -> Result<Value, serde_json::Error> {
+    let digits = json.split(|byte| !byte.is_ascii_digit());
+    if digits.map(<[u8]>::len).max() < Some(SMALL_DIGITS) {
+        return serde_json::from_slice(json);
+    }
+    let mut kept = Vec::with_capacity(json.len());
+    let (mut rest, mut in_text) = (json, false);
+    while let Some(&byte) = rest.first() {
+        let taken = match byte {
+            b'\\' if in_text => 2.min(rest.len()),
+            _ if in_text => 1,
+            _ => rest.iter().take_while(|&byte| is_of_number(*byte)).count().max(1),
+        };
+        let (token, after) = rest.split_at(taken);
+        in_text ^= token == b"\"";
+        if !in_text && is_large_integer(token) {
+            kept.extend_from_slice(br#"{"\u0000":""#);
+            kept.extend_from_slice(token);
+            kept.extend_from_slice(br#""}"#);
+        } else {
+            kept.extend_from_slice(token);
+        }
+        rest = after;
+    }
+    serde_json::from_slice(&kept)
+}
+
+/// The name of the member that holds the digits of a large integer.
+const DIGITS: &str = "\0";
+
+/// Integers of fewer digits fit into 64 bits.
+const SMALL_DIGITS: usize = 19;
+
+fn is_of_number(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
+}
+
+fn is_large_integer(token: &[u8]) -> bool {
+    let digits = token.strip_prefix(b"-").unwrap_or(token);
+    let fits = |text: &str| text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok();
+    digits.len() >= SMALL_DIGITS
+        && digits.iter().all(u8::is_ascii_digit)
+        && !str::from_utf8(token).is_ok_and(fits)
 }
 
 fn remove(value: &mut Value, pointer: &str) {
@@ -60,6 +107,9 @@ fn write(value: &Value, out: &mut String) {
             out.push(']');
         }
         Value::Object(members) => {
+            if let Some(digits) = digits_of(members) {
+                return out.push_str(digits);
+            }
             let mut sorted: Vec<_> = members.iter().collect();
             sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
             out.push('{');
@@ -74,6 +124,12 @@ fn write(value: &Value, out: &mut String) {
             out.push('}');
         }
     }
+}
+
+/// The digits that [`read`] kept.
+fn digits_of(members: &serde_json::Map<String, Value>) -> Option<&str> {
+    let digits = members.get(DIGITS).filter(|_| members.len() == 1)?.as_str()?;
+    is_large_integer(digits.as_bytes()).then_some(digits)
 }
 
 fn write_number(number: &serde_json::Number, out: &mut String) {
@@ -94,7 +150,7 @@ mod tests {
 
     fn canonical(json: &str) -> String {
         let mut text = String::new();
-        write(&serde_json::from_str(json).expect("JSON"), &mut text);
+        write(&read(json.as_bytes()).expect("JSON"), &mut text);
         text
     }
 
@@ -111,7 +167,19 @@ mod tests {
     #[test]
     fn large_integers_keep_all_their_digits() {
         assert_ne!(hash("9007199254740992"), hash("9007199254740993"));
-        assert_eq!(canonical("18446744073709551615"), "18446744073709551615");
+        for number in [
+            "18446744073709551615",
+            "18446744073709551617",
+            "-170141183460469231731687303715884105728",
+        ] {
+            assert_eq!(canonical(number), number);
+            assert_eq!(
+                canonical(&format!(r#"{{"a":[{number},"{number}"]}}"#)),
+                format!(r#"{{"a":[{number},"{number}"]}}"#)
+            );
+        }
+        assert_ne!(hash("18446744073709551617"), hash("18446744073709551618"));
+        assert_ne!(hash("18446744073709551617"), hash(r#""18446744073709551617""#));
     }
 
     #[test]
