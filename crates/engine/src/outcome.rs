@@ -1,6 +1,6 @@
 //! What is a caller told of a record? Outcomes, refusals, and who is at it since when.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::codec::{Place, Slot};
 use crate::execution::{ExecutionId, ExecutionRecord, ParkReason, State};
@@ -96,24 +96,29 @@ pub(crate) async fn in_progress(
             since,
         };
     }
-    let found = match record {
-        Some(record) => Some(record.clone()),
-        None => inner
-            .store
-            .find(vec![id])
-            .await
-            .ok()
-            .and_then(|found| found.into_iter().next()),
-    };
-    let (step, since) = match &found {
-        Some(record) => current_step(inner, record).await,
-        None => (None, inner.now()),
-    };
+    let looking = stored_step(inner, id, record);
+    let stored = tokio::time::timeout(DETAILS, looking).await.ok().flatten();
+    let (step, since) = stored.unwrap_or_else(|| (None, inner.now()));
     RunError::InProgress {
         execution: id,
         step,
         since,
     }
+}
+
+/// How long a refusal may wait for its details.
+const DETAILS: Duration = Duration::from_secs(1);
+
+async fn stored_step(
+    inner: &Inner,
+    id: ExecutionId,
+    record: Option<&ExecutionRecord>,
+) -> Option<(Option<String>, SystemTime)> {
+    if let Some(record) = record {
+        return Some(current_step(inner, record).await);
+    }
+    let found = inner.store.find(vec![id]).await.ok()?;
+    Some(current_step(inner, found.first()?).await)
 }
 
 /// The first step that is not recorded, and when the one before it was.

@@ -569,3 +569,21 @@ async fn rows_that_can_not_be_read_hold_up_no_caller_who_waits() {
     assert_eq!(within(owner).await.expect("no panic"), Ok(20));
     assert_eq!(within(waiting).await.expect("no panic"), Ok(20));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_a_wait_holds_also_when_the_store_is_slow() {
+    let (store, schema, probe) = (MemoryStore::new(), schema(Retry::none()), Probe::new(0, 0));
+    let (there, _) = start(&store, &schema, &probe, quick()).await;
+    let (here, faults) = start(&store, &schema, &probe, quick()).await;
+    let owner = attach(&there, &schema);
+    probe.entered().await;
+    let never = Gate::closed();
+    for nth in 1..=10 {
+        faults.script(&[Call::Find], nth, Fault::HoldBefore(never.clone()));
+    }
+    let policy = OnDuplicate::Wait(Duration::from_millis(20));
+    let waited = within(here.run(&schema, "k", 1).on_duplicate(policy).into_future()).await;
+    assert!(matches!(waited, Err(RunError::InProgress { .. })), "{waited:?}");
+    probe.gate.add_permits(1);
+    assert_eq!(within(owner).await.expect("no panic"), Ok(20));
+}
