@@ -190,7 +190,9 @@ pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, mess
             failure: Some(failure),
         }),
         Persisted::Restarted => Stop::Restarted,
-        Persisted::Fenced | Persisted::Rejected(_) | Persisted::RolledBack(_) => Stop::End(RunEnd::Lost),
+        Persisted::Fenced | Persisted::Stopped | Persisted::Rejected(_) | Persisted::RolledBack(_) => {
+            Stop::End(RunEnd::Lost)
+        }
     }
 }
 
@@ -354,6 +356,7 @@ impl Driver<'_> {
                 Ok(None)
             }
             Persisted::Fenced => Err(self.fenced()),
+            Persisted::Stopped => Err(self.release().await),
             Persisted::Restarted => Err(Stop::Restarted),
             Persisted::Rejected(why) => Ok(Some(StepError::stop(format!(
                 "the store refused the output: {why}"
@@ -458,6 +461,7 @@ impl Driver<'_> {
         match persist(self.inner, self.run, None, then, None).await {
             Persisted::Written => end.into(),
             Persisted::Fenced => self.fenced(),
+            Persisted::Stopped => self.release().await,
             Persisted::Restarted => Stop::Restarted,
             Persisted::Rejected(why) | Persisted::RolledBack(why) => {
                 park(self.inner, self.run, ParkReason::Unreadable, why).await

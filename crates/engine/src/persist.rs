@@ -15,6 +15,8 @@ pub(crate) enum Persisted {
     Written,
     /// This process does not own the execution any more.
     Fenced,
+    /// The process has no time left to learn the verdict.
+    Stopped,
     /// The database server was restarted: acquire anew, then load.
     Restarted,
     /// The store can not hold the value.
@@ -65,8 +67,8 @@ pub(crate) async fn persist(
             error if own_transaction => return Persisted::RolledBack(error.to_string()),
             _ => {}
         }
-        if !pause.wait(inner, run).await {
-            return Persisted::Fenced;
+        if let Some(given_up) = pause.wait_for_verdict(inner, run).await {
+            return given_up;
         }
     }
 }
@@ -97,8 +99,8 @@ async fn confirm(
             Err(StoreError::Restarted) => return Persisted::Restarted,
             Err(error) => note(&error),
         }
-        if !pause.wait(inner, run).await {
-            return Persisted::Fenced;
+        if let Some(given_up) = pause.wait_for_verdict(inner, run).await {
+            return given_up;
         }
     }
 }
@@ -130,6 +132,17 @@ impl Pause {
             () = self.pass() => true,
             () = run.lost.cancelled() => false,
             () = inner.stopped.cancelled() => false,
+        }
+    }
+
+    /// `None` to ask again; otherwise why not.
+    async fn wait_for_verdict(&mut self, inner: &Inner, run: &LocalRun) -> Option<Persisted> {
+        if self.wait(inner, run).await {
+            None
+        } else if run.lost.is_cancelled() {
+            Some(Persisted::Fenced)
+        } else {
+            Some(Persisted::Stopped)
         }
     }
 
