@@ -87,7 +87,8 @@ impl StepContext {
         &self.inner.step
     }
 
-    /// Which attempt of this step this is, from 1, attempts of lost owners counted.
+    /// Which attempt of this step this is, from 1. A lost owner counts as one attempt, however
+    /// often it tried: what it did in memory nobody knows. A resume after a failure begins at 1.
     pub fn attempt(&self) -> u32 {
         self.inner.attempt
     }

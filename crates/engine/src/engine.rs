@@ -45,7 +45,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts to build an engine on a store.
+    /// Starts to build an engine on a store. One engine for each handle of a store, whose clones are
+    /// one handle: it holds the liveness session of one worker, and two would bury each other.
     pub fn builder(store: impl Store) -> EngineBuilder {
         EngineBuilder::new(store)
     }

@@ -348,7 +348,7 @@ pub struct CheckpointRecord {
     pub worker: WorkerId,
     /// The write that recorded it.
     pub write_id: WriteId,
-    /// Which attempt of the step succeeded, from 1, lost owners counted.
+    /// Which attempt of the step succeeded, from 1, each lost owner counted as one.
     pub attempt: i32,
     /// `ExecutionRecord::lost` when it was written.
     pub lost: i32,

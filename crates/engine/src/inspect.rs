@@ -54,7 +54,7 @@ pub struct Execution {
 pub struct RecordedStep {
     /// The step's name.
     pub name: String,
-    /// Which attempt succeeded, from 1, attempts of lost owners counted.
+    /// Which attempt succeeded, from 1, each lost owner counted as one.
     pub attempt: u32,
     /// The worker that recorded it.
     pub worker: WorkerId,

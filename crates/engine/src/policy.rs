@@ -9,7 +9,8 @@ pub enum OnDuplicate {
     Wait(Duration),
     /// Refuse at once with [`RunError::InProgress`](crate::RunError::InProgress).
     Reject,
-    /// Wait for its outcome without a limit.
+    /// Wait for its outcome without a limit. That it is put down for a later try
+    /// ([`RunError::Waiting`](crate::RunError::Waiting)) or parked ends the wait too.
     Attach,
 }
 
@@ -19,7 +20,8 @@ impl Default for OnDuplicate {
     }
 }
 
-/// What a caller wants when the last run of its key failed.
+/// What a caller wants when its key had failed before the call. When the run that it begins, takes
+/// up or waits for fails, that is its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AfterFailure {
     /// Go on at the step that failed. The default for a failure whose tries were used up.

@@ -58,7 +58,7 @@ pub enum RunError {
     /// read it.
     #[error("the recorded outcome can not be read: {0}")]
     Unreadable(String),
-    /// The caller's own limit has passed; the work goes on. Call again with the same key.
+    /// The caller's own limit has passed; work that has begun goes on. Call again with the same key.
     #[error("no outcome within {0:?}: the work goes on, call again with the same key")]
     TimedOut(Duration),
     /// The store or this process can not serve now. Call again later with the same key: it is not
