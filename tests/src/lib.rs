@@ -8,6 +8,7 @@
 //! A [`Place`](place::Place) is a fresh store for one test, with its notebook, on SQLite or on
 //! PostgreSQL.
 
+pub mod model;
 pub mod notebook;
 pub mod place;
 pub mod protocol;
