@@ -161,7 +161,7 @@ mod sound {
     #[test]
     fn statements_that_the_model_forgets_make_no_difference() {
         let bounds = Bounds {
-            crashes: 1,
+            burials: 1,
             cuts: 1,
             expiries: 1,
             ..QUIET

@@ -1,15 +1,19 @@
 //! Is the protocol right in every order of events? A model of it, small enough to try them all.
 //!
 //! The model is two processes, one database and the statements between them, for executions of two
-//! steps, one of them with a transaction of its own. A [`State`](state::State) is one moment; an
-//! [`Action`] is what happens next; [`explore`] follows every action from every state. In each state
-//! each of the [`promises`] must hold, or the way to that state is a counterexample.
+//! steps, one of them with a transaction of its own. A [`State`] is one moment; an [`Action`] is
+//! what happens next; [`explore`] follows every action from every state. In each state each of the
+//! [`promises`] must hold, or the way to that state is a counterexample.
 //!
 //! The model is written beside the engine, not derived from it: `process.rs` follows the engine's
 //! `drive.rs`, `persist.rs`, `take.rs`, `reacquire.rs`, `admission.rs` and the sweep; `database.rs`
 //! follows `begin.sql`, `acquire.sql`, `commit.sql`, `load.sql` and `confirm`. What happens to both
-//! is in `faults.rs`. Each [`Bug`] is a mistake that can be planted into the model; a test for each shows
-//! the promise that it breaks.
+//! is in `faults.rs`. Each [`Bug`] is a mistake that can be planted into the model; a test for each
+//! shows the promise that it breaks, and each promise is broken by one of them.
+//!
+//! The parts of a fence (run, epoch, token, state, incarnation) overlap: in an owner's write each but
+//! the incarnation could be left out alone, as long as the engine does its part and acquisitions
+//! compare everything. So the bugs that do not compare something do not compare it anywhere.
 //!
 //! # What one action is
 //!

@@ -112,7 +112,7 @@ impl Breach {
         self as u16
     }
 
-    /// What a message broke by changing a row.
+    /// What a statement broke by changing a row.
     pub fn of_change(before: &Row, after: &Row, message: &Message) -> u16 {
         let mut broken = 0;
         if after.claim != before.claim && after.claim.epoch <= before.claim.epoch {
@@ -133,10 +133,10 @@ impl Breach {
             Statement::Commit(commit) if before != after && !before.is_owned_by(&commit.fence) => {
                 broken |= Self::StaleWrite.bit();
             }
-            Statement::Acquire(_) if before.claim != after.claim => {
-                if before.owner.is_some() && before.owner != message.owner {
-                    broken |= Self::TakenFromTheLiving.bit();
-                }
+            Statement::Acquire(_)
+                if before.claim != after.claim && before.owner.is_some() && before.owner != message.owner =>
+            {
+                broken |= Self::TakenFromTheLiving.bit();
             }
             _ => {}
         }
