@@ -8,6 +8,8 @@
 //! A [`Place`](place::Place) is a fresh store for one test, with its notebook, on SQLite or on
 //! PostgreSQL.
 
+#[cfg(doctest)]
+mod docs;
 pub mod model;
 pub mod notebook;
 pub mod place;

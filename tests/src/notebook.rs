@@ -17,8 +17,9 @@ pub enum Notebook {
 
 /// The table of attempts. One text for both databases.
 const EFFECTS_TABLE: &str = "CREATE TABLE effects (
-    nonce text PRIMARY KEY, execution text NOT NULL, step text NOT NULL, epoch bigint NOT NULL,
-    attempt bigint NOT NULL, worker text NOT NULL, pid bigint NOT NULL
+    nonce text PRIMARY KEY, execution text NOT NULL, run text NOT NULL, step text NOT NULL,
+    epoch bigint NOT NULL, attempt bigint NOT NULL, worker text NOT NULL, pid bigint NOT NULL,
+    began bigint NOT NULL
 )";
 
 /// What transactional steps write, in the store's own database.
@@ -29,14 +30,14 @@ pub const LEDGER_TABLE: &str = "CREATE TABLE ledger (
 /// The statement of a transactional step.
 pub const BOOK: &str = "INSERT INTO ledger (nonce, execution, epoch) VALUES ($1, $2, $3)";
 
-const NOTE: &str = "INSERT INTO effects (nonce, execution, step, epoch, attempt, worker, pid)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const NOTE: &str = "INSERT INTO effects (nonce, execution, run, step, epoch, attempt, worker, pid, began)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 // Nonces are ordered by time.
-const READ: &str = "SELECT nonce, execution, step, epoch, attempt, worker, pid
+const READ: &str = "SELECT nonce, execution, run, step, epoch, attempt, worker, pid, began
     FROM effects WHERE execution = $1 ORDER BY nonce";
 
-type Row = (String, String, String, i64, i64, String, i64);
+type Row = (String, String, String, String, i64, i64, String, i64, i64);
 
 impl Notebook {
     /// Opens it by URL: `sqlite:` and a path, or `postgres:`.
@@ -83,11 +84,13 @@ impl Notebook {
                 sqlx::query(NOTE)
                     .bind(&attempt.nonce)
                     .bind(&attempt.execution)
+                    .bind(&attempt.run)
                     .bind(&attempt.step)
                     .bind(attempt.epoch)
                     .bind(attempt.attempt)
                     .bind(&attempt.worker)
                     .bind(attempt.pid)
+                    .bind(attempt.began)
             };
         }
         match self {
@@ -105,17 +108,19 @@ impl Notebook {
             Self::Sqlite(pool) => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?,
             Self::Postgres(pool) => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?,
         };
-        let attempts = rows
-            .into_iter()
-            .map(|(nonce, execution, step, epoch, attempt, worker, pid)| Attempt {
+        let attempts = rows.into_iter().map(
+            |(nonce, execution, run, step, epoch, attempt, worker, pid, began)| Attempt {
                 nonce,
                 execution,
+                run,
                 step,
                 epoch,
                 attempt,
                 worker,
                 pid,
-            });
+                began,
+            },
+        );
         Ok(attempts.collect())
     }
 }

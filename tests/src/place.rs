@@ -2,6 +2,7 @@
 //!
 //! Everything here waits in place: a test is a plain function, and so are its questions.
 
+mod audit;
 mod ground;
 
 use std::sync::OnceLock;
@@ -18,6 +19,7 @@ use crate::protocol::Attempt;
 use crate::victim::{Launch, SOON};
 use ground::Ground;
 
+pub use audit::Change;
 pub use ground::{Role, server_url};
 
 /// Which database.
@@ -103,9 +105,9 @@ impl Place {
         self.runtime.block_on(self.ground.grow_older_than(age));
     }
 
-    /// Which database it is.
-    pub fn kind(&self) -> Kind {
-        self.kind
+    /// The PostgreSQL schema of the store's tables.
+    pub fn schema(&self) -> &str {
+        self.ground.schema()
     }
 
     /// A victim of this program on this store, with a notebook and default options.
@@ -181,6 +183,22 @@ impl Place {
     pub fn ledger(&self, schema: &str, key: &str) -> Vec<Booked> {
         let id = execution_id(schema, key).to_string();
         self.runtime.block_on(self.ground.ledger(&id))
+    }
+
+    /// Notes each change of an execution's row from now on, inside the database.
+    ///
+    /// # Panics
+    /// When the database does not take it.
+    pub fn audit(&self) {
+        self.runtime.block_on(self.ground.audit());
+    }
+
+    /// The changes since [`audit`](Self::audit), in order.
+    ///
+    /// # Panics
+    /// When they can not be read.
+    pub fn changes(&self) -> Vec<Change> {
+        self.runtime.block_on(self.ground.changes())
     }
 
     /// Says that the tables have a newer format, which only programs of that format can read.

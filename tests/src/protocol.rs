@@ -16,11 +16,6 @@ pub enum Command {
         /// The step.
         gate: String,
     },
-    /// Close the gate of a step.
-    Close {
-        /// The step.
-        gate: String,
-    },
     /// Say under which worker id the engine works now. Answered by [`Event::Working`].
     Worker,
     /// Shut the engine down gracefully and end.
@@ -50,6 +45,9 @@ pub struct Trail {
     /// What goes wrong: in this step, at its first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mishap: Option<(String, Mishap)>,
+    /// How long each step takes at most, in milliseconds.
+    #[serde(default)]
+    pub dwell_ms: u64,
     /// One nonce for each step that was run, of the attempt whose result was recorded.
     #[serde(default)]
     pub nonces: Vec<String>,
@@ -106,6 +104,8 @@ pub enum Event {
     AtGate(Attempt),
     /// It is through with its work and returns.
     Leaving(Attempt),
+    /// It returns an error.
+    Failing(Attempt),
     /// It was ended from outside before it was through.
     Cancelled(Attempt),
     /// A call is admitted.
@@ -131,6 +131,8 @@ pub struct Attempt {
     pub nonce: String,
     /// The execution's id.
     pub execution: String,
+    /// The run's id.
+    pub run: String,
     /// The step.
     pub step: String,
     /// Epoch of its owner.
@@ -141,6 +143,8 @@ pub struct Attempt {
     pub worker: String,
     /// Its process.
     pub pid: i64,
+    /// When it began, in microseconds since 1970.
+    pub began: i64,
 }
 
 /// A `RunError` as data.

@@ -62,6 +62,11 @@ impl Transcript {
         self.lines().said.iter().map(|(_at, line)| line.clone()).collect()
     }
 
+    /// All lines so far, each with the moment when it arrived.
+    pub fn timed(&self) -> Vec<(Instant, String)> {
+        self.lines().said.clone()
+    }
+
     /// All lines, once the stream has ended.
     ///
     /// # Panics

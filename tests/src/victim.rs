@@ -157,6 +157,13 @@ pub struct Victim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call(u64);
 
+impl Call {
+    /// Its number in its process.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// The answer to a call: the nonces of the output.
 pub type Answer = Result<Vec<String>, CallError>;
 
@@ -244,13 +251,6 @@ impl Victim {
     /// Opens the gate of a step.
     pub fn open(&mut self, step: &str) {
         self.tell(&Command::Open {
-            gate: step.to_owned(),
-        });
-    }
-
-    /// Closes the gate of a step.
-    pub fn close(&mut self, step: &str) {
-        self.tell(&Command::Close {
             gate: step.to_owned(),
         });
     }

@@ -5,19 +5,19 @@
 //! is acted upon; acting is a compare-and-set, and a caller that lost looks again.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::call::OnDuplicate;
 use crate::codec::{Place, Slot};
-use crate::decide::{AfterFailure, Existing, Meeting, ShapeKnown, meet};
-use crate::engine::Inner;
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, State};
-use crate::follow::Follower;
-use crate::handle::Verdict;
+use crate::decide::{Existing, Meeting, ShapeKnown, meet};
+use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen};
+use crate::inner::Inner;
+use crate::outcome::{end_of, in_progress, outcome, shutting_down, unavailable};
 use crate::persist::{Pause, note};
+use crate::policy::{AfterFailure, OnDuplicate, Verdict};
 use crate::random;
 use crate::run_error::RunError;
 use crate::runs::{LocalRun, Look, Opened, RunEnd};
@@ -45,8 +45,8 @@ pub(crate) enum Admitted {
     Finished(RunEnd),
     /// This process.
     Here(Arc<LocalRun>, Verdict),
-    /// Another process.
-    There(RunId),
+    /// Another process: this run, under this epoch or a later one.
+    There(RunId, i64),
 }
 
 impl Admitted {
@@ -54,14 +54,24 @@ impl Admitted {
         match self {
             Self::Finished(_) => Verdict::Finished,
             Self::Here(_, verdict) => *verdict,
-            Self::There(_) => Verdict::Attached,
+            Self::There(..) => Verdict::Attached,
         }
     }
 }
 
+/// What a call knows of its key when it looks again.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Known {
+    /// An end under this epoch or a later one came after the call: it is the answer, and no failure
+    /// of an earlier run that the caller's policy is about.
+    pub(crate) epoch: Option<i64>,
+    /// The call was admitted before, so it is no duplicate.
+    pub(crate) admitted: bool,
+}
+
 /// Finds out, or decides, who works on a call.
 pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
-    let admitted = find_worker(request).await?;
+    let admitted = find_worker(request, Known::default()).await?;
     let verdict = match admitted.verdict() {
         Verdict::Started => "started",
         Verdict::Resumed => "resumed",
@@ -72,12 +82,12 @@ pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
     Ok(admitted)
 }
 
-async fn find_worker(request: &Request) -> Result<Admitted, RunError> {
+pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
         if inner.closing.is_cancelled() {
-            return Err(RunError::Unavailable("this process is shutting down".to_owned()));
+            return Err(shutting_down());
         }
         let (opened, asked) = open(request).await;
         match opened {
@@ -87,16 +97,19 @@ async fn find_worker(request: &Request) -> Result<Admitted, RunError> {
                 } else {
                     Verdict::Attached
                 };
-                return here(request, run, verdict).await;
+                return here(request, run, verdict, known).await;
             }
             Opened::Exists(record) => {
-                if let Some(admitted) = meet_existing(request, &record).await? {
+                if let Some(admitted) = meet_existing(request, &record, known).await? {
                     return Ok(admitted);
                 }
+                // Somebody else acquired it: how that ends is news for this caller too, so that
+                // many who race to resume do not use up one try each.
+                known.epoch.get_or_insert(record.claim.epoch + 1);
             }
             Opened::Failed(error) => return Err(unavailable(&error)),
         }
-        // The row changed under this caller: a moment for whoever changed it.
+        // A moment for whoever changed the row.
         pause.pass().await;
     }
 }
@@ -134,21 +147,24 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         request.input.clone(),
         request.hash,
     );
-    request.inner.tasks.spawn(async move {
-        let closer = CloseOpening { inner: &inner, id };
+    let closer = CloseOpening {
+        inner: Arc::clone(&inner),
+        id,
+    };
+    request.inner.spawn(async move {
         let opened = begin(&inner, &schema, id, key, input, hash).await;
         drop(closer);
         publish.send_replace(Some(opened));
     });
 }
 
-/// Ends an opening also when the task that asks panics.
-struct CloseOpening<'a> {
-    inner: &'a Inner,
+/// Ends an opening also when the task that asks panics, or never runs.
+struct CloseOpening {
+    inner: Arc<Inner>,
     id: ExecutionId,
 }
 
-impl Drop for CloseOpening<'_> {
+impl Drop for CloseOpening {
     fn drop(&mut self) {
         self.inner.registry.opened(self.id);
     }
@@ -210,8 +226,19 @@ async fn begin(
 }
 
 /// Applies the caller's policies to what its key has already. `None`: look again.
-async fn meet_existing(request: &Request, record: &ExecutionRecord) -> Result<Option<Admitted>, RunError> {
+async fn meet_existing(
+    request: &Request,
+    record: &ExecutionRecord,
+    known: Known,
+) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
+    let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
+    if is_news
+        && record.input_hash == request.hash
+        && let Some(end) = end_of(inner, record).await?
+    {
+        return Ok(Some(Admitted::Finished(end)));
+    }
     let existing = Existing {
         state: record.state,
         expired: record.is_expired(),
@@ -229,18 +256,32 @@ async fn meet_existing(request: &Request, record: &ExecutionRecord) -> Result<Op
             expected: record.input_hash,
             got: request.hash,
         }),
-        Meeting::Replay => outcome(inner, record).map(|end| Some(Admitted::Finished(end))),
+        Meeting::Replay => Ok(Some(Admitted::Finished(outcome(inner, record).await?))),
         Meeting::Resume { keep_tries } => {
-            acquire(request, record, How::Resume { keep_tries }, Verdict::Resumed).await
+            acquire(
+                request,
+                record,
+                How::Resume { keep_tries },
+                Verdict::Resumed,
+                known,
+            )
+            .await
         }
         Meeting::Restart => {
             let fresh = fresh(request)?;
-            acquire(request, record, How::Restart(Box::new(fresh)), Verdict::Started).await
+            acquire(
+                request,
+                record,
+                How::Restart(Box::new(fresh)),
+                Verdict::Started,
+                known,
+            )
+            .await
         }
-        Meeting::Busy if request.on_duplicate == OnDuplicate::Reject => {
+        Meeting::Busy if request.on_duplicate == OnDuplicate::Reject && !known.admitted => {
             Err(in_progress(inner, request.id, Some(record)).await)
         }
-        Meeting::Busy => Ok(Some(Admitted::There(record.run))),
+        Meeting::Busy => Ok(Some(Admitted::There(record.run, record.claim.epoch))),
         Meeting::Parked(reason) => Err(RunError::Parked {
             execution: record.id,
             reason,
@@ -250,9 +291,11 @@ async fn meet_existing(request: &Request, record: &ExecutionRecord) -> Result<Op
                 .and_then(|failure| inner.decode_failure(record.run, failure)),
         }),
         Meeting::Park(reason) => {
-            park_unknown(inner, record.seen())
-                .await
-                .map_err(|error| unavailable(&error))?;
+            let (inner_of_task, seen) = (Arc::clone(inner), record.seen());
+            let parking = inner.spawn(async move { park_unknown(&inner_of_task, seen).await });
+            if !finished(parking).await? {
+                return Ok(None);
+            }
             Err(RunError::Parked {
                 execution: record.id,
                 reason,
@@ -292,205 +335,50 @@ fn fresh(request: &Request) -> Result<Fresh, RunError> {
     })
 }
 
-/// Takes an execution over for this caller, in a task of the engine's.
+/// Takes an execution over for this caller.
 async fn acquire(
     request: &Request,
     record: &ExecutionRecord,
     how: How,
     verdict: Verdict,
+    known: Known,
 ) -> Result<Option<Admitted>, RunError> {
-    let inner = Arc::clone(&request.inner);
-    let seen = record.seen();
-    let taking = request
-        .inner
-        .tasks
-        .spawn(async move { take(&inner, seen, how).await });
-    match taking.await {
-        Ok(Ok(Taken::Won(run))) => here(request, run, verdict).await.map(Some),
-        Ok(Ok(Taken::Lost)) => Ok(None),
-        Ok(Err(error)) => Err(unavailable(&error)),
-        Err(_ended) => Err(RunError::Unavailable("this process is shutting down".to_owned())),
+    match take_in_task(&request.inner, record.seen(), how).await? {
+        Taken::Won(run) => here(request, run, verdict, known).await.map(Some),
+        Taken::Lost => Ok(None),
+    }
+}
+
+/// Takes an execution over in a task of the engine's.
+pub(crate) async fn take_in_task(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, RunError> {
+    let inner_of_task = Arc::clone(inner);
+    finished(inner.spawn(async move { take(&inner_of_task, seen, how).await })).await
+}
+
+/// Waits for a task of the engine's that talks to the store; it goes on when the caller is dropped.
+async fn finished<T>(task: JoinHandle<Result<T, StoreError>>) -> Result<T, RunError> {
+    match task.await {
+        Ok(done) => done.map_err(|error| unavailable(&error)),
+        Err(_ended) => Err(shutting_down()),
     }
 }
 
 /// A run of this process, for this caller.
-async fn here(request: &Request, run: Arc<LocalRun>, verdict: Verdict) -> Result<Admitted, RunError> {
+async fn here(
+    request: &Request,
+    run: Arc<LocalRun>,
+    verdict: Verdict,
+    known: Known,
+) -> Result<Admitted, RunError> {
     if run.hash != request.hash {
         return Err(RunError::InputMismatch {
             expected: run.hash,
             got: request.hash,
         });
     }
-    if verdict == Verdict::Attached && request.on_duplicate == OnDuplicate::Reject {
+    let duplicate = verdict == Verdict::Attached && !known.admitted;
+    if duplicate && request.on_duplicate == OnDuplicate::Reject {
         return Err(in_progress(&request.inner, request.id, None).await);
     }
     Ok(Admitted::Here(run, verdict))
-}
-
-/// Waits for the outcome of an admitted call.
-pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Bytes, RunError> {
-    let limit = match (admitted.verdict(), request.on_duplicate) {
-        (Verdict::Attached, OnDuplicate::Wait(limit)) => Some(limit),
-        _ => None,
-    };
-    let Some(limit) = limit else {
-        return wait(request, admitted).await;
-    };
-    match tokio::time::timeout(limit, wait(request, admitted)).await {
-        Ok(settled) => settled,
-        Err(_late) => Err(in_progress(&request.inner, request.id, None).await),
-    }
-}
-
-async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunError> {
-    loop {
-        let end = match admitted {
-            Admitted::Finished(end) => end,
-            Admitted::Here(run, _) => run.ended().await,
-            Admitted::There(run) => followed(request, run).await?,
-        };
-        match end {
-            RunEnd::Succeeded(output) => return Ok(output),
-            RunEnd::Failed(failure) => return Err(RunError::Failed(failure)),
-            RunEnd::Waiting { failure, due_in } => {
-                return Err(RunError::Waiting {
-                    execution: request.id,
-                    failure: Some(failure),
-                    due_in,
-                });
-            }
-            RunEnd::Parked { reason, failure } => {
-                return Err(RunError::Parked {
-                    execution: request.id,
-                    reason,
-                    failure,
-                });
-            }
-            RunEnd::Released => {
-                return Err(RunError::Unavailable("this process is shutting down".to_owned()));
-            }
-            // Somebody else runs it: whoever it is, this caller still wants the outcome.
-            RunEnd::Lost => admitted = find_worker(request).await?,
-        }
-    }
-}
-
-/// Waits for an execution of another process, and reads its outcome.
-async fn followed(request: &Request, run: RunId) -> Result<RunEnd, RunError> {
-    let inner = &request.inner;
-    let Some(record) = Follower::follow(inner, request.id).await else {
-        return Ok(RunEnd::Lost);
-    };
-    if record.run != run {
-        return Ok(RunEnd::Lost);
-    }
-    match record.state {
-        State::Succeeded | State::Failed => outcome(inner, &record),
-        State::Waiting if record.wake_in.is_some_and(|due_in| !due_in.is_zero()) => Err(RunError::Waiting {
-            execution: record.id,
-            failure: record
-                .failure
-                .as_ref()
-                .and_then(|failure| inner.decode_failure(run, failure)),
-            due_in: record.wake_in.unwrap_or_default(),
-        }),
-        State::Parked => Ok(RunEnd::Parked {
-            reason: record.parked.unwrap_or(crate::execution::ParkReason::Unreadable),
-            failure: record
-                .failure
-                .as_ref()
-                .and_then(|failure| inner.decode_failure(run, failure)),
-        }),
-        State::Ready | State::Running | State::Waiting => Ok(RunEnd::Lost),
-    }
-}
-
-/// The recorded outcome of a finished execution.
-fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> {
-    let unreadable = |why: String| RunError::Unreadable(why);
-    if record.state == State::Succeeded {
-        let output = record
-            .output
-            .as_ref()
-            .ok_or_else(|| unreadable("its output is missing".to_owned()))?;
-        // The place of an output is the last step of the plan that the run was born with; a schema
-        // of the same shape has the same names.
-        let schema = inner.schemas.get(&record.shape);
-        let step = schema
-            .and_then(|schema| schema.steps.last())
-            .map_or("", |step| step.name.as_str());
-        let place = Place {
-            run: record.run,
-            slot: Slot::Output(step),
-        };
-        return inner
-            .codecs
-            .decode(output, &place)
-            .map(RunEnd::Succeeded)
-            .map_err(unreadable);
-    }
-    let failure = record
-        .failure
-        .as_ref()
-        .and_then(|failure| inner.decode_failure(record.run, failure));
-    failure
-        .map(RunEnd::Failed)
-        .ok_or_else(|| unreadable("its failure can not be decoded".to_owned()))
-}
-
-/// Says who is at it and since when, as well as can be known.
-async fn in_progress(inner: &Inner, id: ExecutionId, record: Option<&ExecutionRecord>) -> RunError {
-    // An owner that has just taken it up does not know its step before it has loaded what is
-    // recorded; the store does.
-    let here = inner.registry.running(id).map(|run| run.at());
-    if let Some((step @ Some(_), since)) = here {
-        return RunError::InProgress {
-            execution: id,
-            step,
-            since,
-        };
-    }
-    let found = match record {
-        Some(record) => Some(record.clone()),
-        None => inner
-            .store
-            .find(vec![id])
-            .await
-            .ok()
-            .and_then(|found| found.into_iter().next()),
-    };
-    let (step, since) = match &found {
-        Some(record) => current_step(inner, record).await,
-        None => (None, inner.now()),
-    };
-    RunError::InProgress {
-        execution: id,
-        step,
-        since,
-    }
-}
-
-/// The first step that is not recorded, and when the one before it was.
-async fn current_step(inner: &Inner, record: &ExecutionRecord) -> (Option<String>, SystemTime) {
-    let checkpoints = match inner.store.load(record.id, record.run).await {
-        Ok(Some(progress)) => progress.checkpoints,
-        Ok(None) | Err(_) => Vec::new(),
-    };
-    let schema = inner.schemas.get(&record.shape);
-    let step = schema
-        .and_then(|schema| schema.steps.get(checkpoints.len()))
-        .map(|step| step.name.clone());
-    let since = checkpoints
-        .last()
-        .map_or(record.acquired_at, |last| last.at.max(record.acquired_at));
-    (step, since)
-}
-
-/// A store error as a caller sees it.
-pub(crate) fn unavailable(error: &StoreError) -> RunError {
-    match error {
-        StoreError::Rejected(why) => RunError::Invalid(why.clone()),
-        StoreError::Unreadable(why) => RunError::Unreadable(why.clone()),
-        other => RunError::Unavailable(other.to_string()),
-    }
 }

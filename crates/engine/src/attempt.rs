@@ -10,8 +10,8 @@ use tokio::task::JoinError;
 use tracing::Instrument;
 
 use crate::context::StepContext;
-use crate::engine::Inner;
 use crate::error::StepError;
+use crate::inner::Inner;
 use crate::runs::LocalRun;
 use crate::step::{Attempted, ErasedStep};
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,9 +11,10 @@ use tokio_util::task::TaskTracker;
 use crate::codec::{Codec, Codecs};
 use crate::context::Resources;
 use crate::dyn_store::DynStore;
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
 use crate::execution::ShapeId;
 use crate::follow::Follower;
+use crate::inner::Inner;
 use crate::limits::Limits;
 use crate::runs::Registry;
 use crate::schema::{Schema, SchemaCore};
@@ -53,7 +55,8 @@ impl EngineBuilder {
     }
 
     /// Registers a schema. Several shapes of one name may be registered side by side, so that
-    /// executions born with an older one run on.
+    /// executions born with an older one run on. Of two of one shape, which differ in the parameters
+    /// of stored steps, the last one counts; executions born with other parameters keep theirs.
     #[must_use]
     pub fn schema<In, Out>(mut self, schema: Schema<In, Out>) -> Self {
         self.schemas.insert(schema.shape(), Arc::clone(schema.core()));
@@ -90,7 +93,8 @@ impl EngineBuilder {
     }
 
     /// Saves the plans, registers this process as a worker, and starts its background work. Must be
-    /// called inside a tokio runtime.
+    /// called inside a tokio runtime: all work of the engine is done there, also what callers in
+    /// other runtimes begin.
     ///
     /// # Errors
     /// [`BuildError::Store`] when the store does not answer or refuses.
@@ -112,6 +116,7 @@ impl EngineBuilder {
             liveness: Liveness::new(self.options.beat_limit),
             sweep: Notify::new(),
             wakeups: Wakeups::default(),
+            runtime: Handle::current(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             stopped: CancellationToken::new(),

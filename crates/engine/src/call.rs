@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 
 use crate::admission::{Request, admit};
 use crate::context::StepContext;
-use crate::decide::AfterFailure;
 use crate::engine::Engine;
 use crate::execution::{ExecutionId, InputHash};
 use crate::fingerprint::fingerprint;
@@ -19,25 +18,9 @@ use crate::handle::Handle;
 use crate::json;
 use crate::key::Key;
 use crate::limits::Limits;
+use crate::policy::{AfterFailure, OnDuplicate};
 use crate::run_error::RunError;
 use crate::schema::Schema;
-
-/// What a call does while another one of the same key is being worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OnDuplicate {
-    /// Wait for its outcome, at most so long; then [`RunError::InProgress`]. The default, with 5 s.
-    Wait(Duration),
-    /// Refuse at once with [`RunError::InProgress`].
-    Reject,
-    /// Wait for its outcome without a limit.
-    Attach,
-}
-
-impl Default for OnDuplicate {
-    fn default() -> Self {
-        Self::Wait(Duration::from_secs(5))
-    }
-}
 
 /// A call that is being made. Await it, or [`submit`](Self::submit) it.
 #[must_use = "a call does nothing until it is awaited or submitted"]
@@ -117,18 +100,19 @@ where
     /// Checks everything that can be checked before anything is written.
     fn request(self) -> Result<Request, RunError> {
         let inner = &self.engine.inner;
-        if StepContext::in_transaction() {
-            return Err(RunError::Invalid(
-                "this step has an open transaction: a durable call inside it could wait for itself"
-                    .to_owned(),
-            ));
-        }
+        StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
         let schema = self.schema.core();
-        if !inner.schemas.contains_key(&schema.plan.shape) {
-            let name = &schema.name;
-            return Err(RunError::Invalid(format!(
-                "the schema `{name}` is not registered with this engine"
-            )));
+        let name = &schema.name;
+        let difference = match inner.schemas.get(&schema.plan.shape) {
+            None => Some("is not registered with this engine"),
+            Some(registered) if registered.plan.id != schema.plan.id => {
+                // Only the plans of registered schemas are stored for whoever takes the run over.
+                Some("is registered with this engine with other stored parameters")
+            }
+            Some(_) => None,
+        };
+        if let Some(difference) = difference {
+            return Err(RunError::Invalid(format!("the schema `{name}` {difference}")));
         }
         let key = self.key.within(&schema.name).map_err(RunError::Invalid)?;
         let input = encode_input(&self.input, &inner.limits)?;

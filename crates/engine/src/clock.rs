@@ -62,11 +62,11 @@ impl Clock {
     /// shortens it.
     pub fn sleep(&self, wait: Duration) -> impl Future<Output = ()> + Send + use<> {
         let mut offset = self.offset.subscribe();
-        let due = *offset.borrow() + wait;
+        let due = offset.borrow().saturating_add(wait);
         let started = Instant::now();
         async move {
             loop {
-                let ahead = *offset.borrow_and_update() + started.elapsed();
+                let ahead = offset.borrow_and_update().saturating_add(started.elapsed());
                 let Some(left) = due.checked_sub(ahead).filter(|left| !left.is_zero()) else {
                     return;
                 };
@@ -107,6 +107,15 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(5), waiting)
             .await
             .expect("the wait ended");
+    }
+
+    #[tokio::test]
+    async fn a_wait_may_be_of_any_length() {
+        let clock = Clock::new();
+        clock.advance(Duration::from_secs(1));
+        let waiting = clock.sleep(Duration::MAX);
+        let early = tokio::time::timeout(Duration::from_millis(1), waiting).await;
+        assert!(early.is_err(), "not yet");
     }
 
     #[test]

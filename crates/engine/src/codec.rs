@@ -102,6 +102,11 @@ impl Codecs {
         Ok(Payload(bytes.into()))
     }
 
+    /// As [`Json`] stores it, which every engine can read.
+    pub(crate) fn plain(json: &[u8]) -> Payload {
+        Payload([&[FORMAT, Json.id()], json].concat().into())
+    }
+
     pub(crate) fn decode(&self, payload: &Payload, place: &Place<'_>) -> Result<Bytes, String> {
         let bytes = &payload.0;
         match bytes.get(..2) {

@@ -236,11 +236,19 @@ impl StepContext {
         CURRENT.scope(self.clone(), work).await
     }
 
-    /// Whether the current task runs a step that has a transaction.
-    pub(crate) fn in_transaction() -> bool {
-        CURRENT
-            .try_with(|cx| !matches!(*cx.slot(), TransactionSlot::Empty))
-            .unwrap_or(false)
+    /// Refuses a durable call from a step that has a transaction.
+    ///
+    /// # Errors
+    /// A sentence that says why.
+    pub(crate) fn refuse_in_transaction() -> Result<(), String> {
+        let open = CURRENT.try_with(|cx| !matches!(*cx.slot(), TransactionSlot::Empty));
+        if open.unwrap_or(false) {
+            return Err(
+                "this step has an open transaction: a durable call inside it could wait for itself"
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, TransactionSlot> {
@@ -424,17 +432,17 @@ pub(crate) mod tests {
     async fn while_a_transaction_is_open_durable_calls_are_refused() {
         let cx = context(Uuid::nil(), Outputs::default());
         cx.scope(async {
-            assert!(!StepContext::in_transaction());
+            assert!(StepContext::refuse_in_transaction().is_ok());
             let open = cx.open_transaction(Uuid::nil()).expect("the first");
-            assert!(StepContext::in_transaction());
+            assert!(StepContext::refuse_in_transaction().is_err());
             assert!(cx.open_transaction(Uuid::nil()).is_err(), "one at a time");
             drop(open);
-            assert!(!StepContext::in_transaction());
+            assert!(StepContext::refuse_in_transaction().is_ok());
             let open = cx.open_transaction(Uuid::nil()).expect("again");
             cx.enlist(Fake(Uuid::nil(), open)).expect("enlisted");
-            assert!(StepContext::in_transaction());
+            assert!(StepContext::refuse_in_transaction().is_err());
             assert!(cx.take_enlisted().is_some());
-            assert!(!StepContext::in_transaction());
+            assert!(StepContext::refuse_in_transaction().is_ok());
         })
         .await;
     }

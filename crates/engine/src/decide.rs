@@ -7,18 +7,8 @@ use std::time::Duration;
 
 use crate::error::{FailureKind, Meaning};
 use crate::execution::{ParkReason, State};
+use crate::policy::AfterFailure;
 use crate::retry::Retry;
-
-/// What a caller wants when the last run of its key failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AfterFailure {
-    /// Go on at the step that failed. The default for a failure whose tries were used up.
-    Resume,
-    /// Get the failure again. The default for a terminal failure.
-    Replay,
-    /// Begin anew from the first step, as a new generation.
-    Restart,
-}
 
 /// What a caller's key has already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,26 +5,25 @@
 //! execution; each write tells.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::Instrument;
 
 use crate::attempt::{AttemptEnd, attempt};
-use crate::clock;
 use crate::codec::{Place, Slot};
 use crate::context::{Inner as ContextInner, Outputs, StepContext};
 use crate::decide::{AfterAttempt, after_attempt, may_go_on};
-use crate::engine::Inner;
 use crate::error::{Failure, FailureKind, Meaning, StepError, cut};
-use crate::execution::{CheckpointRecord, ExecutionRecord, FullKey, ParkReason, Payload};
+use crate::execution::{CheckpointRecord, ExecutionRecord, FullKey, ParkReason, Payload, WriteId};
+use crate::inner::Inner;
 use crate::persist::{Pause, Persisted, note, persist};
 use crate::random;
 use crate::reacquire::reacquire;
 use crate::runs::{LocalRun, RunEnd};
 use crate::schema::SchemaCore;
 use crate::step::{Attempted, ErasedStep};
-use crate::store::{NewCheckpoint, StoreError, Then, Tries};
+use crate::store::{Commit, NewCheckpoint, StoreError, Then, Tries};
 use crate::telemetry;
 
 /// An execution in the hands of its owner.
@@ -50,7 +49,7 @@ struct Done {
 }
 
 /// Why the loop stops.
-enum Stop {
+pub(crate) enum Stop {
     End(RunEnd),
     /// The database server was restarted: acquire anew and load again.
     Restarted,
@@ -171,7 +170,7 @@ fn decode(
 }
 
 /// Parks the execution: visible, and waiting for a person or a deploy.
-async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
+pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
     tracing::warn!(execution = %run.id, reason = reason.as_str(), "parked");
     let (step, _since) = run.at();
     let failure = Failure {
@@ -229,9 +228,7 @@ impl Driver<'_> {
             self.owned.tries = Tries { seq, count: 0 };
         }
         loop {
-            if !self.inner.liveness.fresh(self.run).await {
-                return Err(RunEnd::Lost.into());
-            }
+            self.may_start().await?;
             let number = 1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_checkpoint);
             let cx = self.context(&name, number, done);
             let input = done.outputs.last().unwrap_or(&done.input).clone();
@@ -274,6 +271,16 @@ impl Driver<'_> {
             drop(cx.take_enlisted());
             telemetry::attempted(&self.owned.schema.name, &name, "failed");
             self.failed(position, number, &error).await?;
+        }
+    }
+
+    /// Waits until this worker is known to live. Beats may never come back when the process stops.
+    async fn may_start(&self) -> Result<(), Stop> {
+        tokio::select! {
+            biased;
+            () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
+            () = self.inner.stopped.cancelled() => Err(self.release().await),
+            () = self.inner.liveness.fresh() => Ok(()),
         }
     }
 
@@ -406,7 +413,7 @@ impl Driver<'_> {
             .end(
                 then,
                 RunEnd::Waiting {
-                    failure,
+                    failure: Some(failure),
                     due_in: delay,
                 },
             )
@@ -426,17 +433,23 @@ impl Driver<'_> {
 
     /// Hands the key back; nothing is used up.
     async fn release(&self) -> Stop {
-        // One try only: the process is leaving, and the sweep of another finds the rest.
-        let commit = crate::store::Commit {
-            fence: self.run.fence(),
-            write_id: crate::execution::WriteId::fresh(),
-            worker: self.run.worker,
-            checkpoint: None,
-            then: Then::Release,
-            enlisted: None,
-        };
-        if let Err(error) = self.inner.store.commit(commit).await {
-            note(&error);
+        // A few sends only: the process is leaving, and the sweep of another finds the rest.
+        let write_id = WriteId::fresh();
+        let mut pause = Pause::default();
+        for _send in 0..RELEASE_SENDS {
+            let commit = Commit {
+                fence: self.run.fence(),
+                write_id,
+                worker: self.run.worker,
+                checkpoint: None,
+                then: Then::Release,
+                enlisted: None,
+            };
+            match self.inner.store.commit(commit).await {
+                Ok(_verdict) => break,
+                Err(error) => note(&error),
+            }
+            pause.pass().await;
         }
         RunEnd::Released.into()
     }
@@ -460,19 +473,16 @@ impl Driver<'_> {
 
     /// A failure as stored. One that the codec refuses is stored without its text.
     fn encoded(&self, failure: &Failure) -> Payload {
+        let run = self.run.fence().run;
         self.inner
-            .encode_failure(self.run.fence().run, failure)
-            .unwrap_or_default()
+            .encode_failure(run, failure)
+            .unwrap_or_else(|| Inner::bare_failure(failure))
     }
 }
+
+/// How often a process that is leaving tries to hand one execution back.
+const RELEASE_SENDS: u32 = 4;
 
 fn count(stored: i32) -> u32 {
     u32::try_from(stored).unwrap_or(0)
-}
-
-/// The database may be ahead of this machine; for people the local clock is good enough.
-impl Inner {
-    pub(crate) fn now(&self) -> SystemTime {
-        clock::time_of(self.clock.wall_micros())
-    }
 }

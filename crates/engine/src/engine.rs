@@ -3,33 +3,21 @@
 //! A call goes one way: [`Call`](crate::Call) → `admission` (who runs this key?) → `drive` (run the
 //! steps) → the store, and its outcome comes back through the registry of local runs.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::builder::EngineBuilder;
 use crate::call::Call;
-use crate::clock::Clock;
-use crate::codec::{Codecs, Place, Slot};
-use crate::context::Resources;
-use crate::dyn_store::DynStore;
-use crate::error::Failure;
-use crate::execution::{Payload, RunId, ShapeId, WorkerId};
-use crate::follow::Follower;
+use crate::execution::WorkerId;
+use crate::inner::Inner;
 use crate::key::Key;
-use crate::limits::Limits;
-use crate::runs::Registry;
-use crate::schema::{Schema, SchemaCore};
+use crate::schema::Schema;
 use crate::store::{Store, StoreInfo};
-use crate::worker::liveness::Liveness;
-use crate::worker::wakeups::Wakeups;
-use crate::worker::{Worker, WorkerOptions};
+use crate::worker::Worker;
 
 /// Runs schemas once per key. Cheap to clone; all clones are one engine and one worker.
+///
+/// Dropping it ends nothing: its work goes on in the background until [`shutdown`](Self::shutdown),
+/// or until the runtime that it was built in ends.
 ///
 /// ```
 /// use keystep::{Engine, Key, MemoryStore, Schema, StepContext, StepResult};
@@ -54,30 +42,6 @@ use crate::worker::{Worker, WorkerOptions};
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) inner: Arc<Inner>,
-}
-
-pub(crate) struct Inner {
-    pub(crate) store: Arc<dyn DynStore>,
-    pub(crate) info: StoreInfo,
-    pub(crate) clock: Clock,
-    pub(crate) schemas: HashMap<ShapeId, Arc<SchemaCore>>,
-    pub(crate) codecs: Codecs,
-    pub(crate) limits: Limits,
-    pub(crate) options: WorkerOptions,
-    pub(crate) resources: Arc<Resources>,
-    pub(crate) registry: Registry,
-    pub(crate) follower: Follower,
-    pub(crate) liveness: Liveness,
-    /// Wakes the sweep before its time.
-    pub(crate) sweep: Notify,
-    /// Wake-ups that this process set.
-    pub(crate) wakeups: Wakeups,
-    /// Tasks that own executions or talk to the store for callers.
-    pub(crate) tasks: TaskTracker,
-    /// No new work is taken.
-    pub(crate) closing: CancellationToken,
-    /// Running steps are ended and handed back.
-    pub(crate) stopped: CancellationToken,
 }
 
 impl Engine {
@@ -124,35 +88,5 @@ impl std::fmt::Debug for Engine {
             .field("store", &self.inner.info.kind)
             .field("worker", &self.worker_id())
             .finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    pub(crate) fn shapes(&self) -> Vec<ShapeId> {
-        self.schemas.keys().copied().collect()
-    }
-
-    pub(crate) fn encode_failure(&self, run: RunId, failure: &Failure) -> Option<Payload> {
-        let json = serde_json::to_vec(failure).ok()?;
-        let place = Place {
-            run,
-            slot: Slot::Failure,
-        };
-        self.codecs.encode(json.into(), &place).ok()
-    }
-
-    pub(crate) fn decode_failure(&self, run: RunId, payload: &Payload) -> Option<Failure> {
-        let place = Place {
-            run,
-            slot: Slot::Failure,
-        };
-        let json = self.codecs.decode(payload, &place).ok()?;
-        serde_json::from_slice(&json).ok()
-    }
-
-    /// Looks for due work after a delay, so that a wake-up is taken up at its time and not at the
-    /// next sweep.
-    pub(crate) fn wake_after(&self, delay: Duration) {
-        self.wakeups.add(self.clock.elapsed() + delay);
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::engine::Inner;
 use crate::execution::{ExecutionId, ExecutionRecord, State};
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::runs::locked;
 
@@ -37,7 +37,7 @@ impl Follower {
         let this = &inner.follower;
         let mut changes = locked(&this.followed).entry(id).or_default().subscribe();
         if !std::mem::replace(&mut *locked(&this.polling), true) {
-            tokio::spawn(poll(Arc::clone(inner)));
+            inner.runtime.spawn(poll(Arc::clone(inner)));
         }
         this.look.notify_one();
         let told = changes.wait_for(Option::is_some).await;
@@ -48,6 +48,15 @@ impl Follower {
     pub(crate) fn look_again(&self, id: ExecutionId) {
         if locked(&self.followed).contains_key(&id) {
             self.look.notify_one();
+        }
+    }
+
+    /// The process shuts down: ends the poll and tells everybody. Whoever comes later starts a poll
+    /// of their own, which ends here too.
+    fn close(&self) {
+        *locked(&self.polling) = false;
+        for (_id, changes) in locked(&self.followed).drain() {
+            changes.send_replace(Some(None));
         }
     }
 
@@ -91,10 +100,7 @@ async fn poll(inner: Arc<Inner>) {
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(LONGEST_PAUSE),
             () = this.look.notified() => {}
-            () = inner.closing.cancelled() => {
-                ids.iter().for_each(|id| this.tell(*id, None));
-                return;
-            }
+            () = inner.closing.cancelled() => return this.close(),
         }
     }
 }

@@ -5,24 +5,14 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::admission::{Admitted, Request, settle};
+use crate::admission::{Admitted, Request};
 use crate::call::OutputType;
+use crate::context::StepContext;
 use crate::execution::ExecutionId;
 use crate::json;
+use crate::policy::Verdict;
 use crate::run_error::RunError;
-
-/// Who works on a submitted call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// The key was new, expired or asked to restart: this call began it.
-    Started,
-    /// This call took it up where it had stopped.
-    Resumed,
-    /// Somebody works on it already; this call waits for the outcome.
-    Attached,
-    /// It was finished before; nothing runs.
-    Finished,
-}
+use crate::settle::settle;
 
 /// A submitted call. Dropping it never stops the work.
 pub struct Handle<Out> {
@@ -61,6 +51,7 @@ impl<Out: DeserializeOwned> Handle<Out> {
     /// # Errors
     /// See [`RunError`]: each variant says what to do next.
     pub async fn wait(self) -> Result<Out, RunError> {
+        StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
         let settled = settle(&self.request, self.admitted);
         let output = match self.within {
             Some(limit) => tokio::time::timeout(limit, settled)

@@ -2,16 +2,19 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::admission::unavailable;
-use crate::engine::{Engine, Inner};
+use crate::admission::take_in_task;
+use crate::context::StepContext;
+use crate::engine::Engine;
 use crate::error::Failure;
 use crate::execution::{ExecutionId, ExecutionRecord, FullKey, ParkReason, RunId, State, WorkerId};
+use crate::inner::Inner;
 use crate::key::Key;
 use crate::limits::LIST_ROWS;
+use crate::outcome::{shutting_down, unavailable};
 use crate::run_error::RunError;
 use crate::schema::Schema;
 use crate::store::{How, ListQuery};
-use crate::take::{Taken, take};
+use crate::take::Taken;
 
 /// An execution as people read it. Without payloads.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,10 +161,16 @@ impl Engine {
     /// this process. It does not wait for the outcome.
     ///
     /// # Errors
-    /// [`RunError::Invalid`] when there is no such execution or it succeeded;
-    /// [`RunError::InProgress`] when it runs, or somebody else took it up at this moment;
-    /// [`RunError::Parked`] when this process has not registered its shape.
+    /// [`RunError::Invalid`] when there is no such execution or it succeeded, or inside a step that
+    /// has an open transaction; [`RunError::InProgress`] when it runs, or somebody else took it up at
+    /// this moment; [`RunError::Parked`] when this process has not registered its shape: ask one
+    /// that has; [`RunError::Unavailable`] when the store does not answer or this process shuts
+    /// down: try again, or elsewhere.
     pub async fn resume(&self, id: ExecutionId) -> Result<Execution, RunError> {
+        StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
+        if self.inner.closing.is_cancelled() {
+            return Err(shutting_down());
+        }
         let Some(record) = self.record(id).await? else {
             return Err(RunError::Invalid(format!("there is no execution {id}")));
         };
@@ -179,9 +188,7 @@ impl Engine {
             Taken::Lost
         } else {
             let how = How::Resume { keep_tries: false };
-            take(&self.inner, record.seen(), how)
-                .await
-                .map_err(|error| unavailable(&error))?
+            take_in_task(&self.inner, record.seen(), how).await?
         };
         match taken {
             Taken::Won(_run) => self

@@ -72,7 +72,7 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
         serde_json::error::Category::Data if error.line() > 0 => {
             format!("{} at {place}", wanted(error))
         }
-        serde_json::error::Category::Data => error.to_string(),
+        serde_json::error::Category::Data => unplaced(error),
         serde_json::error::Category::Syntax => format!("not valid JSON at {place}"),
         serde_json::error::Category::Eof => "the JSON ends too early".to_owned(),
         serde_json::error::Category::Io => "the JSON could not be written".to_owned(),
@@ -83,13 +83,39 @@ pub(crate) fn describe(error: &serde_json::Error) -> String {
 /// `invalid type: string "secret", expected u64` becomes `expected u64`.
 fn wanted(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    if text.starts_with("missing field `") {
+        return text.to_owned();
+    }
+    // Only serde's own sentences have the value in front and the type behind; what else a type's
+    // `Deserialize` may say is not known.
+    let known = [
+        "invalid type: ",
+        "invalid value: ",
+        "invalid length ",
+        "unknown variant `",
+        "unknown field `",
+    ];
     match text.rsplit_once(", expected ") {
-        Some((_value, expected)) => format!("expected {expected}"),
-        None if text.starts_with("missing field") => text.to_owned(),
-        None => "a value does not fit its type".to_owned(),
+        Some((_value, expected)) if known.iter().any(|start| text.starts_with(start)) => {
+            format!("expected {expected}")
+        }
+        _ => "a value does not fit its type".to_owned(),
     }
 }
+
+/// An error of writing, or of a type's own `Deserialize`: only texts of known origin are repeated.
+fn unplaced(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let known = [NOT_FINITE, "key must be a string", "float key must be finite"];
+    if known.iter().any(|start| text.starts_with(start)) {
+        return text;
+    }
+    "a value is refused by its type".to_owned()
+}
+
+const NOT_FINITE: &str = "NaN and infinities have no place in JSON: use an Option or a text";
 
 /// Passes everything on to another serializer, but refuses numbers that JSON does not have.
 struct Finite<S>(S);
@@ -104,7 +130,7 @@ impl<T: Serialize + ?Sized> Serialize for FiniteValue<'_, T> {
 }
 
 fn not_finite<E: ser::Error>() -> E {
-    E::custom("NaN and infinities have no place in JSON: use an Option or a text")
+    E::custom(NOT_FINITE)
 }
 
 macro_rules! pass {
@@ -352,6 +378,23 @@ mod tests {
         for _round in 0..20 {
             encode_checked(&map, 1 << 20).expect("a map survives");
         }
+    }
+
+    #[test]
+    fn an_error_text_does_not_repeat_a_value_that_looks_like_an_error() {
+        let error = serde_json::from_str::<u64>(r#""x, expected canary at line 1""#).expect_err("no number");
+        assert!(!describe(&error).contains("canary"), "{}", describe(&error));
+
+        #[derive(Debug)]
+        struct Strict;
+        impl<'de> Deserialize<'de> for Strict {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Err(serde::de::Error::custom(format!("bad value, expected no {text}")))
+            }
+        }
+        let error = serde_json::from_str::<Strict>(r#""canary""#).expect_err("always");
+        assert!(!describe(&error).contains("canary"), "{}", describe(&error));
     }
 
     #[test]

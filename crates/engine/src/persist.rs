@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::engine::Inner;
 use crate::execution::WriteId;
+use crate::inner::Inner;
 use crate::random;
 use crate::runs::LocalRun;
 use crate::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Verdict};

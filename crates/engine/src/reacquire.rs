@@ -1,8 +1,8 @@
 //! The database server was restarted: are the acknowledged checkpoints still there? The owner
 //! acquires its own execution anew, as a takeover from itself, and loads what is stored.
 
-use crate::engine::Inner;
 use crate::execution::{ExecutionRecord, State};
+use crate::inner::Inner;
 use crate::persist::{Pause, note};
 use crate::random;
 use crate::runs::LocalRun;

@@ -89,9 +89,11 @@ impl Retry {
     /// The delay after so many failed attempts (from 1); `chance` is in `0.0..1.0`.
     pub(crate) fn delay(&self, failed: u32, chance: f64) -> Duration {
         let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
-        let range = self.first_delay.as_secs_f64() * self.growth.powi(exponent);
+        // Finite, since nothing times infinity is no number.
+        let growth = self.growth.powi(exponent).min(f64::MAX);
+        let range = self.first_delay.as_secs_f64() * growth;
         let capped = range.min(self.max_delay.as_secs_f64());
-        Duration::from_secs_f64(capped * (0.5 + chance / 2.0))
+        Duration::try_from_secs_f64(capped * (0.5 + chance / 2.0)).unwrap_or(self.max_delay)
     }
 }
 
@@ -117,5 +119,9 @@ mod tests {
     fn a_huge_count_of_failures_stays_within_the_cap() {
         let retry = Retry::default();
         assert_eq!(retry.delay(u32::MAX, 1.0), retry.max_delay);
+        let at_once = retry.first_delay(Duration::ZERO);
+        assert_eq!(at_once.delay(u32::MAX, 1.0), Duration::ZERO);
+        let endless = retry.first_delay(Duration::MAX).max_delay(Duration::MAX);
+        assert_eq!(endless.delay(2, 1.0), Duration::MAX);
     }
 }

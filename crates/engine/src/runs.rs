@@ -21,7 +21,7 @@ pub(crate) enum RunEnd {
     Failed(Failure),
     /// Put down; due after this time.
     Waiting {
-        failure: Failure,
+        failure: Option<Failure>,
         due_in: Duration,
     },
     Parked {
@@ -112,6 +112,8 @@ pub(crate) type Opening = watch::Receiver<Option<Opened>>;
 struct Slot {
     run: Option<Arc<LocalRun>>,
     opening: Option<Opening>,
+    /// Acquisitions that wait for the store's answer.
+    taking: usize,
 }
 
 /// All local runs and openings, by execution.
@@ -159,9 +161,25 @@ impl Registry {
         locked(&self.slots).contains_key(&id)
     }
 
+    /// Makes an execution known while it is being acquired, so that the audit does not take it for
+    /// one whose answer was lost.
+    pub(crate) fn taking(&self, id: ExecutionId) -> Taking<'_> {
+        locked(&self.slots).entry(id).or_default().taking += 1;
+        Taking { registry: self, id }
+    }
+
+    /// Adds a run. Of two of one execution the one under the older claim is lost.
     pub(crate) fn insert(&self, run: &Arc<LocalRun>) {
         let mut slots = locked(&self.slots);
-        slots.entry(run.id).or_default().run = Some(Arc::clone(run));
+        let known = &mut slots.entry(run.id).or_default().run;
+        match known {
+            Some(newer) if newer.fence().claim.epoch > run.fence().claim.epoch => run.lost.cancel(),
+            _ => {
+                if let Some(older) = known.replace(Arc::clone(run)) {
+                    older.lost.cancel();
+                }
+            }
+        }
     }
 
     /// Forgets a run, unless a newer one of the same execution took its place.
@@ -190,10 +208,22 @@ impl Registry {
         let mut slots = locked(&self.slots);
         if let Some(slot) = slots.get_mut(&id) {
             change(slot);
-            if slot.run.is_none() && slot.opening.is_none() {
+            if slot.run.is_none() && slot.opening.is_none() && slot.taking == 0 {
                 slots.remove(&id);
             }
         }
+    }
+}
+
+/// An acquisition that waits for the store's answer.
+pub(crate) struct Taking<'a> {
+    registry: &'a Registry,
+    id: ExecutionId,
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.registry.change(self.id, |slot| slot.taking -= 1);
     }
 }
 
@@ -201,4 +231,56 @@ impl Registry {
 /// spoil it.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::execution::{Claim, RunId};
+
+    fn run_under(epoch: i64) -> Arc<LocalRun> {
+        let fence = Fence {
+            execution: ExecutionId(Uuid::nil()),
+            run: RunId(Uuid::nil()),
+            claim: Claim {
+                epoch,
+                token: Uuid::nil(),
+            },
+            incarnation: 0,
+        };
+        LocalRun::new(fence, WorkerId(1), InputHash([0; 32]), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn of_two_runs_of_one_execution_the_older_claim_is_lost_in_whatever_order_they_come() {
+        for epochs in [[1, 2], [2, 1]] {
+            let registry = Registry::default();
+            let runs = epochs.map(run_under);
+            runs.iter().for_each(|run| registry.insert(run));
+            for (run, epoch) in runs.iter().zip(epochs) {
+                assert_eq!(run.lost.is_cancelled(), epoch == 1);
+            }
+            registry.remove(&run_of(&runs, 1));
+            assert_eq!(registry.count(), 1, "the newer one stays known");
+            registry.remove(&run_of(&runs, 2));
+            assert_eq!(registry.count(), 0);
+        }
+    }
+
+    fn run_of(runs: &[Arc<LocalRun>], epoch: i64) -> Arc<LocalRun> {
+        let run = runs.iter().find(|run| run.fence().claim.epoch == epoch);
+        Arc::clone(run.expect("one of them"))
+    }
+
+    #[test]
+    fn an_execution_is_known_while_its_acquisition_waits_for_an_answer() {
+        let (registry, id) = (Registry::default(), ExecutionId(Uuid::nil()));
+        let taking = registry.taking(id);
+        assert!(registry.knows(id));
+        registry.insert(&run_under(1));
+        drop(taking);
+        assert!(registry.knows(id));
+    }
 }

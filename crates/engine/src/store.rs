@@ -70,7 +70,8 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Verdict, StoreError>> + Send;
 
     /// Tells, under the row's lock, whether a write of an enlisted transaction happened whose
-    /// answer was lost. After `Absent` that write can not appear any more.
+    /// answer was lost. Once `commit` has answered `Unknown`, `Absent` means that the write can not
+    /// appear any more.
     fn confirm(&self, confirm: Confirm) -> impl Future<Output = Result<Confirmed, StoreError>> + Send;
 
     /// Reads the input and the checkpoints (by position) of a run; `None` when the row is gone or
@@ -430,7 +431,7 @@ pub struct ListQuery {
 pub struct Register {
     /// Its fresh id.
     pub worker: WorkerId,
-    /// For people: host and process.
+    /// For people: which process it is.
     pub name: String,
     /// What it can run.
     pub shapes: Vec<ShapeId>,

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::clock;
-use crate::drive::{Owned, drive};
-use crate::engine::Inner;
-use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId, WriteId};
-use crate::persist::note;
+use crate::drive::{Owned, Stop, drive, park};
+use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
+use crate::inner::Inner;
+use crate::json;
+use crate::persist::{note, persist};
 use crate::plan::{Plan, PlanBody};
 use crate::random;
 use crate::runs::{LocalRun, RunEnd};
 use crate::schema::{SchemaCore, read_stored};
 use crate::step::ErasedStep;
-use crate::store::{Acquire, Acquired, Commit, How, StoreError, Then, Tries};
+use crate::store::{Acquire, Acquired, How, StoreError, Then, Tries};
 use crate::telemetry;
 
 /// What came of a wish to own an execution.
@@ -38,7 +39,8 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
         How::Restart(_) => ("restarted", false),
     };
     let worker = inner.liveness.worker();
-    let mut acquire = Acquire {
+    let _known = inner.registry.taking(seen.id);
+    let acquire = Acquire {
         seen,
         owner: worker,
         token: random::unpredictable(),
@@ -51,7 +53,6 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
             Err(StoreError::Unknown(why)) if sends < 3 => {
                 note(&StoreError::Unknown(why));
                 sends += 1;
-                acquire.owner = worker;
             }
             Err(error) => return Err(error),
         }
@@ -76,7 +77,7 @@ fn adopt(
     taken_over: bool,
 ) -> Arc<LocalRun> {
     let run = LocalRun::new(fence, worker, record.input_hash, record.acquired_at);
-    inner.registry.insert(&run);
+    enter(inner, &run);
     let work = {
         let inner = Arc::clone(inner);
         let run = Arc::clone(&run);
@@ -122,7 +123,7 @@ pub(crate) fn begin_run(
     if let Some(first) = schema.steps.first() {
         run.enter(&first.name, since);
     }
-    inner.registry.insert(&run);
+    enter(inner, &run);
     telemetry::acquired(&schema.name, "started");
     let owned = Owned {
         schema: Arc::clone(schema),
@@ -143,6 +144,15 @@ pub(crate) fn begin_run(
     run
 }
 
+/// Makes a run known to this process. One of a worker that was declared dead while the store
+/// answered is lost already: somebody else may run it.
+fn enter(inner: &Inner, run: &Arc<LocalRun>) {
+    inner.registry.insert(run);
+    if inner.liveness.worker() != run.worker {
+        run.lost.cancel();
+    }
+}
+
 /// The engine owns the task: no caller that goes away can end it.
 fn spawn(
     inner: &Arc<Inner>,
@@ -150,16 +160,35 @@ fn spawn(
     schema: &str,
     work: impl Future<Output = RunEnd> + Send + 'static,
 ) {
-    let inner_of_task = Arc::clone(inner);
-    let run = Arc::clone(run);
-    let schema = schema.to_owned();
-    inner.tasks.spawn(async move {
-        let end = work.await;
-        telemetry::ended(&schema, word_of(&end));
-        inner_of_task.registry.remove(&run);
-        run.finish(end);
-        inner_of_task.follower.look_again(run.id);
+    let leave = Leave {
+        inner: Arc::clone(inner),
+        run: Arc::clone(run),
+        schema: schema.to_owned(),
+        end: RunEnd::Lost,
+    };
+    inner.spawn(async move {
+        let mut leave = leave;
+        leave.end = work.await;
+        drop(leave);
     });
+}
+
+/// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
+/// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.
+struct Leave {
+    inner: Arc<Inner>,
+    run: Arc<LocalRun>,
+    schema: String,
+    end: RunEnd,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        telemetry::ended(&self.schema, word_of(&self.end));
+        self.inner.registry.remove(&self.run);
+        self.run.finish(self.end.clone());
+        self.inner.follower.look_again(self.run.id);
+    }
 }
 
 fn word_of(end: &RunEnd) -> &'static str {
@@ -175,7 +204,7 @@ fn word_of(end: &RunEnd) -> &'static str {
 
 /// Why the code of a plan can not be had.
 enum NoCode {
-    Park(ParkReason),
+    Park(ParkReason, String),
     Unavailable(StoreError),
 }
 
@@ -184,20 +213,26 @@ type Code = (Arc<SchemaCore>, Vec<Arc<dyn ErasedStep>>);
 /// Finds the registered code for the plan that a run was born with. Stored steps keep the
 /// parameters of that plan.
 async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode> {
-    let schema = inner
-        .schemas
-        .get(&record.shape)
-        .ok_or(NoCode::Park(ParkReason::UnknownShape))?;
+    let schema = inner.schemas.get(&record.shape).ok_or_else(|| {
+        let why = "this process has not registered the shape of its plan";
+        NoCode::Park(ParkReason::UnknownShape, why.to_owned())
+    })?;
     let registered = || schema.steps.iter().map(|step| Arc::clone(&step.body));
     if record.plan == schema.plan.id {
         return Ok((Arc::clone(schema), registered().collect()));
     }
     let stored = match inner.store.load_plan(record.plan).await {
         Ok(Some(stored)) => stored,
-        Ok(None) => return Err(NoCode::Park(ParkReason::Unreadable)),
+        Ok(None) => {
+            let why = "its plan is missing".to_owned();
+            return Err(NoCode::Park(ParkReason::Unreadable, why));
+        }
         Err(error) => return Err(NoCode::Unavailable(error)),
     };
-    let unreadable = |_error| NoCode::Park(ParkReason::Unreadable);
+    let unreadable = |error| {
+        let why = format!("its plan can not be read: {}", json::describe(&error));
+        NoCode::Park(ParkReason::Unreadable, why)
+    };
     let plan = Plan::read(&stored.body).map_err(unreadable)?;
     let steps = plan
         .steps
@@ -212,38 +247,15 @@ async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode
 
 /// Puts an execution down whose code can not be had.
 async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
-    let (then, end) = match stop {
-        NoCode::Park(reason) => {
-            let then = Then::Park {
-                reason,
-                failure: None,
-            };
-            (
-                then,
-                RunEnd::Parked {
-                    reason,
-                    failure: None,
-                },
-            )
-        }
+    match stop {
+        NoCode::Park(reason, why) => match park(inner, run, reason, why).await {
+            Stop::End(end) => end,
+            // Nothing is known here that could be lost: the audit of owned rows takes it up.
+            Stop::Restarted => RunEnd::Lost,
+        },
         NoCode::Unavailable(error) => {
             note(&error);
-            (Then::Release, RunEnd::Lost)
-        }
-    };
-    let commit = Commit {
-        fence: run.fence(),
-        write_id: WriteId::fresh(),
-        worker: run.worker,
-        checkpoint: None,
-        then,
-        enlisted: None,
-    };
-    match inner.store.commit(commit).await {
-        Ok(crate::store::Verdict::Written) => end,
-        Ok(_fenced) => RunEnd::Lost,
-        Err(error) => {
-            note(&error);
+            let _told_by_the_row = persist(inner, run, None, Then::Release, None).await;
             RunEnd::Lost
         }
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, Inner};
+use crate::engine::Engine;
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::random;
 
@@ -66,6 +67,7 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 
 /// Shows the liveness thread that this runtime makes progress.
 async fn pulse(inner: Arc<Inner>) {
+    let _gone = RuntimeGone(Arc::clone(&inner));
     let every = (inner.options.beat_limit / 10).min(Duration::from_secs(1));
     loop {
         inner.liveness.pulse();
@@ -73,6 +75,18 @@ async fn pulse(inner: Arc<Inner>) {
             () = tokio::time::sleep(every) => {}
             () = inner.stopped.cancelled() => return,
         }
+    }
+}
+
+/// Ends an engine that was not shut down together with its runtime: nothing can go on there, so the
+/// liveness thread retires the worker, and others need not wait until its beat has stood still.
+struct RuntimeGone(Arc<Inner>);
+
+impl Drop for RuntimeGone {
+    fn drop(&mut self) {
+        self.0.closing.cancel();
+        self.0.tasks.close();
+        self.0.stopped.cancel();
     }
 }
 
@@ -88,7 +102,7 @@ async fn purge(inner: Arc<Inner>) {
             () = tokio::time::sleep(pause) => {}
             () = inner.closing.cancelled() => return,
         }
-        loop {
+        while !inner.closing.is_cancelled() {
             match inner.store.purge(PURGE_ROWS).await {
                 Ok(PURGE_ROWS) => tokio::time::sleep(PURGE_PAUSE).await,
                 Ok(_rest) => break,

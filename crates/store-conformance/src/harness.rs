@@ -188,3 +188,42 @@ pub async fn run_case<S: Store>(
     let finished = tokio::time::timeout(CASE_LIMIT, case(harness)).await;
     assert!(finished.is_ok(), "{name}: no answer within {CASE_LIMIT:?}");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, Weak};
+
+    use keystep::memory::MemoryStore;
+
+    use super::*;
+
+    /// Notes its name when it is dropped, and whether the handles were gone by then.
+    struct Noting {
+        name: &'static str,
+        handle: Weak<MemoryStore>,
+        notes: Arc<Mutex<Vec<(&'static str, bool)>>>,
+    }
+
+    impl Drop for Noting {
+        fn drop(&mut self) {
+            let gone = self.handle.upgrade().is_none();
+            let mut notes = self.notes.lock().expect("no panic under this lock");
+            notes.push((self.name, gone));
+        }
+    }
+
+    #[test]
+    fn guards_outlive_the_handles_and_go_from_the_last_to_the_first() {
+        let store = MemoryStore::new();
+        let other = store.another_handle();
+        let mut harness = Harness::new(store, other);
+        let notes = Arc::default();
+        for name in ["folder", "database"] {
+            let (handle, notes) = (Arc::downgrade(&harness.here), Arc::clone(&notes));
+            harness = harness.guarded_by(Noting { name, handle, notes });
+        }
+        drop(harness);
+        let notes = notes.lock().expect("no panic under this lock").clone();
+        assert_eq!(notes, [("database", true), ("folder", true)]);
+    }
+}

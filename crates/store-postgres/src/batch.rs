@@ -76,8 +76,10 @@ async fn write(line: &mut Line, begins: &[&Begin], commits: &[&Write]) -> Result
     };
     let offset = line.clock.offset_micros();
     let query = sqlx::query(text.clone()).bind(offset);
-    let query = bind::begins(query, begins);
-    let query = bind::commits(query, commits);
+    let mut query = bind::begins(query, begins);
+    if !commits.is_empty() {
+        query = bind::commits(query, commits);
+    }
     let rows = fetch(line, query).await?;
 
     let mut begun = Begins::default();

@@ -44,11 +44,6 @@ impl Connector {
         if connection.get_application_name().is_none() {
             connection = connection.application_name("keystep");
         }
-        if !options.liveness {
-            // A transaction pooler may run each statement on another server connection, which does
-            // not know what was prepared before.
-            connection = connection.statement_cache_capacity(0);
-        }
         let settings = options.liveness.then(|| Settings {
             session: sql.session.clone(),
             check: sql.session_check.clone(),

@@ -47,7 +47,7 @@ async fn in_one_transaction(
 ) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| Trouble::of(&error).of_write();
     let mut transaction = connection
-        .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+        .begin_with(sql.begin_migration.clone())
         .await
         .map_err(failed)?;
     sqlx::query(sql.migration_lock.clone())

@@ -40,8 +40,9 @@ pub struct PostgresOptions {
     pub format_check: Duration,
     /// Whether the handle may keep state in its sessions: the advisory lock by which other
     /// processes see within milliseconds that this one died, and settings such as time-outs and
-    /// pinned plans. `false` for a transaction pooler such as PgBouncer, where sessions are shared:
-    /// then a death is noticed by its missing beats only, after the beat limit.
+    /// pinned plans. `false` for a transaction pooler, where sessions are shared: then a death is
+    /// noticed by its missing beats only, after the beat limit. The pooler must know prepared
+    /// statements (PgBouncer 1.21 and newer do, with `max_prepared_statements`).
     pub liveness: bool,
 }
 

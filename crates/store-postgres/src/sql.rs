@@ -48,6 +48,7 @@ statements!(
     acquire,
     beat,
     begin,
+    begin_migration,
     bury,
     commit,
     create_schema,

@@ -4,6 +4,7 @@
 //! on a reader connection, run in a task of its own so that a caller that goes away never leaves a
 //! connection in the middle of an answer.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,6 +36,14 @@ use crate::transaction;
 #[derive(Clone)]
 pub struct PostgresStore {
     pub(crate) inner: Arc<Inner>,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("schema", &self.inner.options.schema)
+            .finish_non_exhaustive()
+    }
 }
 
 pub(crate) struct Inner {
@@ -89,7 +98,7 @@ impl Store for PostgresStore {
         self.usable().await?;
         match self.inner.lanes.call(Op::Begin(begin)).await? {
             Done::Begun(begun) => Ok(begun),
-            other => Err(wrong_answer(&other)),
+            _ => Err(wrong_answer()),
         }
     }
 
@@ -97,7 +106,7 @@ impl Store for PostgresStore {
         self.usable().await?;
         match self.inner.lanes.call(Op::Acquire(acquire)).await? {
             Done::Acquired(acquired) => Ok(acquired),
-            other => Err(wrong_answer(&other)),
+            _ => Err(wrong_answer()),
         }
     }
 
@@ -109,7 +118,7 @@ impl Store for PostgresStore {
         }
         match self.inner.lanes.call(Op::Commit(write)).await? {
             Done::Written(verdict) => Ok(verdict),
-            other => Err(wrong_answer(&other)),
+            _ => Err(wrong_answer()),
         }
     }
 
@@ -252,8 +261,11 @@ impl Store for PostgresStore {
             .bind(i64::from(limit));
         let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
         let purged: Option<i64> = first(&rows, 0)?;
+        // What was purged is the answer; forgetting old workers can wait for the next time.
         let workers = self.query(&self.inner.sql.purge_workers);
-        self.fetch(workers).await?.map_err(Trouble::of_write)?;
+        if let Err(error) = self.fetch(workers).await?.map_err(Trouble::of_write) {
+            tracing::debug!(%error, "workers that died long ago are not forgotten yet");
+        }
         Ok(purged.and_then(|purged| u32::try_from(purged).ok()).unwrap_or(0))
     }
 }
@@ -346,8 +358,8 @@ where
 }
 
 /// A lane answers each operation in kind; this can not be.
-fn wrong_answer(answer: &Done) -> StoreError {
-    StoreError::Unknown(format!("a lane mixed up its answers: {answer:?}"))
+fn wrong_answer() -> StoreError {
+    StoreError::Unknown("a lane mixed up its answers".to_owned())
 }
 
 fn ended() -> StoreError {

@@ -144,7 +144,7 @@ async fn an_error_never_shows_what_is_in_the_url() {
         "postgres://app:canary@[::1/shop?sslmode=canary",
         "postgres://app@127.0.0.1:1/shop?password=canary&sslmode=canary",
     ] {
-        let error = PostgresStore::connect(url).await.err().expect("an error");
+        let error = PostgresStore::connect(url).await.expect_err("an error");
         for shown in [error.to_string(), format!("{error:?}")] {
             assert!(!shown.contains("canary"), "{shown}");
         }

@@ -8,7 +8,7 @@ use keystep_postgres::PostgresStore;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, SqlSafeStr};
 
 /// Those that are no single prepared statement.
-const NOT_PREPARED: [&str; 2] = ["open_transaction", "create_schema"];
+const NOT_PREPARED: [&str; 3] = ["begin_migration", "open_transaction", "create_schema"];
 
 #[tokio::test]
 async fn every_statement_prepares_against_the_migrated_tables() {
@@ -81,6 +81,43 @@ async fn rows_are_found_by_index_also_in_empty_tables() {
             .expect("explained");
         check_plan(name, &plan, first_entries);
     }
+}
+
+#[tokio::test]
+async fn the_migrations_give_the_tables_of_the_picture() {
+    let (_store, schema) = store().await;
+    let picture = "
+        SELECT c.relname || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+               || CASE WHEN l.collname = 'C' THEN ' collate C' ELSE '' END
+               || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
+               || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
+          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+          LEFT JOIN pg_collation l ON l.oid = a.attcollation
+          LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+         WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r'
+        UNION ALL
+        SELECT c.relname || ' constraint ' || n.conname || ' ' || pg_get_constraintdef(n.oid)
+          FROM pg_constraint n JOIN pg_class c ON c.oid = n.conrelid WHERE n.connamespace = $1::regnamespace AND n.contype <> 'n'
+        UNION ALL
+        SELECT tablename || ' index ' || replace(indexdef, schemaname || '.', '')
+          FROM pg_indexes WHERE schemaname = $1
+        UNION ALL
+        SELECT c.relname || ' option ' || o FROM pg_class c, unnest(c.reloptions) o
+         WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r'";
+    let mut found: Vec<String> = sqlx::query_scalar(picture)
+        .bind(&schema)
+        .fetch_all(&mut session().await)
+        .await
+        .expect("the tables");
+    found.sort();
+    let found = found.join("\n");
+    let file = include_str!("../schema.txt");
+    let (_head, expected) = file.split_once("\n\n").expect("a head and the tables");
+    assert_eq!(
+        found,
+        expected.trim_end(),
+        "schema.txt is not what the migrations make"
+    );
 }
 
 /// Every look into a table goes through an index, with a condition.

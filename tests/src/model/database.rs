@@ -155,20 +155,18 @@ impl Protocol {
         if !(same_run && self.same_claim(row.claim, fence.claim)) {
             return Some(Answer::Fenced);
         }
-        if row.phase != Phase::Running && !self.has(Bug::StateNotCompared) {
-            return Some(if row.ended_by == Some(commit.write) {
-                Answer::Written { before: true }
-            } else {
-                Answer::Fenced
-            });
+        let step = commit.checkpoint.map(|(step, _)| step);
+        let recorded = step.and_then(|step| row.recorded[step]);
+        let by_this = recorded.is_some_and(|recorded| recorded.write == commit.write);
+        if by_this || row.ended_by == Some(commit.write) {
+            return Some(Answer::Written { before: true });
         }
-        let (step, _) = commit.checkpoint?;
-        let recorded = row.recorded[step].filter(|_| !self.has(Bug::CheckpointReplaced))?;
-        Some(if recorded.write == commit.write {
-            Answer::Written { before: true }
-        } else {
-            Answer::Foreign
-        })
+        if row.phase != Phase::Running && !self.has(Bug::StateNotCompared) {
+            return Some(Answer::Fenced);
+        }
+        recorded
+            .filter(|_| !self.has(Bug::CheckpointReplaced))
+            .map(|_| Answer::Foreign)
     }
 
     /// Adds the checkpoint, unless the step has one: that much the primary key sees to.

@@ -231,13 +231,13 @@ async fn run(admin: &PgPool, statement: String) {
     done.expect("the server does what the superuser says");
 }
 
-async fn sqlite(url: &str) -> sqlx::SqliteConnection {
+pub(super) async fn sqlite(url: &str) -> sqlx::SqliteConnection {
     let options = SqliteConnectOptions::from_str(url).expect("a URL");
     let options = options.busy_timeout(Duration::from_secs(20));
     options.connect().await.expect("the file opens")
 }
 
-async fn postgres(url: &str) -> sqlx::PgConnection {
+pub(super) async fn postgres(url: &str) -> sqlx::PgConnection {
     let options = PgConnectOptions::from_str(url).expect("a URL");
     options.connect().await.expect("the server answers")
 }

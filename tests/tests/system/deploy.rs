@@ -22,9 +22,10 @@ const NEW: &str = "changing/new";
 
 /// An old and a new binary. The new one is in the second step of one execution of each shape.
 struct Deploy {
-    place: Place,
     old: Victim,
     new: Victim,
+    /// Last: it goes when nobody uses it any more.
+    place: Place,
 }
 
 fn hasty(place: &Place) -> Launch {

@@ -26,6 +26,7 @@ macro_rules! on_both_stores {
 }
 
 mod canary;
+mod chaos;
 mod crash_loop;
 mod deploy;
 mod racing;

@@ -47,9 +47,10 @@ fn refused_callers_in_three_processes_learn_step_and_since_when(kind: Kind) {
 /// Some processes, and the calls that they make of one key at the same moment. The second step
 /// stops at its gate, so all of them meet while it is worked on.
 struct Race {
-    place: Place,
     processes: Vec<Victim>,
     calls: Vec<(usize, Call)>,
+    /// Last: it goes when nobody uses it any more.
+    place: Place,
 }
 
 impl Race {

@@ -136,7 +136,8 @@ impl Counted {
         let mut counts = Counts::default();
         for (text, calls, bytes) in rows {
             let name = self.names.get(&skeleton(&text));
-            let name = name.map_or_else(|| text.clone(), |name| (*name).to_owned());
+            let unknown = || text.split_whitespace().take(4).collect::<Vec<_>>().join(" ");
+            let name = name.map_or_else(unknown, |name| (*name).to_owned());
             let sum = counts.0.entry(name).or_default();
             *sum = (sum.0 + calls, sum.1 + bytes);
         }

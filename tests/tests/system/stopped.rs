@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use system_tests::place::{Kind, Place};
 use system_tests::protocol::{Attempt, Policy};
-use system_tests::victim::{Answer, Call, Launch, Victim};
+use system_tests::victim::{Call, Launch, Victim};
 
 use crate::victim;
 
@@ -13,66 +13,69 @@ on_both_stores!(
     an_owner_that_wakes_after_the_takeover_goes_on_as_a_new_worker,
 );
 
-/// An owner that woke after somebody else had finished its execution.
-struct Woken {
-    place: Place,
+/// An owner that is stopped in its second step, and another process that has taken the execution
+/// over and is in the second step too: nobody has recorded it yet.
+struct TakenOver {
     owner: Victim,
     worker: String,
     call: Call,
-    /// The attempt that it was in.
+    /// The attempt that the owner was stopped in.
     stale: Attempt,
-    /// Lives in the other process.
     successor: Victim,
-    outcome: Answer,
+    /// Last: it goes when nobody uses it any more.
+    place: Place,
 }
 
-/// Stops an owner in its second step, lets another process finish, does something, and wakes the
-/// owner.
-fn wake_after_takeover(
-    kind: Kind,
-    options: impl FnOnce(Launch) -> Launch,
-    before_it_wakes: impl FnOnce(&mut Victim),
-) -> Woken {
+fn take_over(kind: Kind, options: impl FnOnce(Launch) -> Launch) -> TakenOver {
     let place = Place::fresh(kind);
-    let mut owner = options(victim(&place).gate("second")).start();
+    let launch = victim(&place).gate("second");
+    let mut owner = options(launch.clone()).start();
     let worker = owner.ready();
     let call = owner.run("three", "k", Policy::Attach);
     let stale = owner.at_gate("three", "k", "second");
     owner.stop();
 
-    let mut successor = victim(&place).beat_limit(Duration::from_secs(1)).ready();
-    successor.entered("three", "k", "third");
-    let follow = successor.run("three", "k", Policy::Attach);
-    let outcome = successor.answer(follow);
-    before_it_wakes(&mut owner);
-    owner.go_on();
-    Woken {
+    let successor = launch.beat_limit(Duration::from_secs(1)).ready();
+    successor.at_gate("three", "k", "second");
+    TakenOver {
         place,
         owner,
         worker,
         call,
         stale,
         successor,
-        outcome,
     }
 }
 
-impl Woken {
-    /// The other process's results stand, and its caller and the owner's get the same.
-    fn nothing_of_it_is_recorded(&self) {
-        let output = self.outcome.clone().expect("the other process finished it");
-        assert_eq!(self.owner.answer(self.call), Ok(output.clone()));
-        assert!(!output.contains(&self.stale.nonce), "its result was recorded");
+impl TakenOver {
+    fn recorded(&self) -> Vec<(String, i64)> {
+        let checkpoints = self.place.checkpoints("three", "k").into_iter();
+        checkpoints
+            .map(|checkpoint| (checkpoint.step, checkpoint.epoch))
+            .collect()
+    }
 
-        let checkpoints = self.place.checkpoints("three", "k");
-        let epochs: Vec<i64> = checkpoints.iter().map(|checkpoint| checkpoint.epoch).collect();
-        assert_eq!(epochs, [1, 2, 2]);
-        let steps = self.place.attempts_by_step("three", "k");
-        let counts: Vec<(&str, usize)> = steps
-            .iter()
-            .map(|(step, count)| (step.as_str(), *count))
-            .collect();
-        assert_eq!(counts, [("first", 1), ("second", 2), ("third", 1)]);
+    /// The other process finishes, its results stand, and the owner's caller gets them.
+    fn the_successor_finishes_and_nothing_else_is_recorded(&mut self) {
+        self.successor.open("second");
+        let follow = self.successor.run("three", "k", Policy::Attach);
+        let output = self.successor.answer(follow).expect("an output");
+        assert_eq!(self.owner.answer(self.call), Ok(output.clone()));
+        assert!(
+            !output.contains(&self.stale.nonce),
+            "the stale result was recorded"
+        );
+
+        let by_epoch = [("first", 1), ("second", 2), ("third", 2)];
+        assert_eq!(
+            self.recorded(),
+            by_epoch.map(|(step, epoch)| (step.to_owned(), epoch))
+        );
+        let once_more = [("first", 1), ("second", 2), ("third", 1)];
+        assert_eq!(
+            self.place.attempts_by_step("three", "k"),
+            once_more.map(|(step, count)| (step.to_owned(), count))
+        );
         let record = self.place.execution("three", "k").expect("an execution");
         assert_eq!((record.claim.epoch, record.lost), (2, 1));
     }
@@ -80,46 +83,46 @@ impl Woken {
 
 fn the_write_of_an_owner_that_wakes_after_the_takeover_is_fenced(kind: Kind) {
     // It beats so seldom that it learns from its write, and from nothing else, that it was given up.
-    let seldom = |launch: Launch| {
+    let mut taken = take_over(kind, |launch| {
         launch
             .beat(Duration::from_secs(3_600))
             .beat_limit(Duration::from_secs(36_000))
-    };
-    let woken = wake_after_takeover(kind, seldom, |owner| owner.open("second"));
-    woken.nothing_of_it_is_recorded();
+    });
+    taken.owner.open("second");
+    taken.owner.go_on();
+    taken.owner.logged("fenced");
     assert!(
-        woken.owner.has_left(&woken.stale.nonce),
+        taken.owner.has_left(&taken.stale.nonce),
         "the body of the stale attempt runs to its end"
     );
-    woken.owner.logged("fenced");
-    let thirds = woken
-        .place
-        .attempts("three", "k")
-        .into_iter()
-        .filter(|attempt| attempt.step == "third");
-    let pids: Vec<i64> = thirds.map(|attempt| attempt.pid).collect();
+    assert_eq!(taken.recorded(), [("first".to_owned(), 1)], "and writes nothing");
+
+    taken.the_successor_finishes_and_nothing_else_is_recorded();
+    let attempts = taken.place.attempts("three", "k");
+    let third = attempts.last().expect("attempts");
     assert_eq!(
-        pids,
-        [i64::from(woken.successor.pid())],
-        "it starts no further step"
+        (third.step.as_str(), third.pid),
+        ("third", i64::from(taken.successor.pid())),
+        "the stale owner starts no further step"
     );
 }
 
 fn an_owner_that_wakes_after_the_takeover_goes_on_as_a_new_worker(kind: Kind) {
-    let often = |launch: Launch| launch.beat(Duration::from_millis(100));
-    let mut woken = wake_after_takeover(kind, often, |_gate_stays_closed| {});
-    woken.owner.cancelled(&woken.stale.nonce);
-    woken.nothing_of_it_is_recorded();
-    assert!(!woken.owner.has_left(&woken.stale.nonce));
+    let mut taken = take_over(kind, |launch| launch.beat(Duration::from_millis(100)));
+    taken.owner.go_on();
+    taken.owner.cancelled(&taken.stale.nonce);
+    assert_eq!(taken.recorded(), [("first".to_owned(), 1)]);
+    taken.the_successor_finishes_and_nothing_else_is_recorded();
+    assert!(!taken.owner.has_left(&taken.stale.nonce));
 
-    let now = woken.owner.worker_other_than(&woken.worker);
-    woken.owner.open("second");
-    let call = woken.owner.run("three", "next", Policy::Attach);
-    assert!(woken.owner.answer(call).is_ok());
-    let workers: Vec<String> = woken
-        .place
-        .checkpoints("three", "next")
-        .iter()
+    // From here on it is alone, so nobody can give it up again.
+    taken.successor.kill();
+    let now = taken.owner.worker_other_than(&taken.worker);
+    taken.owner.open("second");
+    let call = taken.owner.run("three", "next", Policy::Attach);
+    assert!(taken.owner.answer(call).is_ok());
+    let checkpoints = taken.place.checkpoints("three", "next").into_iter();
+    let workers: Vec<String> = checkpoints
         .map(|checkpoint| checkpoint.worker.to_string())
         .collect();
     assert_eq!(workers, [now.clone(), now.clone(), now]);

@@ -113,23 +113,28 @@ fn the_transaction_of_a_stale_owner_is_rolled_back_on_postgres() {
     let stale = owner.at_gate("booked", "k", "book/written");
     owner.stop();
 
-    let mut successor = victim(&place).beat_limit(Duration::from_secs(1)).ready();
-    assert_eq!(
-        is_finished_once(&place, &mut successor, "k"),
-        2,
-        "the new owner's"
-    );
+    // The new owner is in the step too, and has written nothing yet.
+    let mut successor = victim(&place)
+        .beat_limit(Duration::from_secs(1))
+        .gate("book")
+        .ready();
+    successor.at_gate("booked", "k", "book");
     owner.open("book/written");
     owner.go_on();
+    owner.logged("fenced");
+    assert!(owner.has_left(&stale.nonce), "its body runs to the end");
+    assert_eq!(
+        place.ledger("booked", "k"),
+        [],
+        "and what it wrote is rolled back"
+    );
+    assert_eq!(recorded(&place, "k"), ["first"]);
+
+    successor.open("book");
+    let epoch = is_finished_once(&place, &mut successor, "k");
+    assert_eq!(epoch, 2, "the new owner's");
     let output = owner.answer(call).expect("the new owner's output");
     assert!(!output.contains(&stale.nonce));
-    assert!(owner.has_left(&stale.nonce), "its body runs to the end");
-    owner.logged("fenced");
-    assert_eq!(
-        is_finished_once(&place, &mut successor, "k"),
-        2,
-        "nothing of it stays"
-    );
 }
 
 /// On SQLite an owner that is stopped inside its transaction holds the file's only write lock.

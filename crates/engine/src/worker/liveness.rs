@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::monotonic;
-use crate::engine::Inner;
 use crate::execution::{ShapeId, WorkerId};
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::random;
-use crate::runs::{LocalRun, locked};
+use crate::runs::locked;
 use crate::store::{Beat, Register, StoreError};
 use crate::telemetry;
 use crate::worker::judge::{Judge, Patience};
@@ -25,11 +25,11 @@ use crate::worker::judge::{Judge, Patience};
 #[derive(Debug)]
 pub(crate) struct Liveness {
     worker: watch::Sender<WorkerId>,
-    /// When the last successful beat was sent; moves only forward.
-    beaten: watch::Sender<Instant>,
+    /// When the last successful beat was sent; `None` while this worker is known to be dead.
+    beaten: watch::Sender<Option<Instant>>,
     beat_limit: Duration,
-    /// Shapes that other live workers have registered.
-    elsewhere: Mutex<Vec<ShapeId>>,
+    /// Shapes that other live workers have registered; `None` before the first look at them.
+    elsewhere: Mutex<Option<Vec<ShapeId>>>,
     /// Rises while the main runtime makes progress.
     pulse: AtomicU64,
     pub(crate) ended: tokio_util::sync::CancellationToken,
@@ -39,7 +39,7 @@ impl Liveness {
     pub(crate) fn new(beat_limit: Duration) -> Self {
         Self {
             worker: watch::Sender::new(WorkerId::fresh()),
-            beaten: watch::Sender::new(monotonic()),
+            beaten: watch::Sender::new(None),
             beat_limit,
             elsewhere: Mutex::default(),
             pulse: AtomicU64::new(0),
@@ -52,29 +52,23 @@ impl Liveness {
         *self.worker.borrow()
     }
 
-    /// Whether another live worker has registered the shape.
+    /// Whether another live worker has registered the shape, or may have: nobody was seen yet.
     pub(crate) fn elsewhere(&self, shape: ShapeId) -> bool {
-        locked(&self.elsewhere).contains(&shape)
+        locked(&self.elsewhere)
+            .as_ref()
+            .is_none_or(|shapes| shapes.contains(&shape))
     }
 
-    pub(crate) fn shapes_elsewhere(&self) -> Vec<ShapeId> {
+    pub(crate) fn shapes_elsewhere(&self) -> Option<Vec<ShapeId>> {
         locked(&self.elsewhere).clone()
     }
 
     /// Waits until the last beat is young enough to start a step. This narrows the time in which
-    /// an owner that was given up works on; the fence closes it. False when the run is lost.
-    pub(crate) async fn fresh(&self, run: &LocalRun) -> bool {
-        if run.lost.is_cancelled() {
-            return false;
-        }
-        if self.is_fresh() {
-            return true;
-        }
+    /// an owner that was given up works on; the fence closes it.
+    pub(crate) async fn fresh(&self) {
         let mut beaten = self.beaten.subscribe();
-        tokio::select! {
-            _beat = beaten.wait_for(|at| self.is_young(at)) => true,
-            () = run.lost.cancelled() => false,
-        }
+        // The sender lives in `self`, so the wait can not end without a young beat.
+        let _beat = beaten.wait_for(|at| self.is_young(at)).await;
     }
 
     /// Whether the last beat is young enough to take up work.
@@ -82,8 +76,8 @@ impl Liveness {
         self.is_young(&self.beaten.borrow())
     }
 
-    fn is_young(&self, beaten: &Instant) -> bool {
-        monotonic().duration_since(*beaten) < self.beat_limit / 2
+    fn is_young(&self, beaten: &Option<Instant>) -> bool {
+        beaten.is_some_and(|sent| monotonic().duration_since(sent) < self.beat_limit / 2)
     }
 
     /// Shows that the main runtime makes progress.
@@ -123,9 +117,13 @@ pub(crate) async fn start(inner: &Arc<Inner>) -> Result<(), StoreError> {
 
 async fn live(inner: &Inner, ready: oneshot::Sender<Result<(), StoreError>>) {
     let first = register(inner, inner.liveness.worker()).await;
-    let failed = first.is_err();
-    let _gone = ready.send(first);
-    if failed {
+    if let Err(error) = first {
+        let _gone = ready.send(Err(error));
+        return;
+    }
+    if ready.send(Ok(())).is_err() {
+        // Whoever built the engine did not wait for it.
+        retire(inner).await;
         return;
     }
     let mut life = Life {
@@ -143,6 +141,10 @@ async fn live(inner: &Inner, ready: oneshot::Sender<Result<(), StoreError>>) {
     }
     // The runs have been handed back by then, or their time is over.
     inner.tasks.wait().await;
+    retire(inner).await;
+}
+
+async fn retire(inner: &Inner) {
     if let Err(error) = inner.store.retire(inner.liveness.worker()).await {
         note(&error);
     }
@@ -154,9 +156,14 @@ async fn register(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {
         name: format!("pid {}", std::process::id()),
         shapes: inner.shapes(),
     };
+    let sent = monotonic();
     inner.store.register(register).await?;
-    inner.liveness.worker.send_replace(worker);
-    inner.liveness.beaten.send_replace(monotonic());
+    let before = inner.liveness.worker.send_replace(worker);
+    if before != worker {
+        // What began under the dead one since it was known to be dead.
+        inner.registry.lose_all(before);
+    }
+    inner.liveness.beaten.send_replace(Some(sent));
     Ok(())
 }
 
@@ -196,7 +203,7 @@ impl Life<'_> {
         let sent = monotonic();
         match self.inner.store.beat(worker).await {
             Ok(Beat::Alive) => {
-                self.inner.liveness.beaten.send_replace(sent);
+                self.inner.liveness.beaten.send_replace(Some(sent));
             }
             Ok(Beat::Dead) => self.reborn(worker).await,
             Err(error) => note(&error),
@@ -204,8 +211,10 @@ impl Life<'_> {
     }
 
     /// This worker was declared dead while it lived: its steps end, and it goes on as a new one.
+    /// Until that is registered, no step starts and no work is taken up.
     async fn reborn(&mut self, dead: WorkerId) {
         tracing::warn!(worker = %dead, "declared dead: ending its steps, going on as a new worker");
+        self.inner.liveness.beaten.send_replace(None);
         self.inner.registry.lose_all(dead);
         let fresh = WorkerId::fresh();
         while let Err(error) = register(self.inner, fresh).await {
@@ -228,7 +237,7 @@ impl Life<'_> {
             .others
             .iter()
             .flat_map(|other| other.shapes.iter().copied());
-        *locked(&self.inner.liveness.elsewhere) = shapes.collect();
+        *locked(&self.inner.liveness.elsewhere) = Some(shapes.collect());
         for (worker, beat) in self.judge.look(&observation, monotonic()) {
             match self.inner.store.bury(worker, beat).await {
                 Ok(true) => {

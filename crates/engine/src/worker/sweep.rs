@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::monotonic;
-use crate::engine::Inner;
 use crate::execution::{ExecutionId, ParkReason, Seen, State, WriteId};
+use crate::inner::Inner;
 use crate::persist::note;
 use crate::random;
-use crate::store::{Acquire, Acquired, Commit, How, Shapes, StoreError, Then, Wanted};
+use crate::store::{Acquire, Acquired, Commit, How, Shapes, StoreError, Then, Verdict, Wanted};
 use crate::take::{Taken, take};
 
 /// How many executions one look asks for.
@@ -25,13 +25,11 @@ const AUDIT: Duration = Duration::from_secs(5);
 pub(crate) async fn sweep(inner: Arc<Inner>) {
     let mut audit = Audit::default();
     loop {
-        match look(&inner).await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => note(&error),
-        }
-        if let Err(error) = audit.look(&inner).await {
-            note(&error);
+        let more = look(&inner).await;
+        // Also under a load that never ends; it knows itself how often.
+        audit.look(&inner).await;
+        if more {
+            continue;
         }
         let pause = inner.options.sweep.mul_f64(0.75 + random::fraction() / 2.0);
         tokio::select! {
@@ -44,18 +42,18 @@ pub(crate) async fn sweep(inner: Arc<Inner>) {
 }
 
 /// Takes up what is due or orphaned; true when there may be more.
-async fn look(inner: &Arc<Inner>) -> Result<bool, StoreError> {
+async fn look(inner: &Arc<Inner>) -> bool {
     let room = inner.options.in_flight.saturating_sub(inner.registry.count());
     let limit = LOOK_ROWS.min(u32::try_from(room).unwrap_or(LOOK_ROWS));
     if limit == 0 || inner.closing.is_cancelled() || !inner.liveness.is_fresh() {
-        return Ok(false);
+        return false;
     }
     let wanted = Wanted {
         shapes: Shapes::Only(inner.shapes()),
         limit,
     };
-    let due = inner.store.due(wanted.clone()).await?;
-    let orphans = inner.store.orphans(wanted).await?;
+    let due = found(inner.store.due(wanted.clone()).await);
+    let orphans = found(inner.store.orphans(wanted).await);
     let full = due.len() >= limit as usize || orphans.len() >= limit as usize;
     let resume = due
         .into_iter()
@@ -75,7 +73,15 @@ async fn look(inner: &Arc<Inner>) -> Result<bool, StoreError> {
         }
     });
     let won = futures::future::join_all(taking).await;
-    Ok(full && won.contains(&true))
+    full && won.contains(&true)
+}
+
+/// What was found. A look that failed is made again next time, and hides nothing of the others.
+fn found(looked: Result<Vec<Seen>, StoreError>) -> Vec<Seen> {
+    looked.unwrap_or_else(|error| {
+        note(&error);
+        Vec::new()
+    })
 }
 
 /// The slow look: what the fast one can not find.
@@ -89,59 +95,63 @@ struct Audit {
 }
 
 impl Audit {
-    async fn look(&mut self, inner: &Arc<Inner>) -> Result<(), StoreError> {
+    async fn look(&mut self, inner: &Arc<Inner>) {
         let now = monotonic();
         let often = AUDIT.min(inner.options.unknown_shape_after);
         if self.last.is_some_and(|last| now.duration_since(last) < often) {
-            return Ok(());
+            return;
         }
         self.last = Some(now);
-        self.unknown_to_us(inner).await?;
-        self.unknown_to_all(inner, now).await
+        self.unknown_to_us(inner).await;
+        self.unknown_to_all(inner, now).await;
     }
 
     /// A row that bears this worker as its owner, unknown to it at two looks, with the same claim.
-    async fn unknown_to_us(&mut self, inner: &Arc<Inner>) -> Result<(), StoreError> {
-        let owned = inner.store.owned(inner.liveness.worker()).await?;
+    async fn unknown_to_us(&mut self, inner: &Arc<Inner>) {
+        let owned = found(inner.store.owned(inner.liveness.worker()).await);
         let unknown = owned.into_iter().filter(|seen| !inner.registry.knows(seen.id));
         let before = std::mem::take(&mut self.strange);
         for seen in unknown {
             if before.get(&seen.id) == Some(&seen) {
                 tracing::warn!(execution = %seen.id, "owned by this worker but unknown to it: taking it over");
-                take(inner, seen, How::TakeOver).await?;
+                if let Err(error) = take(inner, seen, How::TakeOver).await {
+                    note(&error);
+                }
             } else {
                 self.strange.insert(seen.id, seen);
             }
         }
-        Ok(())
     }
 
     /// Parks what no live worker has registered for a while.
-    async fn unknown_to_all(&mut self, inner: &Arc<Inner>, now: Instant) -> Result<(), StoreError> {
-        let mut alive = inner.shapes();
-        alive.extend(inner.liveness.shapes_elsewhere());
+    async fn unknown_to_all(&mut self, inner: &Arc<Inner>, now: Instant) {
+        let Some(mut alive) = inner.liveness.shapes_elsewhere() else {
+            return;
+        };
+        alive.extend(inner.shapes());
         let wanted = Wanted {
             shapes: Shapes::Except(alive),
             limit: LOOK_ROWS,
         };
-        let mut candidates = inner.store.due(wanted.clone()).await?;
-        candidates.extend(inner.store.orphans(wanted).await?);
+        let mut candidates = found(inner.store.due(wanted.clone()).await);
+        candidates.extend(found(inner.store.orphans(wanted).await));
         let before = std::mem::take(&mut self.stranded);
         for seen in candidates {
             let since = before.get(&seen.id).copied().unwrap_or(now);
             if now.duration_since(since) >= inner.options.unknown_shape_after {
-                park_unknown(inner, seen).await?;
+                if let Err(error) = park_unknown(inner, seen).await {
+                    note(&error);
+                }
             } else {
                 self.stranded.insert(seen.id, since);
             }
         }
-        Ok(())
     }
 }
 
-/// Parks an execution that nobody alive can run. It becomes ready again as soon as a process that
-/// knows its shape looks for work.
-pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<(), StoreError> {
+/// Parks an execution that nobody alive can run; false when it changed since it was seen. It is
+/// taken up as soon as a process that knows its shape looks for work.
+pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<bool, StoreError> {
     let worker = inner.liveness.worker();
     let how = if seen.state == State::Running {
         How::TakeOver
@@ -154,20 +164,20 @@ pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<(), StoreE
         token: random::unpredictable(),
         how,
     };
-    if let Acquired::Won { fence, .. } = inner.store.acquire(acquire).await? {
-        tracing::warn!(execution = %seen.id, "parked: no live worker has registered the shape of its plan");
-        let commit = Commit {
-            fence,
-            write_id: WriteId::fresh(),
-            worker,
-            checkpoint: None,
-            then: Then::Park {
-                reason: ParkReason::UnknownShape,
-                failure: None,
-            },
-            enlisted: None,
-        };
-        inner.store.commit(commit).await?;
-    }
-    Ok(())
+    let Acquired::Won { fence, .. } = inner.store.acquire(acquire).await? else {
+        return Ok(false);
+    };
+    tracing::warn!(execution = %seen.id, "parked: no live worker has registered the shape of its plan");
+    let commit = Commit {
+        fence,
+        write_id: WriteId::fresh(),
+        worker,
+        checkpoint: None,
+        then: Then::Park {
+            reason: ParkReason::UnknownShape,
+            failure: None,
+        },
+        enlisted: None,
+    };
+    Ok(inner.store.commit(commit).await? == Verdict::Written)
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use keystep::store::{Begun, How, Store, Then, Tries};
+use keystep::store::{Begun, Confirm, Confirmed, How, Store, Then, Tries};
 
 use crate::Harness;
 use crate::fixture::{
     DAY, HOUR, MINUTE, all_at_once, assert_near, begin, begin_of, ended, find, one_in_each_state, payload,
-    progress, record, restart, step_name, take, write,
+    progress, record, restart, started, step_name, take, write,
 };
 
 fn succeed_kept(retention: Option<Duration>) -> Then {
@@ -68,13 +68,22 @@ pub async fn a_retention_of_a_hundred_years_is_kept<S: Store>(harness: Harness<S
 }
 
 pub async fn a_purge_deletes_the_checkpoints_too<S: Store>(harness: Harness<S>) {
-    let fence = ended(&*harness.here, "k", succeed_kept(Some(HOUR))).await;
+    let fence = started(&*harness.here, "k").await;
+    let sent = write(fence).step(0, "first").then(succeed_kept(Some(HOUR)));
+    sent.written(&*harness.here).await;
     harness.clock.advance(2 * HOUR);
     assert_eq!(harness.there.purge(10).await.expect("purged"), 1);
     for store in [&harness.here, &harness.there] {
         assert_eq!(find(&**store, fence.execution).await, None);
         let load = store.load(fence.execution, fence.run).await;
         assert_eq!(load.expect("answered"), None);
+        let question = Confirm {
+            fence,
+            step: step_name(0),
+            write_id: sent.write_id,
+        };
+        let confirmed = store.confirm(question).await.expect("answered");
+        assert_eq!(confirmed, Confirmed::Fenced, "nothing is left of the write");
     }
     // The key is new again, and knows nothing of its former life.
     let again = begin_of("k");

@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
         .with_ansi(false)
         .with_env_filter(&args.log)
         .init();
-    let voice = Voice::default();
+    let voice = Voice;
     match serve(&args, voice).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

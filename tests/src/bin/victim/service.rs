@@ -56,7 +56,6 @@ where
                 ));
             }
             Command::Open { gate } => gates.set(&gate, true),
-            Command::Close { gate } => gates.set(&gate, false),
             Command::Worker => voice.say(&Event::Working {
                 worker: engine.worker_id().to_string(),
             }),

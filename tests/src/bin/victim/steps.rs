@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use keystep::clock::micros_of;
 use keystep::{Schema, StepContext, StepError, StepResult};
 use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
@@ -73,9 +75,9 @@ async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let attempt = Entered::now(&cx, site.voice);
     site.note(&attempt).await?;
     site.pass(&attempt, cx.step()).await;
-    let nonce = attempt.leave();
-    mishap(&cx, &trail)?;
-    trail.nonces.push(nonce);
+    dwell(&trail).await;
+    let done = mishap(&cx, &trail);
+    trail.nonces.push(attempt.end(done)?);
     Ok(trail)
 }
 
@@ -86,11 +88,15 @@ async fn booking(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let attempt = Entered::now(&cx, site.voice);
     site.note(&attempt).await?;
     site.pass(&attempt, cx.step()).await;
-    let booked = site.store.book(&cx, &site, &attempt).await;
-    let nonce = attempt.leave();
-    booked?;
-    trail.nonces.push(nonce);
+    let done = site.store.book(&cx, &site, &attempt).await;
+    trail.nonces.push(attempt.end(done)?);
     Ok(trail)
+}
+
+/// Takes some of the time that the caller allows.
+async fn dwell(trail: &Trail) {
+    let some = uuid::Uuid::new_v4().as_u128() % (u128::from(trail.dwell_ms) + 1);
+    tokio::time::sleep(Duration::from_millis(u64::try_from(some).unwrap_or(0))).await;
 }
 
 fn mishap(cx: &StepContext, trail: &Trail) -> StepResult<()> {
@@ -206,11 +212,13 @@ impl Entered {
         let attempt = Attempt {
             nonce: uuid::Uuid::now_v7().to_string(),
             execution: cx.execution_id().to_string(),
+            run: cx.run_id().to_string(),
             step: cx.step().to_owned(),
             epoch: cx.fence().claim.epoch,
             attempt: cx.attempt().into(),
             worker: cx.worker_id().to_string(),
             pid: std::process::id().into(),
+            began: micros_of(SystemTime::now()),
         };
         voice.say(&Event::Entered(attempt.clone()));
         Self {
@@ -220,10 +228,15 @@ impl Entered {
         }
     }
 
-    fn leave(mut self) -> String {
+    /// Ends it with its nonce, or with the error.
+    fn end(mut self, done: StepResult<()>) -> StepResult<String> {
         self.left = true;
-        self.voice.say(&Event::Leaving(self.attempt.clone()));
-        self.attempt.nonce.clone()
+        let attempt = self.attempt.clone();
+        self.voice.say(&match &done {
+            Ok(()) => Event::Leaving(attempt),
+            Err(_error) => Event::Failing(attempt),
+        });
+        done.map(|()| self.attempt.nonce.clone())
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use system_tests::protocol::Event;
 
 /// Standard output.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Voice;
 
 impl Voice {

@@ -1,0 +1,147 @@
+//! What is a caller told of a record? Outcomes, refusals, and who is at it since when.
+
+use std::time::SystemTime;
+
+use crate::codec::{Place, Slot};
+use crate::execution::{ExecutionId, ExecutionRecord, ParkReason, State};
+use crate::inner::Inner;
+use crate::plan::Plan;
+use crate::run_error::RunError;
+use crate::runs::RunEnd;
+use crate::store::StoreError;
+
+/// How an execution that nobody runs ended or was put down; `None` when it may go on at any moment.
+pub(crate) async fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, RunError> {
+    let failure = || {
+        let failure = record.failure.as_ref();
+        failure.and_then(|failure| inner.decode_failure(record.run, failure))
+    };
+    Ok(match record.state {
+        State::Succeeded | State::Failed => Some(outcome(inner, record).await?),
+        State::Waiting => {
+            let due_in = record.wake_in.filter(|due_in| !due_in.is_zero());
+            due_in.map(|due_in| RunEnd::Waiting {
+                failure: failure(),
+                due_in,
+            })
+        }
+        // Somebody who knows the shape may take it up; if nobody does, looking again says so.
+        State::Parked if record.parked == Some(ParkReason::UnknownShape) => None,
+        State::Parked => Some(RunEnd::Parked {
+            reason: record.parked.unwrap_or(ParkReason::Unreadable),
+            failure: failure(),
+        }),
+        State::Ready | State::Running => None,
+    })
+}
+
+/// The recorded outcome of a finished execution.
+pub(crate) async fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<RunEnd, RunError> {
+    let unreadable = |why: String| RunError::Unreadable(why);
+    if record.state == State::Succeeded {
+        let output = record
+            .output
+            .as_ref()
+            .ok_or_else(|| unreadable("its output is missing".to_owned()))?;
+        let step = last_step(inner, record).await?;
+        let place = Place {
+            run: record.run,
+            slot: Slot::Output(&step),
+        };
+        return inner
+            .codecs
+            .decode(output, &place)
+            .map(RunEnd::Succeeded)
+            .map_err(unreadable);
+    }
+    let failure = record
+        .failure
+        .as_ref()
+        .and_then(|failure| inner.decode_failure(record.run, failure));
+    failure
+        .map(RunEnd::Failed)
+        .ok_or_else(|| unreadable("its failure can not be decoded".to_owned()))
+}
+
+/// The step that gave the output: the last one of the plan that the run was born with. A schema of
+/// the same shape has the same names.
+async fn last_step(inner: &Inner, record: &ExecutionRecord) -> Result<String, RunError> {
+    if let Some(schema) = inner.schemas.get(&record.shape) {
+        return Ok(schema
+            .steps
+            .last()
+            .map_or_else(String::new, |step| step.name.clone()));
+    }
+    let stored = inner.store.load_plan(record.plan).await;
+    let stored = stored.map_err(|error| unavailable(&error))?;
+    let plan = stored.and_then(|stored| Plan::read(&stored.body).ok());
+    let last = plan.and_then(|mut plan| plan.steps.pop());
+    // Most codecs do not ask for the place: a plan that can not be read need not stop them.
+    Ok(last.map_or_else(String::new, |step| step.name))
+}
+
+/// Says who is at it and since when, as well as can be known.
+pub(crate) async fn in_progress(
+    inner: &Inner,
+    id: ExecutionId,
+    record: Option<&ExecutionRecord>,
+) -> RunError {
+    // An owner that has just taken it up does not know its step before it has loaded what is
+    // recorded; the store does.
+    let here = inner.registry.running(id).map(|run| run.at());
+    if let Some((step @ Some(_), since)) = here {
+        return RunError::InProgress {
+            execution: id,
+            step,
+            since,
+        };
+    }
+    let found = match record {
+        Some(record) => Some(record.clone()),
+        None => inner
+            .store
+            .find(vec![id])
+            .await
+            .ok()
+            .and_then(|found| found.into_iter().next()),
+    };
+    let (step, since) = match &found {
+        Some(record) => current_step(inner, record).await,
+        None => (None, inner.now()),
+    };
+    RunError::InProgress {
+        execution: id,
+        step,
+        since,
+    }
+}
+
+/// The first step that is not recorded, and when the one before it was.
+async fn current_step(inner: &Inner, record: &ExecutionRecord) -> (Option<String>, SystemTime) {
+    let checkpoints = match inner.store.load(record.id, record.run).await {
+        Ok(Some(progress)) => progress.checkpoints,
+        Ok(None) | Err(_) => Vec::new(),
+    };
+    let schema = inner.schemas.get(&record.shape);
+    let step = schema
+        .and_then(|schema| schema.steps.get(checkpoints.len()))
+        .map(|step| step.name.clone());
+    let since = checkpoints
+        .last()
+        .map_or(record.acquired_at, |last| last.at.max(record.acquired_at));
+    (step, since)
+}
+
+/// A store error as a caller sees it.
+pub(crate) fn unavailable(error: &StoreError) -> RunError {
+    match error {
+        StoreError::Rejected(why) => RunError::Invalid(why.clone()),
+        StoreError::Unreadable(why) => RunError::Unreadable(why.clone()),
+        other => RunError::Unavailable(other.to_string()),
+    }
+}
+
+/// What a caller is told that this process can not serve any more.
+pub(crate) fn shutting_down() -> RunError {
+    RunError::Unavailable("this process is shutting down".to_owned())
+}

@@ -1,0 +1,81 @@
+//! How does an admitted call get its outcome? It waits for the run, here or in another process, and
+//! looks again when somebody else took it up.
+
+use bytes::Bytes;
+
+use crate::admission::{Admitted, Known, Request, find_worker};
+use crate::execution::RunId;
+use crate::follow::Follower;
+use crate::outcome::{end_of, in_progress, shutting_down};
+use crate::persist::Pause;
+use crate::policy::{OnDuplicate, Verdict};
+use crate::run_error::RunError;
+use crate::runs::RunEnd;
+
+/// Waits for the outcome of an admitted call.
+pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Bytes, RunError> {
+    let limit = match (admitted.verdict(), request.on_duplicate) {
+        (Verdict::Attached, OnDuplicate::Wait(limit)) => Some(limit),
+        _ => None,
+    };
+    let Some(limit) = limit else {
+        return wait(request, admitted).await;
+    };
+    match tokio::time::timeout(limit, wait(request, admitted)).await {
+        Ok(settled) => settled,
+        Err(_late) => Err(in_progress(&request.inner, request.id, None).await),
+    }
+}
+
+async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunError> {
+    let mut pause = Pause::default();
+    loop {
+        let (end, epoch) = match admitted {
+            Admitted::Finished(end) => (end, None),
+            Admitted::Here(run, _) => (run.ended().await, Some(run.fence().claim.epoch)),
+            Admitted::There(run, epoch) => (followed(request, run, epoch).await?, Some(epoch)),
+        };
+        match end {
+            RunEnd::Succeeded(output) => return Ok(output),
+            RunEnd::Failed(failure) => return Err(RunError::Failed(failure)),
+            RunEnd::Waiting { failure, due_in } => {
+                return Err(RunError::Waiting {
+                    execution: request.id,
+                    failure,
+                    due_in,
+                });
+            }
+            RunEnd::Parked { reason, failure } => {
+                return Err(RunError::Parked {
+                    execution: request.id,
+                    reason,
+                    failure,
+                });
+            }
+            RunEnd::Released => return Err(shutting_down()),
+            // Somebody else runs it: whoever it is, this caller still wants the outcome.
+            RunEnd::Lost => {
+                // It may stay as it is for long: due, and nobody who can run it has room.
+                pause.pass().await;
+                let known = Known {
+                    epoch,
+                    admitted: true,
+                };
+                admitted = find_worker(request, known).await?;
+            }
+        }
+    }
+}
+
+/// Waits for an execution of another process, and reads its outcome.
+async fn followed(request: &Request, run: RunId, epoch: i64) -> Result<RunEnd, RunError> {
+    let inner = &request.inner;
+    let Some(record) = Follower::follow(inner, request.id).await else {
+        return Ok(RunEnd::Lost);
+    };
+    // A look that was under way when this caller came may show what was before.
+    if record.run != run || record.claim.epoch < epoch {
+        return Ok(RunEnd::Lost);
+    }
+    Ok(end_of(inner, &record).await?.unwrap_or(RunEnd::Lost))
+}
