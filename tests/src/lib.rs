@@ -10,6 +10,7 @@
 
 #[cfg(doctest)]
 mod docs;
+pub mod model;
 pub mod notebook;
 pub mod place;
 pub mod protocol;
