@@ -159,20 +159,12 @@ const RULES: &[Rule] = &[
         planted: "sqlx::query(\"INSERT INTO a VALUES (1) RETURNING *\")",
     },
     Rule {
-        why: "what is not done is said in an issue, not left in the tree",
+        why: "what is not done is said where it is tracked, not left in the tree",
         places: &[""],
         except: &[TIDY],
         look: Look::Text,
         words: &["todo!", "unimplemented!", "FIXME", "TODO", "XXX"],
         planted: "// FIXME: later",
-    },
-    Rule {
-        why: "the project stands by itself: it names no path outside of it",
-        places: &[""],
-        except: &[TIDY],
-        look: Look::Text,
-        words: &["../shared", "/work/"],
-        planted: "See ../shared/notes.md",
     },
     Rule {
         why: "a test that is not run proves nothing, and a lint that is switched off has no reason \
