@@ -232,6 +232,7 @@ async fn meet_existing(
     known: Known,
 ) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
+    same_key(request, &record.key)?;
     let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
     if is_news
         && record.input_hash == request.hash
@@ -305,6 +306,16 @@ async fn meet_existing(
     }
 }
 
+/// The id is a hash. No two keys with one id are known, but if there are, neither may answer for the
+/// other.
+fn same_key(request: &Request, key: &FullKey) -> Result<(), RunError> {
+    if request.key == *key {
+        return Ok(());
+    }
+    let text = "another key has the same id as this one: use another key";
+    Err(RunError::Invalid(text.to_owned()))
+}
+
 fn shape_known(inner: &Inner, record: &ExecutionRecord) -> ShapeKnown {
     if inner.schemas.contains_key(&record.shape) {
         ShapeKnown::Here
@@ -370,6 +381,7 @@ async fn here(
     verdict: Verdict,
     known: Known,
 ) -> Result<Admitted, RunError> {
+    same_key(request, &run.key)?;
     if run.hash != request.hash {
         return Err(RunError::InputMismatch {
             expected: run.hash,

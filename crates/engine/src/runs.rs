@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Failure;
-use crate::execution::{ExecutionId, ExecutionRecord, Fence, InputHash, ParkReason, WorkerId};
+use crate::execution::{ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, WorkerId};
 use crate::store::StoreError;
 
 /// How a local run ended.
@@ -38,6 +38,7 @@ pub(crate) enum RunEnd {
 #[derive(Debug)]
 pub(crate) struct LocalRun {
     pub(crate) id: ExecutionId,
+    pub(crate) key: FullKey,
     pub(crate) worker: WorkerId,
     pub(crate) hash: InputHash,
     /// Ends the run's steps at once: the ownership is lost.
@@ -48,9 +49,16 @@ pub(crate) struct LocalRun {
 }
 
 impl LocalRun {
-    pub(crate) fn new(fence: Fence, worker: WorkerId, hash: InputHash, since: SystemTime) -> Arc<Self> {
+    pub(crate) fn new(
+        fence: Fence,
+        key: FullKey,
+        worker: WorkerId,
+        hash: InputHash,
+        since: SystemTime,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: fence.execution,
+            key,
             worker,
             hash,
             lost: CancellationToken::new(),
@@ -250,7 +258,18 @@ mod tests {
             },
             incarnation: 0,
         };
-        LocalRun::new(fence, WorkerId(1), InputHash([0; 32]), SystemTime::UNIX_EPOCH)
+        let key = FullKey {
+            schema: String::new(),
+            scope: String::new(),
+            key: String::new(),
+        };
+        LocalRun::new(
+            fence,
+            key,
+            WorkerId(1),
+            InputHash([0; 32]),
+            SystemTime::UNIX_EPOCH,
+        )
     }
 
     #[test]

@@ -76,7 +76,13 @@ fn adopt(
     worker: WorkerId,
     taken_over: bool,
 ) -> Arc<LocalRun> {
-    let run = LocalRun::new(fence, worker, record.input_hash, record.acquired_at);
+    let run = LocalRun::new(
+        fence,
+        record.key.clone(),
+        worker,
+        record.input_hash,
+        record.acquired_at,
+    );
     enter(inner, &run);
     let work = {
         let inner = Arc::clone(inner);
@@ -119,7 +125,7 @@ pub(crate) fn begin_run(
     input: Bytes,
 ) -> Arc<LocalRun> {
     let since = clock::time_of(inner.clock.wall_micros());
-    let run = LocalRun::new(fence, worker, hash, since);
+    let run = LocalRun::new(fence, key.clone(), worker, hash, since);
     if let Some(first) = schema.steps.first() {
         run.enter(&first.name, since);
     }

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use keystep::execution::Payload;
+use keystep::store::{Begin, Store};
 use keystep::{
-    Codec, Engine, MemoryStore, Place, Retry, RunError, Schema, Slot, Step, StepContext, StepError,
-    StepResult, StoredStep,
+    Codec, Engine, ExecutionId, FullKey, InputHash, MemoryStore, Place, Retry, RunError, RunId, Schema, Slot,
+    Step, StepContext, StepError, StepResult, StoredStep,
 };
 use serde::{Deserialize, Serialize};
 
@@ -182,4 +184,32 @@ async fn a_delay_of_any_length_puts_the_execution_down() {
             "a call takes it up: {told:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_key_whose_id_belongs_to_another_text_is_refused_and_told_nothing() {
+    let store = MemoryStore::new();
+    let schema = Schema::new("test.stored").step("double", double).build();
+    let engine = engine(&store, &schema).await;
+    let key = |key: &str| FullKey {
+        schema: "test.stored".to_owned(),
+        scope: String::new(),
+        key: key.to_owned(),
+    };
+    // No two texts with one hash are known, so the row of another text is put under the id of this.
+    let other = Begin {
+        id: ExecutionId::of(&key("k")),
+        key: key("other"),
+        run: RunId::fresh(),
+        token: uuid::Uuid::nil(),
+        owner: engine.worker_id(),
+        plan: schema.plan().id,
+        shape: schema.shape(),
+        input: Payload::default(),
+        input_hash: InputHash([0; 32]),
+    };
+    store.begin(other).await.expect("begun");
+    let refused = within(engine.run(&schema, "k", 1)).await;
+    let text = "another key has the same id as this one: use another key";
+    assert_eq!(refused, Err(RunError::Invalid(text.to_owned())));
 }
