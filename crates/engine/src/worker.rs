@@ -67,7 +67,7 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 
 /// Shows the liveness thread that this runtime makes progress.
 async fn pulse(inner: Arc<Inner>) {
-    let _gone = RuntimeGone(Arc::clone(&inner));
+    let _vital = Vital(Arc::clone(&inner));
     let every = (inner.options.beat_limit / 10).min(Duration::from_secs(1));
     loop {
         inner.liveness.pulse();
@@ -78,12 +78,17 @@ async fn pulse(inner: Arc<Inner>) {
     }
 }
 
-/// Ends an engine that was not shut down together with its runtime: nothing can go on there, so the
-/// liveness thread retires the worker, and others need not wait until its beat has stood still.
-struct RuntimeGone(Arc<Inner>);
+/// Ends an engine together with what it can not live without. Without its runtime nothing can go on:
+/// the liveness thread retires the worker, and others need not wait until its beat has stood still.
+/// Without its liveness thread (a panic in the store) no step would start any more, and callers
+/// would wait for ever.
+pub(crate) struct Vital(pub(crate) Arc<Inner>);
 
-impl Drop for RuntimeGone {
+impl Drop for Vital {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the liveness thread panicked: the engine ends");
+        }
         self.0.closing.cancel();
         self.0.tasks.close();
         self.0.stopped.cancel();

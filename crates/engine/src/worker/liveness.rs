@@ -19,6 +19,7 @@ use crate::random;
 use crate::runs::locked;
 use crate::store::{Beat, Register, StoreError};
 use crate::telemetry;
+use crate::worker::Vital;
 use crate::worker::judge::{Judge, Patience};
 
 /// What the rest of the engine knows of liveness.
@@ -96,6 +97,8 @@ pub(crate) async fn start(inner: &Arc<Inner>) -> Result<(), StoreError> {
     let spawned = std::thread::Builder::new()
         .name("keystep-liveness".to_owned())
         .spawn(move || {
+            let _ended = inner.liveness.ended.clone().drop_guard();
+            let _vital = Vital(Arc::clone(&inner));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => runtime.block_on(live(&inner, ready)),
@@ -103,7 +106,6 @@ pub(crate) async fn start(inner: &Arc<Inner>) -> Result<(), StoreError> {
                     let _gone = ready.send(Err(StoreError::Unavailable(error.to_string())));
                 }
             }
-            inner.liveness.ended.cancel();
         });
     if let Err(error) = spawned {
         return Err(StoreError::Unavailable(format!(
