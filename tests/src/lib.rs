@@ -17,3 +17,29 @@ pub mod place;
 pub mod protocol;
 pub mod transcript;
 pub mod victim;
+
+/// Two tests of one promise, one for each store.
+#[macro_export]
+macro_rules! on_both_stores {
+    ($($promise:ident),* $(,)?) => {$(
+        mod $promise {
+            use $crate::place::Kind;
+
+            #[test]
+            fn on_sqlite() {
+                super::$promise(Kind::Sqlite);
+            }
+
+            #[test]
+            fn on_postgres() {
+                super::$promise(Kind::Postgres);
+            }
+        }
+    )*};
+}
+
+/// Shows a measured figure also when the test passes.
+pub fn show(figure: &str) {
+    use std::io::Write;
+    let _nobody_reads = writeln!(std::io::stderr(), "    {figure}");
+}

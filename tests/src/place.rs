@@ -105,6 +105,16 @@ impl Place {
         self.runtime.block_on(self.ground.grow_older_than(age));
     }
 
+    /// Which database it is on.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The URL of the store.
+    pub fn url(&self) -> &str {
+        self.ground.url()
+    }
+
     /// The PostgreSQL schema of the store's tables.
     pub fn schema(&self) -> &str {
         self.ground.schema()

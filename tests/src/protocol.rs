@@ -108,6 +108,13 @@ pub enum Event {
     Failing(Attempt),
     /// It was ended from outside before it was through.
     Cancelled(Attempt),
+    /// It stands still for good where it was told to.
+    Halted {
+        /// On which side of the last of these.
+        side: Side,
+        /// What it has asked its store to do so far, in order; or the gate in a step.
+        points: Vec<String>,
+    },
     /// A call is admitted.
     Admitted {
         /// The call.
@@ -122,6 +129,22 @@ pub enum Event {
         /// The nonces of the output, or why there is none.
         result: Result<Vec<String>, CallError>,
     },
+}
+
+/// Where a process can stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The call has not reached the store.
+    Before,
+    /// The call is answered, and the engine has not heard it.
+    After,
+    /// On SQLite: everything is written, and nothing is durable.
+    Written,
+    /// On SQLite: it is durable, and the store has not been told.
+    Durable,
+    /// Inside a step, at one of its gates.
+    Inside,
 }
 
 /// An attempt of a step.

@@ -291,6 +291,20 @@ impl Victim {
         });
     }
 
+    /// Where it stands still for good, if it does by now: see [`Event::Halted`].
+    pub fn halted(&self) -> Option<Vec<String>> {
+        let events = self.said.all();
+        events.iter().find_map(|line| match parse(line)? {
+            Event::Halted { points, .. } => Some(points),
+            _ => None,
+        })
+    }
+
+    /// Whether a call is answered by now.
+    pub fn has_answered(&self, call: Call) -> bool {
+        self.heard(|event| matches!(event, Event::Answer { call: of, .. } if *of == call.0))
+    }
+
     /// Whether an attempt got through its work here so far.
     pub fn has_left(&self, nonce: &str) -> bool {
         self.heard(|event| matches!(event, Event::Leaving(attempt) if attempt.nonce == nonce))

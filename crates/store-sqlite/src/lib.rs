@@ -31,6 +31,7 @@ mod error;
 mod group;
 mod liveness;
 mod migrate;
+mod moments;
 mod options;
 mod reader;
 mod reads;
@@ -40,6 +41,8 @@ mod transaction;
 mod writer;
 mod writes;
 
+#[cfg(feature = "testing")]
+pub use moments::Moment;
 pub use options::{SqliteOptions, Synchronous};
 pub use store::SqliteStore;
 pub use transaction::SqliteTransaction;

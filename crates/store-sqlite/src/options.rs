@@ -6,6 +6,8 @@ use std::time::Duration;
 use keystep::clock::Clock;
 use keystep::lane::LaneLimits;
 
+use crate::moments::Moments;
+
 /// Where the database is and how it is used. Made from a path or a URL:
 ///
 /// ```
@@ -23,6 +25,7 @@ pub struct SqliteOptions {
     pub(crate) busy_timeout: Duration,
     pub(crate) lane: LaneLimits,
     pub(crate) readers: usize,
+    pub(crate) moments: Moments,
 }
 
 /// How safe an acknowledged write is.
@@ -63,6 +66,7 @@ impl SqliteOptions {
             busy_timeout: Duration::from_secs(5),
             lane: LaneLimits::default(),
             readers: 4,
+            moments: Moments::default(),
         }
     }
 
@@ -99,6 +103,15 @@ impl SqliteOptions {
     #[must_use]
     pub fn readers(mut self, count: usize) -> Self {
         self.readers = count.max(1);
+        self
+    }
+
+    /// Tells of each moment of each write, on the writer's thread, which waits meanwhile: a test
+    /// that never returns stops the writer there. Only with the feature `testing`.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn watching(mut self, watch: impl Fn(crate::Moment) + Send + Sync + 'static) -> Self {
+        self.moments.watch = Some(std::sync::Arc::new(watch));
         self
     }
 }

@@ -71,7 +71,7 @@ impl SqliteStore {
         migrate::check(&mut conn).await?;
         check_writable(&mut conn).await?;
         let (group, writer) = group::start(options.lane, options.clock.clone(), |tasks| {
-            Writer::new(conn, opener.clone(), options.busy_timeout, tasks)
+            Writer::new(conn, opener.clone(), options.busy_timeout, tasks).telling(options.moments)
         })?;
         let inner = Inner {
             instance: random::unpredictable(),

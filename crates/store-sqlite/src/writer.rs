@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::connect::Opener;
 use crate::error::{Cause, at_commit, before_commit, cause, writer_gone};
+use crate::moments::{Moment, Moments};
 
 const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
 const COMMIT: &str = include_str!("../sql/commit.sql");
@@ -33,6 +34,7 @@ pub(crate) struct Writer {
     turns: Arc<AtomicU64>,
     opener: Opener,
     patience: Duration,
+    moments: Moments,
     tasks: Handle,
 }
 
@@ -41,6 +43,7 @@ pub(crate) struct Writer {
 pub(crate) struct Transaction {
     /// `None` once the transaction has ended.
     out: Option<(SqliteConnection, OwnedMutexGuard<Home>)>,
+    moments: Moments,
     tasks: Handle,
 }
 
@@ -52,8 +55,14 @@ impl Writer {
             turns: Arc::default(),
             opener,
             patience,
+            moments: Moments::default(),
             tasks,
         }
+    }
+
+    /// The same writer, whose moments are told to somebody.
+    pub(crate) fn telling(self, moments: Moments) -> Self {
+        Self { moments, ..self }
     }
 
     /// Waits for the connection and takes the database's write lock. Nothing is written when this
@@ -67,6 +76,7 @@ impl Writer {
         match sqlx::query(BEGIN_IMMEDIATE).execute(&mut conn).await {
             Ok(_begun) => Ok(Transaction {
                 out: Some((conn, home)),
+                moments: self.moments.clone(),
                 tasks: self.tasks.clone(),
             }),
             Err(error) => {
@@ -136,8 +146,10 @@ impl Transaction {
         let Some((mut conn, mut home)) = self.out.take() else {
             return Ok(());
         };
+        self.moments.tell(Moment::Written);
         match sqlx::query(COMMIT).execute(&mut conn).await {
             Ok(_done) => {
+                self.moments.tell(Moment::Durable);
                 *home = Some(conn);
                 Ok(())
             }

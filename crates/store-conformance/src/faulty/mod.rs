@@ -43,10 +43,12 @@ pub struct FaultyStore<S> {
 impl<S> FaultyStore<S> {
     /// Wraps a store. Nothing fails until [`faults`](Self::faults) says so.
     pub fn new(inner: S) -> Self {
-        Self {
-            inner,
-            faults: Faults::default(),
-        }
+        Self::with(inner, Faults::default())
+    }
+
+    /// Wraps a store that fails by a script which was made before.
+    pub fn with(inner: S, faults: Faults) -> Self {
+        Self { inner, faults }
     }
 
     /// The script, to be kept by the test while an engine has the store.

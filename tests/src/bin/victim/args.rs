@@ -1,10 +1,12 @@
 //! What can a test choose when it starts a victim? The command line.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 use keystep::{Limits, WorkerOptions};
 use keystep_postgres::PostgresOptions;
+use system_tests::protocol::Side;
 
 /// A small service for tests: commands in on standard input, events out on standard output.
 #[derive(Debug, Parser)]
@@ -27,6 +29,21 @@ pub(crate) struct Args {
     /// Steps whose gates are closed from the start.
     #[arg(long = "gate")]
     pub(crate) gates: Vec<String>,
+    /// Only this schema is known: fewer plans to save at the start.
+    #[arg(long)]
+    pub(crate) only: Option<String>,
+    /// Where to stand still for good: `before:3` (the store is not called for the third time),
+    /// `after:3` (the answer is not heard), on SQLite `written:3` and `durable:3` (before and after
+    /// the third COMMIT), or `inside:3` (at the third gate of a step that it comes to). Only calls
+    /// that write or carry an execution on are counted.
+    #[arg(long)]
+    pub(crate) halt: Option<Halt>,
+    /// The answer to this commit, counted from 1, is lost.
+    #[arg(long)]
+    pub(crate) lose_commit: Option<u64>,
+    /// Show no beat after the first registration and look at nobody: what is written is the story.
+    #[arg(long)]
+    pub(crate) silent: bool,
     /// What to log, as `tracing_subscriber` reads it.
     #[arg(long, default_value = "info")]
     pub(crate) log: String,
@@ -50,6 +67,31 @@ pub(crate) struct Args {
     readers: Option<u32>,
     #[arg(long)]
     transactions: Option<u32>,
+}
+
+/// The n-th time that something comes to a side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Halt {
+    pub(crate) side: Side,
+    pub(crate) nth: u64,
+}
+
+impl FromStr for Halt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (side, nth) = text.split_once(':').ok_or("a side, a colon, a number")?;
+        let side = match side {
+            "before" => Side::Before,
+            "after" => Side::After,
+            "written" => Side::Written,
+            "durable" => Side::Durable,
+            "inside" => Side::Inside,
+            other => return Err(format!("there is no side {other:?}")),
+        };
+        let nth = nth.parse().map_err(|_no_number| "not a number")?;
+        Ok(Self { side, nth })
+    }
 }
 
 /// A binary of a deploy.

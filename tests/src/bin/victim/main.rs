@@ -3,6 +3,7 @@
 //! It only ever calls `run`; that makes it a worker too. What it logs goes to standard error.
 
 mod args;
+mod halt;
 mod service;
 mod steps;
 mod voice;
@@ -15,6 +16,7 @@ use keystep_sqlite::SqliteStore;
 use system_tests::protocol::Event;
 
 use args::Args;
+use halt::Script;
 use voice::Voice;
 
 #[tokio::main]
@@ -40,17 +42,18 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(args: &Args, voice: Voice) -> anyhow::Result<()> {
+    let script = Script::new(args, voice);
     if args.url.starts_with("postgres:") {
         let store = PostgresStore::connect_with(&args.url, args.postgres_options()).await?;
         if args.migrate {
             store.migrate().await?;
         }
-        service::serve(store, args, voice).await
+        service::serve(store, script, args, voice).await
     } else {
         if args.migrate {
             SqliteStore::migrate(args.url.as_str()).await?;
         }
-        let store = SqliteStore::connect(args.url.as_str()).await?;
-        service::serve(store, args, voice).await
+        let store = SqliteStore::connect(script.watching(args.url.as_str().into())).await?;
+        service::serve(store, script, args, voice).await
     }
 }

@@ -11,11 +11,12 @@ use system_tests::protocol::{CallError, Command, Event, Policy, Run, Trail};
 use tokio::sync::mpsc;
 
 use crate::args::Args;
+use crate::halt::Script;
 use crate::steps::{Book, Gates, Site, schemas};
 use crate::voice::Voice;
 
 /// Serves until standard input ends or says so.
-pub(crate) async fn serve<S>(store: S, args: &Args, voice: Voice) -> anyhow::Result<()>
+pub(crate) async fn serve<S>(store: S, script: Script, args: &Args, voice: Voice) -> anyhow::Result<()>
 where
     S: Store + Book + Clone,
 {
@@ -23,7 +24,7 @@ where
         Some(url) => Some(Notebook::open(url).await?),
         None => None,
     };
-    let gates = Arc::new(Gates::default());
+    let gates = Arc::new(Gates::new(script.last_gate()));
     args.gates.iter().for_each(|gate| gates.set(gate, false));
     let site = Site {
         voice,
@@ -31,8 +32,11 @@ where
         notebook,
         store: Arc::new(store.clone()),
     };
-    let schemas = schemas(args.release);
-    let mut builder = Engine::builder(store)
+    let mut schemas = schemas(args.release);
+    if let Some(only) = &args.only {
+        schemas.retain(|name, _schema| name == only);
+    }
+    let mut builder = Engine::builder(script.around(store))
         .worker(args.worker_options())
         .limits(args.limits())
         .provide(site);

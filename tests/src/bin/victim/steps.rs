@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +12,7 @@ use keystep::{Schema, StepContext, StepError, StepResult};
 use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
 use system_tests::notebook::{BOOK, Notebook};
-use system_tests::protocol::{Attempt, Event, Mishap, Trail};
+use system_tests::protocol::{Attempt, Event, Mishap, Side, Trail};
 use tokio::sync::watch;
 
 use crate::args::Release;
@@ -69,25 +70,22 @@ pub(crate) struct Site {
     pub(crate) store: Arc<dyn Book>,
 }
 
-/// A step that does its work outside of the store.
+/// A step that does its work outside of the store. It has a gate of its name between its work and
+/// its result, and one before its work: `step/entered`.
 async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
-    let attempt = Entered::now(&cx, site.voice);
-    site.note(&attempt).await?;
-    site.pass(&attempt, cx.step()).await;
+    let attempt = site.enter(&cx).await?;
     dwell(&trail).await;
     let done = mishap(&cx, &trail);
     trail.nonces.push(attempt.end(done)?);
     Ok(trail)
 }
 
-/// A step that writes into the store's database, exactly once. It has a second gate, `book/written`,
-/// between its statement and its end.
+/// A step that writes into the store's database, exactly once. It has more gates: `book/opened` in
+/// the empty transaction, `book/written` after its statement, `book/enlisted` before its end.
 async fn booking(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
-    let attempt = Entered::now(&cx, site.voice);
-    site.note(&attempt).await?;
-    site.pass(&attempt, cx.step()).await;
+    let attempt = site.enter(&cx).await?;
     let done = site.store.book(&cx, &site, &attempt).await;
     trail.nonces.push(attempt.end(done)?);
     Ok(trail)
@@ -116,7 +114,7 @@ fn mishap(cx: &StepContext, trail: &Trail) -> StepResult<()> {
 
 /// A store that a step can write to.
 pub(crate) trait Book: Send + Sync {
-    /// Writes the attempt's row, stops at the gate, hands the transaction over.
+    /// Writes the attempt's row and hands the transaction over, stopping at the gates.
     fn book<'a>(
         &'a self,
         cx: &'a StepContext,
@@ -136,6 +134,7 @@ macro_rules! book_in {
             ) -> Pin<Box<dyn Future<Output = StepResult<()>> + Send + 'a>> {
                 Box::pin(async move {
                     let mut transaction = self.transaction(cx).await?;
+                    site.pass(attempt, "book/opened").await;
                     sqlx::query(BOOK)
                         .bind(&attempt.attempt.nonce)
                         .bind(&attempt.attempt.execution)
@@ -143,7 +142,9 @@ macro_rules! book_in {
                         .execute(&mut *transaction)
                         .await?;
                     site.pass(attempt, "book/written").await;
-                    cx.enlist(transaction)
+                    cx.enlist(transaction)?;
+                    site.pass(attempt, "book/enlisted").await;
+                    Ok(())
                 })
             }
         }
@@ -154,6 +155,15 @@ book_in!(SqliteStore);
 book_in!(PostgresStore);
 
 impl Site {
+    /// Begins an attempt: it is noted, and has passed both gates that every step has.
+    async fn enter(&self, cx: &StepContext) -> StepResult<Entered> {
+        let attempt = Entered::now(cx, self.voice);
+        self.pass(&attempt, &format!("{}/entered", cx.step())).await;
+        self.note(&attempt).await?;
+        self.pass(&attempt, cx.step()).await;
+        Ok(attempt)
+    }
+
     async fn note(&self, entered: &Entered) -> StepResult<()> {
         if let Some(notebook) = &self.notebook {
             notebook.note(&entered.attempt).await?;
@@ -162,6 +172,11 @@ impl Site {
     }
 
     async fn pass(&self, entered: &Entered, gate: &str) {
+        if self.gates.is_the_end() {
+            let (side, points) = (Side::Inside, vec![gate.to_owned()]);
+            self.voice.say(&Event::Halted { side, points });
+            std::future::pending::<()>().await;
+        }
         let mut open = self.gates.of(gate);
         if !*open.borrow() {
             let mut attempt = entered.attempt.clone();
@@ -174,12 +189,25 @@ impl Site {
 }
 
 /// Gates by step; open unless somebody closed them.
-#[derive(Default)]
 pub(crate) struct Gates {
     gates: Mutex<HashMap<String, watch::Sender<bool>>>,
+    /// How many more are passed until one is the end.
+    left: AtomicU64,
 }
 
 impl Gates {
+    /// All open, of which the n-th that somebody comes to is the end.
+    pub(crate) fn new(end: Option<u64>) -> Self {
+        Self {
+            gates: Mutex::default(),
+            left: AtomicU64::new(end.unwrap_or(u64::MAX)),
+        }
+    }
+
+    fn is_the_end(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
     /// Opens or closes a gate.
     pub(crate) fn set(&self, gate: &str, open: bool) {
         self.with(gate, |gate| {

@@ -1,0 +1,172 @@
+//! How is a process held at its n-th point, to be killed exactly there? It halts there by itself, or
+//! the network before its server holds what it says or hears.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use store_conformance::proxy::{Fate, Proxy, Trap};
+use system_tests::place::{Kind, Place};
+use system_tests::victim::{Launch, SOON, Victim};
+
+use crate::story::Life;
+
+/// Where a process is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Before it calls its store.
+    Before,
+    /// On SQLite: before the COMMIT. On PostgreSQL: before the statement reaches the server.
+    Sent,
+    /// On SQLite: after the COMMIT. On PostgreSQL: before the server's answer reaches the process.
+    Done,
+    /// Before the engine hears the store's answer.
+    After,
+    /// At a gate inside a step.
+    Inside,
+}
+
+/// The statements at which a process is held on its way to PostgreSQL, by the store's name, and the
+/// calls whose part they are. `Write` is the fenced checkpoint inside a step's own transaction,
+/// which ends with a `COMMIT` after it.
+const STATEMENTS: [(&str, &str); 11] = [
+    ("save_plan", "SavePlan"),
+    ("register", "Register"),
+    ("bury", "Bury"),
+    ("begin", "Begin"),
+    ("acquire", "Acquire"),
+    ("load", "Load"),
+    ("commit", "Commit"),
+    ("write", "Commit"),
+    ("commit_waiting", "Write"),
+    ("COMMIT", "Commit"),
+    ("lock", "Confirm"),
+];
+
+/// A process that will be held, once, at its n-th point.
+pub(crate) struct Snare {
+    way: Way,
+    launch: Launch,
+    wire: Option<Wire>,
+}
+
+/// A network that holds one statement.
+struct Wire {
+    proxy: Proxy,
+    trap: Trap,
+    /// Statements that came by, the held one last.
+    passed: Arc<Mutex<Vec<String>>>,
+}
+
+impl Snare {
+    /// Holds a process of this launch at the n-th point of a way.
+    pub(crate) fn set(place: &Place, way: Way, nth: u64, launch: Launch) -> Self {
+        let side = match (way, place.kind()) {
+            (Way::Before, _) => "before",
+            (Way::After, _) => "after",
+            (Way::Inside, _) => "inside",
+            (Way::Sent, Kind::Sqlite) => "written",
+            (Way::Done, Kind::Sqlite) => "durable",
+            (Way::Sent, Kind::Postgres) => {
+                return Self::on_the_wire(place, way, nth, launch, Fate::HoldBefore);
+            }
+            (Way::Done, Kind::Postgres) => {
+                return Self::on_the_wire(place, way, nth, launch, Fate::HoldAnswer);
+            }
+        };
+        Self {
+            way,
+            launch: launch.option("halt", format!("{side}:{nth}")),
+            wire: None,
+        }
+    }
+
+    fn on_the_wire(place: &Place, way: Way, nth: u64, launch: Launch, fate: Fate) -> Self {
+        let proxy = Proxy::before(place.url()).expect("a port");
+        let mut texts = place.statements();
+        texts.push(("COMMIT", "COMMIT".to_owned()));
+        let passed = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&passed);
+        let is_meant = move |text: &str| {
+            let named = texts.iter().find(|(_name, of)| of == text);
+            let call = STATEMENTS
+                .iter()
+                .find(|(name, _call)| named.is_some_and(|(of, _text)| of == name));
+            let Some((_name, call)) = call else {
+                return false;
+            };
+            seen.lock()
+                .expect("no panic under this lock")
+                .push((*call).to_owned());
+            true
+        };
+        let trap = proxy.trap(is_meant, nth, fate);
+        Self {
+            way,
+            launch: launch.option("url", proxy.url()),
+            wire: Some(Wire { proxy, trap, passed }),
+        }
+    }
+
+    /// Starts the process.
+    pub(crate) fn start(&self) -> Victim {
+        self.launch.start()
+    }
+
+    /// Waits until the process is held and kills it, or until there was nothing left to hold it at:
+    /// `is_over`. Tells at what it was held.
+    pub(crate) fn kill(self, victim: Victim, is_over: impl Fn(&Victim) -> bool) -> Option<Caught> {
+        let deadline = Instant::now() + SOON;
+        let points = loop {
+            // In this order: what is over by now is held no more.
+            let over = is_over(&victim);
+            let held = match &self.wire {
+                None => victim.halted(),
+                Some(wire) => wire.held(),
+            };
+            if held.is_some() || over {
+                break held;
+            }
+            assert!(Instant::now() < deadline, "neither held nor over\n{victim}");
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        victim.kill();
+        if let Some(wire) = self.wire {
+            // What it had sent is lost with it, and the server sees it gone.
+            wire.proxy.cut();
+        }
+        Some(Caught {
+            way: self.way,
+            points: points?,
+        })
+    }
+}
+
+impl Wire {
+    fn held(&self) -> Option<Vec<String>> {
+        let passed = || self.passed.lock().expect("no panic under this lock").clone();
+        self.trap.is_sprung().then(passed)
+    }
+}
+
+/// Where a process died.
+#[derive(Debug, Clone)]
+pub(crate) struct Caught {
+    way: Way,
+    points: Vec<String>,
+}
+
+impl Caught {
+    /// The point.
+    pub(crate) fn name(&self) -> &str {
+        self.points.last().map_or("", String::as_str)
+    }
+
+    /// How far it had come. `from` is the first step that it had to run.
+    pub(crate) fn life(&self, from: usize) -> Life {
+        match self.way {
+            Way::Inside => Life::at_gate(self.name(), from),
+            Way::Before | Way::Sent => Life::of_calls(&self.points, false),
+            Way::Done | Way::After => Life::of_calls(&self.points, true),
+        }
+    }
+}

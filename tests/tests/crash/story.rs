@@ -1,0 +1,193 @@
+//! Who must have done what? What is known of an execution from the lives of those who had a part in
+//! it, and what must be there after the last of them died, and after another one has finished it.
+
+use std::time::Duration;
+
+use keystep::State;
+use store_conformance::history::Checker;
+use system_tests::evidence::{Evidence, nonces};
+use system_tests::place::{Kind, Place};
+use system_tests::protocol::Policy;
+use system_tests::victim::{Launch, Victim};
+
+/// The schema: plain, transactional, plain.
+pub(crate) const SCHEMA: &str = "booked";
+const STEPS: [&str; 3] = ["first", "book", "last"];
+
+/// A place where processes die.
+pub(crate) struct Scene {
+    pub(crate) place: Place,
+}
+
+impl Scene {
+    /// A fresh one, in which the story has been told once without a death: its plan is stored.
+    pub(crate) fn new(kind: Kind) -> Self {
+        let scene = Self {
+            place: Place::fresh(kind),
+        };
+        scene.place.audit();
+        scene.place.settle();
+        let mut process = scene.launch().ready();
+        let mut evidence = Evidence::new();
+        scene.is_told(&mut process, &mut evidence, "undisturbed", &[]);
+        process.exit();
+        scene
+    }
+
+    /// A process that knows this story only. It takes over from the dead at once, and a slow machine
+    /// makes nobody look dead.
+    pub(crate) fn launch(&self) -> Launch {
+        self.place
+            .launch(env!("CARGO_BIN_EXE_victim"))
+            .option("only", SCHEMA)
+            .grace(Duration::ZERO)
+            .beat_limit(Duration::from_secs(600))
+    }
+
+    /// The execution stands as those have left it who died, the last of them just now. Then this
+    /// process finishes it: without being called if there is anything to finish. A call afterwards
+    /// gets the answer, each step was run and recorded by whom it must be, and all promises were
+    /// kept.
+    pub(crate) fn is_told(&self, process: &mut Victim, evidence: &mut Evidence, key: &str, dead: &[Life]) {
+        let left = Story::of(dead);
+        self.stands(key, &left, "when the last one died");
+        if left.epoch > 0 {
+            self.place
+                .until(SCHEMA, key, |record| record.state == State::Succeeded);
+        }
+        let call = process.run(SCHEMA, key, Policy::Attach);
+        evidence.asked(process, call, SCHEMA, key);
+        let output = process.answer(call);
+
+        let told = left.told_to_its_end();
+        self.stands(key, &told, "in the end");
+        let checkpoints = self.place.checkpoints(SCHEMA, key);
+        let last = checkpoints.last().expect("three steps are recorded");
+        assert_eq!(output, Ok(nonces(last)), "{key}: the answer is the stored result");
+        let report = Checker::new()
+            .transactional("book")
+            .check(&evidence.history(&self.place));
+        assert_eq!(report.violations, [], "{key}");
+        assert!(report.executions == 1 && report.answers >= 1, "{key}: {report:?}");
+    }
+
+    /// Compares the row, the checkpoints, the attempts and the ledger with what must be there.
+    fn stands(&self, key: &str, story: &Story, when: &str) {
+        let record = self.place.execution(SCHEMA, key);
+        let epoch = record.map_or(0, |record| record.claim.epoch);
+        assert_eq!(epoch, story.epoch, "{key} {when}: acquisitions");
+        let checkpoints = self.place.checkpoints(SCHEMA, key);
+        let recorded: Vec<(&str, i64)> = checkpoints
+            .iter()
+            .map(|checkpoint| (checkpoint.step.as_str(), checkpoint.epoch))
+            .collect();
+        let expected: Vec<(&str, i64)> = STEPS.into_iter().zip(story.recorded.iter().copied()).collect();
+        assert_eq!(recorded, expected, "{key} {when}: steps and who recorded them");
+        let noted: Vec<(String, i64)> = self
+            .place
+            .attempts(SCHEMA, key)
+            .into_iter()
+            .map(|attempt| (attempt.step, attempt.epoch))
+            .collect();
+        assert_eq!(noted, story.noted, "{key} {when}: attempts and who made them");
+        let ledger = self.place.ledger(SCHEMA, key);
+        let booked: Vec<String> = ledger.into_iter().map(|row| row.nonce).collect();
+        let effective: Vec<String> = checkpoints
+            .iter()
+            .filter(|checkpoint| checkpoint.step == "book")
+            .filter_map(|checkpoint| nonces(checkpoint).pop())
+            .collect();
+        assert_eq!(booked, effective, "{key} {when}: rows of the recorded attempt");
+    }
+}
+
+/// How far one process had come with the execution when it died.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// It owned the execution, whether or not it had learned that.
+    pub(crate) owned: bool,
+    /// Attempts whose effect had happened.
+    pub(crate) noted: usize,
+    /// Steps that it had recorded, whether or not it had learned that.
+    pub(crate) recorded: usize,
+}
+
+impl Life {
+    /// Of what it asked its store to do; the last of this may not have happened.
+    pub(crate) fn of_calls(calls: &[String], the_last_happened: bool) -> Self {
+        let happened = &calls[..calls.len() - usize::from(!the_last_happened)];
+        let count = |calls: &[String], name| calls.iter().filter(|call| *call == name).count();
+        // A transaction's checkpoint is a statement of its own before the commit.
+        let writing = usize::from(calls.last().is_some_and(|call| call == "Write"));
+        Self {
+            owned: count(happened, "Begin") + count(happened, "Acquire") > 0,
+            noted: count(calls, "Commit") + writing,
+            recorded: count(happened, "Commit"),
+        }
+    }
+
+    /// At a gate of a step, of a process that ran all steps before it from this one on.
+    pub(crate) fn at_gate(gate: &str, from: usize) -> Self {
+        let (step, place) = gate.split_once('/').unwrap_or((gate, ""));
+        let position = STEPS.iter().position(|known| *known == step);
+        let recorded = position.expect("a step of the story") - from;
+        Self {
+            owned: true,
+            noted: recorded + usize::from(place != "entered"),
+            recorded,
+        }
+    }
+
+    /// From the first step to the last.
+    pub(crate) fn whole() -> Self {
+        Self {
+            owned: true,
+            noted: STEPS.len(),
+            recorded: STEPS.len(),
+        }
+    }
+}
+
+/// What those who had a part in it have made of the execution.
+#[derive(Debug, Clone, Default)]
+struct Story {
+    /// Of the last owner; 0 when there is no row.
+    epoch: i64,
+    /// Who recorded each step.
+    recorded: Vec<i64>,
+    /// All attempts with who made them, in order.
+    noted: Vec<(String, i64)>,
+}
+
+impl Story {
+    fn of(lives: &[Life]) -> Self {
+        let mut story = Self::default();
+        lives.iter().for_each(|life| story.goes_on(*life));
+        story
+    }
+
+    fn goes_on(&mut self, life: Life) {
+        if !life.owned {
+            return;
+        }
+        self.epoch += 1;
+        let next = self.recorded.len();
+        for step in &STEPS[next..next + life.noted] {
+            self.noted.push(((*step).to_owned(), self.epoch));
+        }
+        self.recorded.extend(vec![self.epoch; life.recorded]);
+    }
+
+    fn told_to_its_end(&self) -> Self {
+        let left = STEPS.len() - self.recorded.len();
+        let mut told = self.clone();
+        if left > 0 {
+            told.goes_on(Life {
+                owned: true,
+                noted: left,
+                recorded: left,
+            });
+        }
+        told
+    }
+}
