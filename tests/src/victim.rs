@@ -300,7 +300,7 @@ impl Victim {
         })
     }
 
-    /// Whether a call is answered by now.
+    /// Whether a call has its answer by now.
     pub fn has_answered(&self, call: Call) -> bool {
         self.heard(|event| matches!(event, Event::Answer { call: of, .. } if *of == call.0))
     }

@@ -3,6 +3,7 @@
 use system_tests::evidence::Evidence;
 use system_tests::place::Kind;
 use system_tests::protocol::Policy;
+use system_tests::victim::Victim;
 
 use crate::story::{Life, SCHEMA, Scene};
 
@@ -27,13 +28,16 @@ fn one_process_finishes_what_all_others_left_when_they_died(kind: Kind) {
         dying.push(process);
     }
     // None of them lives long enough to take over from another one.
-    dying.iter().for_each(system_tests::victim::Victim::stop);
+    dying.iter().for_each(Victim::stop);
     for process in dying {
         process.kill();
     }
+    for (key, _evidence, life) in &left {
+        scene.is_left(key, &[*life]);
+    }
     let mut last = scene.launch().start();
-    for (key, mut evidence, life) in left {
-        scene.is_told(&mut last, &mut evidence, &key, &[life]);
+    for (key, evidence, life) in left {
+        scene.is_finished(&mut last, evidence, &key, &[life]);
     }
     last.exit();
 }

@@ -11,8 +11,7 @@
 #[macro_use(on_both_stores)]
 extern crate system_tests;
 
+mod deaths;
 mod everybody;
-mod owner;
 mod snare;
 mod story;
-mod successor;

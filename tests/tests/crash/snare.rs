@@ -2,11 +2,10 @@
 //! the network before its server holds what it says or hears.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use store_conformance::proxy::{Fate, Proxy, Trap};
 use system_tests::place::{Kind, Place};
-use system_tests::victim::{Launch, SOON, Victim};
+use system_tests::victim::{Launch, Victim};
 
 use crate::story::Life;
 
@@ -112,32 +111,22 @@ impl Snare {
         self.launch.start()
     }
 
-    /// Waits until the process is held and kills it, or until there was nothing left to hold it at:
-    /// `is_over`. Tells at what it was held.
-    pub(crate) fn kill(self, victim: Victim, is_over: impl Fn(&Victim) -> bool) -> Option<Caught> {
-        let deadline = Instant::now() + SOON;
-        let points = loop {
-            // In this order: what is over by now is held no more.
-            let over = is_over(&victim);
-            let held = match &self.wire {
-                None => victim.halted(),
-                Some(wire) => wire.held(),
-            };
-            if held.is_some() || over {
-                break held;
-            }
-            assert!(Instant::now() < deadline, "neither held nor over\n{victim}");
-            std::thread::sleep(Duration::from_millis(2));
+    /// At what the process is held, if it is by now.
+    pub(crate) fn held(&self, process: &Victim) -> Option<Caught> {
+        let points = match &self.wire {
+            None => process.halted(),
+            Some(wire) => wire.held(),
         };
-        victim.kill();
+        let way = self.way;
+        points.map(|points| Caught { way, points })
+    }
+
+    /// Kills it. What it had said to a held server is lost with it, and the server sees it gone.
+    pub(crate) fn kill(self, process: Victim) {
+        process.kill();
         if let Some(wire) = self.wire {
-            // What it had sent is lost with it, and the server sees it gone.
             wire.proxy.cut();
         }
-        Some(Caught {
-            way: self.way,
-            points: points?,
-        })
     }
 }
 

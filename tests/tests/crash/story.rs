@@ -12,7 +12,19 @@ use system_tests::victim::{Launch, Victim};
 
 /// The schema: plain, transactional, plain.
 pub(crate) const SCHEMA: &str = "booked";
-const STEPS: [&str; 3] = ["first", "book", "last"];
+pub(crate) const STEPS: [&str; 3] = ["first", "book", "last"];
+/// Where a process can be held in them, in order.
+pub(crate) const GATES: [&str; 9] = [
+    "first/entered",
+    "first",
+    "book/entered",
+    "book",
+    "book/opened",
+    "book/written",
+    "book/enlisted",
+    "last/entered",
+    "last",
+];
 
 /// A place where processes die.
 pub(crate) struct Scene {
@@ -27,10 +39,7 @@ impl Scene {
         };
         scene.place.audit();
         scene.place.settle();
-        let mut process = scene.launch().ready();
-        let mut evidence = Evidence::new();
-        scene.is_told(&mut process, &mut evidence, "undisturbed", &[]);
-        process.exit();
+        scene.is_told(Evidence::new(), "undisturbed", &[]);
         scene
     }
 
@@ -44,13 +53,24 @@ impl Scene {
             .beat_limit(Duration::from_secs(600))
     }
 
-    /// The execution stands as those have left it who died, the last of them just now. Then this
-    /// process finishes it: without being called if there is anything to finish. A call afterwards
-    /// gets the answer, each step was run and recorded by whom it must be, and all promises were
-    /// kept.
-    pub(crate) fn is_told(&self, process: &mut Victim, evidence: &mut Evidence, key: &str, dead: &[Life]) {
+    /// The execution stands as those have left it who had a part in it, and all are dead. Then a
+    /// new process finishes it: without being called if there is anything to finish.
+    pub(crate) fn is_told(&self, evidence: Evidence, key: &str, dead: &[Life]) {
+        self.is_left(key, dead);
+        let mut process = self.launch().start();
+        self.is_finished(&mut process, evidence, key, dead);
+        process.exit();
+    }
+
+    /// The execution stands as those have left it who are dead.
+    pub(crate) fn is_left(&self, key: &str, dead: &[Life]) {
+        self.stands(key, &Story::of(dead), "when the last one died");
+    }
+
+    /// A process finishes what the dead have left. A call afterwards gets the answer, each step was
+    /// run and recorded by whom it must be, and all promises were kept.
+    pub(crate) fn is_finished(&self, process: &mut Victim, mut evidence: Evidence, key: &str, dead: &[Life]) {
         let left = Story::of(dead);
-        self.stands(key, &left, "when the last one died");
         if left.epoch > 0 {
             self.place
                 .until(SCHEMA, key, |record| record.state == State::Succeeded);
@@ -128,24 +148,30 @@ impl Life {
 
     /// At a gate of a step, of a process that ran all steps before it from this one on.
     pub(crate) fn at_gate(gate: &str, from: usize) -> Self {
-        let (step, place) = gate.split_once('/').unwrap_or((gate, ""));
-        let position = STEPS.iter().position(|known| *known == step);
-        let recorded = position.expect("a step of the story") - from;
+        let recorded = position(gate) - from;
         Self {
             owned: true,
-            noted: recorded + usize::from(place != "entered"),
+            noted: recorded + usize::from(!gate.ends_with("/entered")),
             recorded,
         }
     }
 
-    /// From the first step to the last.
-    pub(crate) fn whole() -> Self {
+    /// From this step on to the last.
+    pub(crate) fn whole(from: usize) -> Self {
+        let steps = STEPS.len() - from;
         Self {
             owned: true,
-            noted: STEPS.len(),
-            recorded: STEPS.len(),
+            noted: steps,
+            recorded: steps,
         }
     }
+}
+
+/// Which step a gate is in.
+pub(crate) fn position(gate: &str) -> usize {
+    let step = gate.split('/').next();
+    let position = STEPS.iter().position(|known| Some(*known) == step);
+    position.expect("a step of the story")
 }
 
 /// What those who had a part in it have made of the execution.
@@ -179,14 +205,9 @@ impl Story {
     }
 
     fn told_to_its_end(&self) -> Self {
-        let left = STEPS.len() - self.recorded.len();
         let mut told = self.clone();
-        if left > 0 {
-            told.goes_on(Life {
-                owned: true,
-                noted: left,
-                recorded: left,
-            });
+        if self.recorded.len() < STEPS.len() {
+            told.goes_on(Life::whole(self.recorded.len()));
         }
         told
     }

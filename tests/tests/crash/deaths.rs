@@ -1,0 +1,200 @@
+//! A process dies at each point of its story: the one that was called, and the one that takes over
+//! from it. A new one finishes what they left; nobody else is alive then.
+
+use std::time::{Duration, Instant};
+
+use keystep::State;
+use system_tests::evidence::Evidence;
+use system_tests::place::Kind;
+use system_tests::protocol::Policy;
+use system_tests::show;
+use system_tests::victim::{Call, Launch, SOON, Victim};
+
+use crate::snare::{Caught, Snare, Way};
+use crate::story::{GATES, Life, SCHEMA, STEPS, Scene, position};
+
+on_both_stores!(
+    what_dies_before_a_call_of_its_store_has_not_made_it,
+    what_dies_before_a_write_is_durable_has_not_written,
+    what_dies_before_it_hears_of_its_write_has_written,
+    what_dies_after_a_call_of_its_store_has_made_it,
+    what_dies_inside_a_step_leaves_this_step_to_be_run_again,
+    what_dies_while_it_asks_for_a_lost_answer_has_booked_once,
+);
+
+fn what_dies_before_a_call_of_its_store_has_not_made_it(kind: Kind) {
+    everyone_dies_at_each(kind, Way::Before);
+}
+
+fn what_dies_before_a_write_is_durable_has_not_written(kind: Kind) {
+    everyone_dies_at_each(kind, Way::Sent);
+}
+
+fn what_dies_before_it_hears_of_its_write_has_written(kind: Kind) {
+    everyone_dies_at_each(kind, Way::Done);
+}
+
+fn what_dies_after_a_call_of_its_store_has_made_it(kind: Kind) {
+    everyone_dies_at_each(kind, Way::After);
+}
+
+fn what_dies_inside_a_step_leaves_this_step_to_be_run_again(kind: Kind) {
+    everyone_dies_at_each(kind, Way::Inside);
+}
+
+/// The answer to the commit of the step's own transaction is lost, so the store is asked for it. The
+/// call that is both lost and to be held is held at the next one.
+fn what_dies_while_it_asks_for_a_lost_answer_has_booked_once(kind: Kind) {
+    let scene = Scene::new(kind);
+    let known = [
+        "SavePlan", "Register", "Begin", "Commit", "Confirm", "Confirm", "Commit",
+    ];
+    for way in [Way::Before, Way::After] {
+        let deaf = scene.launch().switch("silent").option("lose-commit", 2);
+        dies_at_each(&scene, way, &[], &deaf, &known);
+    }
+}
+
+/// The one that was called, and those that took over when it had recorded nothing, a step, or two.
+fn everyone_dies_at_each(kind: Kind, way: Way) {
+    let scene = Scene::new(kind);
+    // It shows no beat, so that what it writes is its story.
+    let owner = scene.launch().switch("silent");
+    dies_at_each(&scene, way, &[], &owner, &points(kind, way, None));
+    for before in [&["first"][..], &["book/written"], &["first", "last"]] {
+        let from = before.last().map(|gate| position(gate));
+        dies_at_each(&scene, way, before, &scene.launch(), &points(kind, way, from));
+    }
+}
+
+/// The points at which a process can be held that takes over `from` a step, or that begins.
+fn points(kind: Kind, way: Way, from: Option<usize>) -> Vec<&'static str> {
+    let first = from.unwrap_or(0);
+    if way == Way::Inside {
+        let left = GATES.into_iter().filter(|gate| position(gate) >= first);
+        return left.collect();
+    }
+    let on_the_way = way == Way::Sent || way == Way::Done;
+    let mut points = match (on_the_way, kind) {
+        // Its plan is stored, so that saving it writes nothing. The first beat of one that is not
+        // silent is a write like all others.
+        (true, Kind::Sqlite) if from.is_some() => vec!["Register", "Register"],
+        (true, Kind::Sqlite) => vec!["Register"],
+        _ => vec!["SavePlan", "Register"],
+    };
+    match from {
+        None => points.push("Begin"),
+        Some(_) if on_the_way && kind == Kind::Sqlite => points.extend(["Bury", "Acquire"]),
+        Some(_) => points.extend(["Bury", "Acquire", "Load"]),
+    }
+    for step in &STEPS[first..] {
+        if *step == "book" && on_the_way && kind == Kind::Postgres {
+            points.push("Write");
+        }
+        points.push("Commit");
+    }
+    points
+}
+
+/// Kills at the first point, the second, and so on until the story needs no more. Before that
+/// process lived others, each of which died at one of these gates; the first of all is called.
+fn dies_at_each(scene: &Scene, way: Way, before: &[&str], launch: &Launch, known: &[&str]) {
+    let mut points = Vec::new();
+    for nth in 1.. {
+        let mut death = Death {
+            scene,
+            key: format!("{way:?} {nth} after {before:?} of {}", known.len()),
+            evidence: Evidence::new(),
+            lives: Vec::new(),
+            recorded: 0,
+        };
+        before.iter().for_each(|gate| death.at_gate(gate));
+        let caught = death.at_point(Snare::set(&scene.place, way, nth, launch.clone()));
+        scene.is_told(death.evidence, &death.key, &death.lives);
+        match caught {
+            Some(caught) => points.push(caught.name().to_owned()),
+            None => break,
+        }
+    }
+    show(&format!(
+        "{:?}, {way:?}, after {before:?}: killed at {} points: {}",
+        scene.place.kind(),
+        points.len(),
+        points.join(" ")
+    ));
+    assert_eq!(points, known, "the points of the story");
+}
+
+/// An execution whose owners die one after the other.
+struct Death<'a> {
+    scene: &'a Scene,
+    key: String,
+    evidence: Evidence,
+    lives: Vec<Life>,
+    /// Steps that they have recorded.
+    recorded: usize,
+}
+
+impl Death<'_> {
+    fn at_gate(&mut self, gate: &str) {
+        let mut process = self.scene.launch().gate(gate).start();
+        self.begins(&mut process);
+        process.at_gate(SCHEMA, &self.key, gate);
+        process.kill();
+        self.ends(Life::at_gate(gate, self.recorded));
+    }
+
+    /// `None` when there was no point left to hold the process at.
+    fn at_point(&mut self, snare: Snare) -> Option<Caught> {
+        let mut process = snare.start();
+        let mut call = self.begins(&mut process);
+        let deadline = Instant::now() + SOON;
+        let caught = loop {
+            // In this order: what has answered by now will not be held any more.
+            let over = call.is_some_and(|call| process.has_answered(call));
+            let caught = snare.held(&process);
+            if caught.is_some() || over {
+                break caught;
+            }
+            if call.is_none() && self.is_finished() {
+                // Answered when the process itself knows that it is finished.
+                call = Some(self.calls(&mut process));
+            }
+            assert!(Instant::now() < deadline, "neither held nor over\n{process}");
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        snare.kill(process);
+        // That last call is none of the story: it may ask the store, which changes nothing.
+        let is_successor = !self.lives.is_empty();
+        let caught = caught.filter(|caught| !(is_successor && caught.name() == "Begin"));
+        self.ends(match &caught {
+            Some(caught) => caught.life(self.recorded),
+            None => Life::whole(self.recorded),
+        });
+        caught
+    }
+
+    /// Only the first process is called.
+    fn begins(&mut self, process: &mut Victim) -> Option<Call> {
+        self.evidence.hear(process);
+        let call = self.lives.is_empty().then(|| self.calls(process));
+        self.evidence.crashed(process);
+        call
+    }
+
+    fn ends(&mut self, life: Life) {
+        self.recorded += life.recorded;
+        self.lives.push(life);
+    }
+
+    fn calls(&mut self, process: &mut Victim) -> Call {
+        let call = process.run(SCHEMA, &self.key, Policy::Attach);
+        self.evidence.asked(process, call, SCHEMA, &self.key);
+        call
+    }
+
+    fn is_finished(&self) -> bool {
+        let record = self.scene.place.execution(SCHEMA, &self.key);
+        record.is_some_and(|record| record.state == State::Succeeded)
+    }
+}
