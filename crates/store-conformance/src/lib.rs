@@ -16,6 +16,7 @@
 //! - [`model`]: random operations, every answer compared with the memory store's
 //! - [`planted`]: stores with one known bug each, which show that the suite bites
 //! - [`faulty`]: a store that fails by script, for tests of the engine
+//! - [`under_faults`]: an engine's story on a store of which each call fails in turn
 //! - [`history`]: judges afterwards what happened in a run with crashes
 //! - [`proxy`]: a network between a store and its PostgreSQL server that fails as a test says
 //!
@@ -33,6 +34,7 @@ pub mod history;
 pub mod model;
 pub mod planted;
 pub mod proxy;
+pub mod under_faults;
 
 pub use catalogue::{Case, cases, transaction_cases};
 pub use contexts::StepContexts;

@@ -1,0 +1,44 @@
+//! What if a PostgreSQL store fails at any one call, in any way? The transactional step's rows are in
+//! the same schema.
+
+mod common;
+
+use keystep::{StepContext, StepResult};
+use keystep_postgres::PostgresStore;
+use sqlx::AssertSqlSafe;
+use store_conformance::under_faults::Ground;
+
+#[derive(Clone)]
+struct InSchema(String);
+
+async fn fresh() -> InSchema {
+    let (_store, schema) = common::store().await;
+    let mut session = common::session().await;
+    let table = format!("CREATE TABLE {schema}.effects (mark text NOT NULL)");
+    common::sql(&mut session, table).await;
+    InSchema(schema)
+}
+
+impl Ground for InSchema {
+    type Store = PostgresStore;
+
+    async fn open(&self) -> PostgresStore {
+        common::same(&self.0).await
+    }
+
+    async fn book(&self, store: &PostgresStore, cx: &StepContext, mark: &str) -> StepResult<()> {
+        let mut transaction = store.transaction(cx).await?;
+        let insert = format!("INSERT INTO {}.effects (mark) VALUES ($1)", self.0);
+        let insert = sqlx::query(AssertSqlSafe(insert)).bind(mark);
+        insert.execute(&mut *transaction).await?;
+        cx.enlist(transaction)
+    }
+
+    async fn rows(&self, _store: &PostgresStore, mark: &str) -> u64 {
+        let count = format!("SELECT count(*) FROM {}.effects WHERE mark = '{mark}'", self.0);
+        let count = common::number(&mut common::session().await, count).await;
+        u64::try_from(count).expect("not negative")
+    }
+}
+
+store_conformance::under_faults_suite!(fresh);
