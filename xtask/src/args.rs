@@ -7,6 +7,9 @@ The project's own commands:
   cargo xtask test [-- ARGS]     run every test once against a private PostgreSQL server; with
                                  ARGS only what they choose (they go to nextest or cargo test:
                                  names, -p PACKAGE, --test FILE)
+  cargo xtask crash [--times N] [-- ARGS]
+                                 only the layers that kill, race and let calls fail, N times in a
+                                 row, until one fails; ARGS as above
   cargo xtask ci                 format, clippy, documentation, then test: what must pass to land
   cargo xtask postgres [COMMAND] start a private PostgreSQL server and run COMMAND beside it, or
                                  print its URL and wait for Ctrl-C
@@ -21,6 +24,13 @@ pub enum Verb {
     Help,
     /// Run the tests; all of them, or those that the arguments choose.
     Test(Vec<String>),
+    /// Run the layers that kill and race, so many times, with arguments for the test runner.
+    Crash {
+        /// At least once.
+        times: u32,
+        /// What goes to the test runner.
+        args: Vec<String>,
+    },
     /// Run everything that must pass.
     Ci,
     /// Run a command beside a private server; without one, wait.
@@ -37,16 +47,29 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Verb, String> {
         return Ok(Verb::Help);
     };
     let mut rest: Vec<String> = args.collect();
+    let times = match (verb.as_str(), rest.first().map(String::as_str)) {
+        ("crash", Some("--times")) => number(rest.drain(..2.min(rest.len())).nth(1))?,
+        _ => 1,
+    };
     if rest.first().is_some_and(|arg| arg == "--") {
         rest.remove(0);
     }
     match verb.as_str() {
         "help" | "-h" | "--help" => Ok(Verb::Help),
         "test" => Ok(Verb::Test(rest)),
+        "crash" => Ok(Verb::Crash { times, args: rest }),
         "postgres" => Ok(Verb::Postgres(rest)),
         "ci" if rest.is_empty() => Ok(Verb::Ci),
         "ci" => Err(format!("`ci` takes no arguments, but got {:?}", rest[0])),
         other => Err(format!("there is no verb {other:?}")),
+    }
+}
+
+fn number(text: Option<String>) -> Result<u32, String> {
+    let text = text.unwrap_or_default();
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("`--times` takes a number from 1, but got {text:?}")),
     }
 }
 
@@ -65,7 +88,7 @@ mod tests {
     #[test]
     fn no_argument_lists_the_verbs() {
         assert_eq!(parsed(""), Ok(Verb::Help));
-        for verb in ["test", "ci", "postgres"] {
+        for verb in ["test", "crash", "ci", "postgres"] {
             assert!(HELP.contains(&format!("cargo xtask {verb} ")), "{verb}");
         }
     }
@@ -81,6 +104,24 @@ mod tests {
             Ok(Verb::Test(words("fence -- --exact"))),
             "only the first dashes are ours"
         );
+    }
+
+    #[test]
+    fn crash_runs_once_or_as_often_as_it_is_told() {
+        let crash = |times, line| {
+            let args = words(line);
+            Ok(Verb::Crash { times, args })
+        };
+        assert_eq!(parsed("crash"), crash(1, ""));
+        assert_eq!(parsed("crash --times 10"), crash(10, ""));
+        assert_eq!(
+            parsed("crash --times 2 -- on_sqlite -j1"),
+            crash(2, "on_sqlite -j1")
+        );
+        assert_eq!(parsed("crash -- --times 2"), crash(1, "--times 2"));
+        for line in ["crash --times", "crash --times 0", "crash --times often"] {
+            assert!(parsed(line).is_err_and(|text| text.contains("--times")), "{line}");
+        }
     }
 
     #[test]

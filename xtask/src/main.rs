@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use xtask::args::{self, Verb};
 use xtask::run::Runner;
-use xtask::{ci, test};
+use xtask::{ci, crash, test};
 
 fn main() -> ExitCode {
     let verb = match args::parse(std::env::args().skip(1)) {
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Test(filter) => test::run(&runner, &filter),
+        Verb::Crash { times, args } => crash::run(&runner, times, &args),
         Verb::Ci => ci::run(&runner),
         Verb::Postgres(command) => test::with_postgres(&runner, &command),
     });

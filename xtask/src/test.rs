@@ -34,7 +34,7 @@ pub fn run(runner: &Runner, filter: &[String]) -> Result<ExitCode> {
         match (nextest, filter.as_slice()) {
             (true, []) => stages.push(("tests", strings(&["nextest", "run", "--workspace"]))),
             (true, filter) => stages.push(("tests", strings(&[&["nextest", "run"], filter].concat()))),
-            (false, []) => stages.extend(without_nextest().map(|args| ("tests", args))),
+            (false, []) => stages.extend(without_nextest(&EVERY_TARGET).map(|args| ("tests", args))),
             (false, filter) => stages.push(("tests", strings(&[&["test"], filter].concat()))),
         }
         let mut statuses = Vec::new();
@@ -70,7 +70,7 @@ pub fn with_postgres(runner: &Runner, command: &[String]) -> Result<ExitCode> {
 }
 
 /// Starts the server, does the work, and stops the server whatever came of the work.
-fn beside_postgres(
+pub(crate) fn beside_postgres(
     runner: &Runner,
     work: impl FnOnce(&Cluster) -> Result<Vec<ExitStatus>>,
 ) -> Result<ExitCode> {
@@ -92,14 +92,14 @@ fn beside_postgres(
 }
 
 /// Tells a program where the server is.
-fn told(mut command: Command, server: &Cluster) -> Command {
+pub(crate) fn told(mut command: Command, server: &Cluster) -> Command {
     command
         .env(URL_VARIABLE, server.url())
         .env(binaries::VARIABLE, server.bin());
     command
 }
 
-fn has_nextest() -> bool {
+pub(crate) fn has_nextest() -> bool {
     cargo(&["nextest", "--version"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -107,23 +107,18 @@ fn has_nextest() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// What `cargo test` must be told so that each test of the workspace runs once, and those that
-/// must run alone do. It runs one test program after the other, so one thread is alone.
-fn without_nextest() -> [Vec<String>; 2] {
-    let common = [
-        "test",
-        "--workspace",
-        "--no-fail-fast",
-        "--lib",
-        "--bins",
-        "--tests",
-        "--",
-    ];
+/// All tests but those of the documentation.
+const EVERY_TARGET: [&str; 3] = ["--lib", "--bins", "--tests"];
+
+/// What `cargo test` must be told so that each test of these targets of the workspace runs once, and
+/// those that must run alone do. It runs one test program after the other, so one thread is alone.
+pub(crate) fn without_nextest(targets: &[&str]) -> [Vec<String>; 2] {
+    let common = [&["test", "--workspace", "--no-fail-fast"], targets, &["--"]].concat();
     [["--skip", "alone_"], ["--test-threads=1", "alone_"]]
         .map(|which| strings(&[&common[..], &which].concat()))
 }
 
-fn strings(words: &[&str]) -> Vec<String> {
+pub(crate) fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| String::from(*word)).collect()
 }
 
@@ -133,7 +128,7 @@ mod tests {
 
     #[test]
     fn without_nextest_each_test_runs_once_and_the_lonely_ones_alone() {
-        let [others, alone] = without_nextest().map(|args| args.join(" "));
+        let [others, alone] = without_nextest(&EVERY_TARGET).map(|args| args.join(" "));
         let (targets, which) = others.split_once(" -- ").expect("arguments of the tests");
         assert_eq!(which, "--skip alone_");
         assert_eq!(alone, format!("{targets} -- --test-threads=1 alone_"));
