@@ -8,7 +8,7 @@ mod ground;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey};
+use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey, WorkerId};
 use keystep::store::{Store, StoreError};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
@@ -263,6 +263,24 @@ impl Place {
         }
     }
 
+    /// Declares the worker of a process dead that was killed, as any living one would do by itself.
+    ///
+    /// # Panics
+    /// When it is still believed to live.
+    pub fn bury(&self, worker: &str) {
+        let id = i64::from_str_radix(worker, 16).expect("a worker id");
+        let dead = self.runtime.block_on(async {
+            match self.look().await {
+                Look::Sqlite(store) => bury(store, WorkerId(id)).await,
+                Look::Postgres(store) => bury(store, WorkerId(id)).await,
+            }
+        });
+        assert!(
+            dead.expect("an answer of the store"),
+            "{worker} has beaten meanwhile"
+        );
+    }
+
     /// Does something on the PostgreSQL server as the superuser.
     ///
     /// # Panics
@@ -304,6 +322,16 @@ impl std::fmt::Debug for Place {
         f.debug_struct("Place")
             .field("kind", &self.kind)
             .finish_non_exhaustive()
+    }
+}
+
+async fn bury(store: &impl Store, worker: WorkerId) -> Result<bool, StoreError> {
+    // Seen by nobody who lives.
+    let seen = store.observe(WorkerId(0)).await?.others;
+    let seen = seen.iter().find(|other| other.worker == worker);
+    match seen {
+        Some(seen) => store.bury(worker, seen.beat).await,
+        None => Ok(true),
     }
 }
 

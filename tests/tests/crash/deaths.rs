@@ -20,6 +20,7 @@ on_both_stores!(
     what_dies_after_a_call_of_its_store_has_made_it,
     what_dies_inside_a_step_leaves_this_step_to_be_run_again,
     what_dies_while_it_asks_for_a_lost_answer_has_booked_once,
+    what_dies_while_it_declares_another_one_dead_has_taken_over_or_not,
 );
 
 fn what_dies_before_a_call_of_its_store_has_not_made_it(kind: Kind) {
@@ -50,7 +51,7 @@ fn what_dies_while_it_asks_for_a_lost_answer_has_booked_once(kind: Kind) {
         "SavePlan", "Register", "Begin", "Commit", "Confirm", "Confirm", "Commit",
     ];
     for way in [Way::Before, Way::After] {
-        let deaf = scene.launch().switch("silent").option("lose-commit", 2);
+        let deaf = scene.silent().option("lose-commit", 2);
         dies_at_each(&scene, way, &[], &deaf, &known);
     }
 }
@@ -58,12 +59,26 @@ fn what_dies_while_it_asks_for_a_lost_answer_has_booked_once(kind: Kind) {
 /// The one that was called, and those that took over when it had recorded nothing, a step, or two.
 fn everyone_dies_at_each(kind: Kind, way: Way) {
     let scene = Scene::new(kind);
-    // It shows no beat, so that what it writes is its story.
-    let owner = scene.launch().switch("silent");
-    dies_at_each(&scene, way, &[], &owner, &points(kind, way, None));
-    for before in [&["first"][..], &["book/written"], &["first", "last"]] {
+    for before in [&[][..], &["first"], &["book/written"], &["first", "last"]] {
         let from = before.last().map(|gate| position(gate));
-        dies_at_each(&scene, way, before, &scene.launch(), &points(kind, way, from));
+        dies_at_each(&scene, way, before, &scene.silent(), &points(kind, way, from));
+    }
+}
+
+/// Another part of it takes over as soon as the other one counts as dead, so nobody can tell how far
+/// it comes; but the promises hold.
+fn what_dies_while_it_declares_another_one_dead_has_taken_over_or_not(kind: Kind) {
+    let scene = Scene::new(kind);
+    for way in [Way::Before, Way::Sent, Way::Done, Way::After] {
+        let mut death = Death::new(&scene, format!("{way:?} the declaration"));
+        let _not_declared = death.at_gate("first");
+        // It has saved its plan (on SQLite: has shown a beat) and registered before.
+        let caught = death.at_point(Snare::set(&scene.place, way, 3, scene.launch()));
+        let caught = caught.expect("the third point of each way");
+        assert!(caught.has_reached("Bury"), "{caught:?}");
+        let mut last = scene.launch().start();
+        scene.recovers(&mut last, death.evidence, &death.key, true);
+        last.exit();
     }
 }
 
@@ -76,16 +91,14 @@ fn points(kind: Kind, way: Way, from: Option<usize>) -> Vec<&'static str> {
     }
     let on_the_way = way == Way::Sent || way == Way::Done;
     let mut points = match (on_the_way, kind) {
-        // Its plan is stored, so that saving it writes nothing. The first beat of one that is not
-        // silent is a write like all others.
-        (true, Kind::Sqlite) if from.is_some() => vec!["Register", "Register"],
+        // Its plan is stored, so that saving it writes nothing.
         (true, Kind::Sqlite) => vec!["Register"],
         _ => vec!["SavePlan", "Register"],
     };
     match from {
         None => points.push("Begin"),
-        Some(_) if on_the_way && kind == Kind::Sqlite => points.extend(["Bury", "Acquire"]),
-        Some(_) => points.extend(["Bury", "Acquire", "Load"]),
+        Some(_) if on_the_way && kind == Kind::Sqlite => points.push("Acquire"),
+        Some(_) => points.extend(["Acquire", "Load"]),
     }
     for step in &STEPS[first..] {
         if *step == "book" && on_the_way && kind == Kind::Postgres {
@@ -101,14 +114,12 @@ fn points(kind: Kind, way: Way, from: Option<usize>) -> Vec<&'static str> {
 fn dies_at_each(scene: &Scene, way: Way, before: &[&str], launch: &Launch, known: &[&str]) {
     let mut points = Vec::new();
     for nth in 1.. {
-        let mut death = Death {
-            scene,
-            key: format!("{way:?} {nth} after {before:?} of {}", known.len()),
-            evidence: Evidence::new(),
-            lives: Vec::new(),
-            recorded: 0,
-        };
-        before.iter().for_each(|gate| death.at_gate(gate));
+        let key = format!("{way:?} {nth} after {before:?} of {}", known.len());
+        let mut death = Death::new(scene, key);
+        for gate in before {
+            // Its successor finds work to do at once: what that does is one thing after the other.
+            scene.place.bury(&death.at_gate(gate));
+        }
         let caught = death.at_point(Snare::set(&scene.place, way, nth, launch.clone()));
         scene.is_told(death.evidence, &death.key, &death.lives);
         match caught {
@@ -135,13 +146,26 @@ struct Death<'a> {
     recorded: usize,
 }
 
-impl Death<'_> {
-    fn at_gate(&mut self, gate: &str) {
-        let mut process = self.scene.launch().gate(gate).start();
+impl<'a> Death<'a> {
+    fn new(scene: &'a Scene, key: String) -> Self {
+        Self {
+            scene,
+            key,
+            evidence: Evidence::new(),
+            lives: Vec::new(),
+            recorded: 0,
+        }
+    }
+
+    /// Gives the worker that died.
+    fn at_gate(&mut self, gate: &str) -> String {
+        let mut process = self.scene.silent().gate(gate).start();
         self.begins(&mut process);
         process.at_gate(SCHEMA, &self.key, gate);
+        let worker = process.ready();
         process.kill();
         self.ends(Life::at_gate(gate, self.recorded));
+        worker
     }
 
     /// `None` when there was no point left to hold the process at.

@@ -150,6 +150,11 @@ impl Caught {
         self.points.last().map_or("", String::as_str)
     }
 
+    /// Whether it has come to this point, the last or an earlier one.
+    pub(crate) fn has_reached(&self, point: &str) -> bool {
+        self.points.iter().any(|passed| passed == point)
+    }
+
     /// How far it had come. `from` is the first step that it had to run.
     pub(crate) fn life(&self, from: usize) -> Life {
         match self.way {

@@ -53,6 +53,12 @@ impl Scene {
             .beat_limit(Duration::from_secs(600))
     }
 
+    /// One that shows no beat and looks at nobody, so that what it asks its store to do is the story,
+    /// one thing after the other.
+    pub(crate) fn silent(&self) -> Launch {
+        self.launch().switch("silent")
+    }
+
     /// The execution stands as those have left it who had a part in it, and all are dead. Then a
     /// new process finishes it: without being called if there is anything to finish.
     pub(crate) fn is_told(&self, evidence: Evidence, key: &str, dead: &[Life]) {
@@ -67,20 +73,24 @@ impl Scene {
         self.stands(key, &Story::of(dead), "when the last one died");
     }
 
-    /// A process finishes what the dead have left. A call afterwards gets the answer, each step was
-    /// run and recorded by whom it must be, and all promises were kept.
-    pub(crate) fn is_finished(&self, process: &mut Victim, mut evidence: Evidence, key: &str, dead: &[Life]) {
+    /// A process finishes what the dead have left, and each step was run and recorded by whom it
+    /// must be.
+    pub(crate) fn is_finished(&self, process: &mut Victim, evidence: Evidence, key: &str, dead: &[Life]) {
         let left = Story::of(dead);
-        if left.epoch > 0 {
+        self.recovers(process, evidence, key, left.epoch > 0);
+        self.stands(key, &left.told_to_its_end(), "in the end");
+    }
+
+    /// A process finishes an execution that was begun without being called. A call afterwards gets
+    /// the stored result, and all promises were kept.
+    pub(crate) fn recovers(&self, process: &mut Victim, mut evidence: Evidence, key: &str, begun: bool) {
+        if begun {
             self.place
                 .until(SCHEMA, key, |record| record.state == State::Succeeded);
         }
         let call = process.run(SCHEMA, key, Policy::Attach);
         evidence.asked(process, call, SCHEMA, key);
         let output = process.answer(call);
-
-        let told = left.told_to_its_end();
-        self.stands(key, &told, "in the end");
         let checkpoints = self.place.checkpoints(SCHEMA, key);
         let last = checkpoints.last().expect("three steps are recorded");
         assert_eq!(output, Ok(nonces(last)), "{key}: the answer is the stored result");
