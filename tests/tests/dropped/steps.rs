@@ -162,7 +162,7 @@ async fn twisted<S: Books>(cx: &StepContext, site: &Site<S>, twist: Twist, polls
     S::book(&mut transaction, nonce.clone(), cx).await?;
     match twist {
         Twist::Forgets => return Ok(None),
-        Twist::Panics => panic!("with a transaction in its hands"),
+        Twist::Panics => std::panic::resume_unwind(Box::new("with a transaction in its hands")),
         _ => cx.enlist(transaction)?,
     }
     match twist {
