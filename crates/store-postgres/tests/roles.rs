@@ -109,12 +109,12 @@ async fn a_role_with_strange_defaults_gets_the_same_promises() {
         let store = store.clone();
         async move { store.commit(record(fence, "one", 0, Then::Continue)).await }
     });
+    let met = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND state = 'idle' \
+         AND query ~ '^WITH held AS'"
+    );
     until("the write has met the open takeover", async || {
-        let met = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND state = 'idle' \
-             AND query ~ '^WITH held AS'"
-        );
-        number(&mut session, met).await > 0
+        number(&mut common::session().await, met.clone()).await > 0
     })
     .await;
     assert!(
