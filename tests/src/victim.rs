@@ -208,14 +208,22 @@ impl Victim {
 
     /// Makes it call a schema with this input.
     pub fn run_with(&mut self, schema: &str, key: &str, input: Trail, policy: Policy) -> Call {
-        self.calls += 1;
-        self.tell(&Command::Run(Run {
-            call: self.calls,
+        self.call(Run {
+            call: 0,
             schema: schema.to_owned(),
             key: key.to_owned(),
             input,
             policy,
-        }));
+            after_failure: None,
+            gives_up_ms: None,
+        })
+    }
+
+    /// Makes it call; the number of the call is given here.
+    pub fn call(&mut self, mut run: Run) -> Call {
+        self.calls += 1;
+        run.call = self.calls;
+        self.tell(&Command::Run(run));
         Call(self.calls)
     }
 

@@ -42,6 +42,12 @@ pub struct Args {
     #[arg(long)]
     drain_ms: Option<u64>,
     #[arg(long)]
+    reconnect_budget_ms: Option<u64>,
+    #[arg(long)]
+    sweep_ms: Option<u64>,
+    #[arg(long)]
+    purge_ms: Option<u64>,
+    #[arg(long)]
     lost_owners: Option<u32>,
 
     #[arg(long)]
@@ -74,6 +80,9 @@ impl Args {
         set(&mut options.beat_limit, self.beat_limit_ms);
         set(&mut options.unknown_shape_after, self.unknown_shape_after_ms);
         set(&mut options.drain, self.drain_ms);
+        set(&mut options.reconnect_budget, self.reconnect_budget_ms);
+        set(&mut options.sweep, self.sweep_ms);
+        set(&mut options.purge, self.purge_ms);
         options
     }
 
