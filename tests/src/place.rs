@@ -8,7 +8,7 @@ mod ground;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey};
+use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey, State};
 use keystep::store::{ListQuery, Store, StoreError};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
@@ -129,9 +129,25 @@ impl Place {
         self.ground.schema()
     }
 
+    /// Where the store is, with a `search_path` that finds notebook and ledger too.
+    pub fn url(&self) -> &str {
+        self.ground.url()
+    }
+
+    /// Holds the write lock of a SQLite file for so long, once it is called in some thread.
+    pub fn write_lock(&self, time: Duration) -> impl FnOnce() + Send + use<> {
+        let (runtime, url) = (self.runtime.handle().clone(), self.url().to_owned());
+        move || runtime.block_on(ground::hold_write_lock(&url, time))
+    }
+
     /// A victim of this program on this store, with a notebook and default options.
     pub fn launch(&self, program: &str) -> Launch {
-        Launch::of(program)
+        self.tell(Launch::of(program))
+    }
+
+    /// This victim on this store, with a notebook and default options.
+    pub fn tell(&self, launch: Launch) -> Launch {
+        launch
             .option("url", self.ground.url())
             .option("schema", self.ground.schema())
             .option("notebook", self.ground.notebook_url())
@@ -215,15 +231,16 @@ impl Place {
         self.runtime.block_on(self.ground.ledger())
     }
 
-    /// All executions as the store has them.
+    /// The executions in one of these states as the store has them; all for no state.
     ///
     /// # Panics
     /// When the store does not answer.
-    pub fn executions(&self) -> Vec<ExecutionRecord> {
+    pub fn executions(&self, states: &[State]) -> Vec<ExecutionRecord> {
         const PAGE: u32 = 1_000;
         let mut all: Vec<ExecutionRecord> = Vec::new();
         loop {
             let query = ListQuery {
+                states: states.to_vec(),
                 after: all.last().map(|last| last.id),
                 limit: PAGE,
                 ..ListQuery::default()

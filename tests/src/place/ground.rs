@@ -231,6 +231,16 @@ pub(super) async fn sqlite(url: &str) -> sqlx::SqliteConnection {
     options.connect().await.expect("the file opens")
 }
 
+/// Holds the file's write lock, as another program's transaction does.
+pub(super) async fn hold_write_lock(url: &str, time: Duration) {
+    let mut connection = sqlite(url).await;
+    let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await;
+    begun.expect("the write lock");
+    tokio::time::sleep(time).await;
+    let ended = sqlx::raw_sql("ROLLBACK").execute(&mut connection).await;
+    ended.expect("its end");
+}
+
 pub(super) async fn postgres(url: &str) -> sqlx::PgConnection {
     let options = PgConnectOptions::from_str(url).expect("a URL");
     options.connect().await.expect("the server answers")
