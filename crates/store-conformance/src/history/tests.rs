@@ -301,6 +301,19 @@ fn a_kept_failure_that_is_tried_again_is_found() {
 }
 
 #[test]
+fn a_kept_failure_says_nothing_of_an_earlier_one_of_its_run() {
+    let mut events = with(
+        &changed(2, 1, Some(8), "running"),
+        vec![changed(1, 0, None, "failed"), changed(2, 1, Some(8), "running")],
+    );
+    events.push(Event::Kept {
+        run: RUN,
+        until: None,
+    });
+    assert_eq!(broken(events), []);
+}
+
+#[test]
 fn a_success_that_is_undone_is_found() {
     let events = and(changed(3, 2, Some(9), "running"));
     assert_eq!(broken(events), [Promise::OneAnswer]);
