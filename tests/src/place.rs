@@ -23,11 +23,11 @@ pub use audit::{Change, Recorded};
 pub use ground::{Role, server_url};
 
 /// Which database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     /// A file in a temporary folder.
     Sqlite,
-    /// A schema on the server that `cargo xtask test` starts.
+    /// A schema on a server; in tests on the one that `cargo xtask test` starts.
     Postgres,
 }
 

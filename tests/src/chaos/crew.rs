@@ -1,6 +1,6 @@
 //! Which processes are there, and how are they? A fixed number of places; who is gone is replaced.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use store_conformance::proxy::Proxy;
 
@@ -136,6 +136,21 @@ impl Crew {
             }
             false
         });
+        wrong
+    }
+
+    /// Lets all processes shut down. Gives what is wrong with them.
+    pub(super) fn leave(&mut self) -> Vec<String> {
+        let now = Instant::now();
+        for mut slot in self.slots.drain(..) {
+            slot.victim.leave();
+            self.leaving.push((slot.victim, now));
+        }
+        let mut wrong = Vec::new();
+        while !self.leaving.is_empty() {
+            wrong.extend(self.tend());
+            std::thread::sleep(Duration::from_millis(5));
+        }
         wrong
     }
 

@@ -10,8 +10,8 @@ use store_conformance::proxy::{Fate, Proxy, Trap};
 
 use super::crew::{Crew, Slot};
 use super::ground::Ground;
-use super::options::StoreKind;
 use crate::evidence::Evidence;
+use crate::place::Kind;
 
 /// What has gone wrong so far, and what still does.
 pub(super) struct Faults {
@@ -147,7 +147,7 @@ impl Faults {
         evidence: &mut Evidence,
     ) -> bool {
         match (ground.store(), crew.slots()[process].proxy()) {
-            (StoreKind::Sqlite, _) => {
+            (Kind::Sqlite, _) => {
                 // Longer than the busy timeout, now and then.
                 let time = match self.long_locks && random.random_bool(0.05) {
                     true => Duration::from_secs(6),
@@ -155,7 +155,7 @@ impl Faults {
                 };
                 ground.lock(time)
             }
-            (StoreKind::Postgres, Some(proxy)) => match random.random_range(0..8) {
+            (Kind::Postgres, Some(proxy)) => match random.random_range(0..8) {
                 0 if !ground.is_restarting() => {
                     evidence.cut_off(Instant::now());
                     ground.end_sessions(|there| {
@@ -172,7 +172,7 @@ impl Faults {
                     true
                 }
             },
-            (StoreKind::Postgres, None) => false,
+            (Kind::Postgres, None) => false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use store_conformance::proxy::Proxy;
 use xtask::postgres::{Cluster, Options as ServerOptions, Stop};
 
-use super::options::{Options, StoreKind};
+use super::options::Options;
 use crate::place::{Kind, Place};
 use crate::victim::Launch;
 
@@ -17,21 +17,21 @@ pub(super) struct Ground {
     /// Under way, since when.
     restarting: Option<(Instant, JoinHandle<()>)>,
     locking: Option<JoinHandle<()>>,
-    store: StoreKind,
+    store: Kind,
     server: Option<Arc<Cluster>>,
 }
 
 impl Ground {
     pub(super) fn new(options: &Options) -> Self {
-        let ours = options.store == StoreKind::Postgres && options.database_url.is_none();
+        let ours = options.store == Kind::Postgres && options.database_url.is_none();
         let server = ours.then(|| {
             let server = Cluster::start(ServerOptions::default());
             Arc::new(server.expect("a PostgreSQL server of our own"))
         });
         let place = match (options.store, &options.database_url, &server) {
-            (StoreKind::Sqlite, ..) => Place::fresh(Kind::Sqlite),
-            (StoreKind::Postgres, Some(url), _) => Place::on_server(url),
-            (StoreKind::Postgres, None, server) => {
+            (Kind::Sqlite, ..) => Place::fresh(Kind::Sqlite),
+            (Kind::Postgres, Some(url), _) => Place::on_server(url),
+            (Kind::Postgres, None, server) => {
                 Place::on_server(&server.as_ref().expect("started above").url())
             }
         };
@@ -49,7 +49,7 @@ impl Ground {
         &self.place
     }
 
-    pub(super) fn store(&self) -> StoreKind {
+    pub(super) fn store(&self) -> Kind {
         self.store
     }
 
@@ -61,8 +61,8 @@ impl Ground {
     /// A proxy before the server, for a process of its own; none before a file.
     pub(super) fn proxy(&self) -> Option<Proxy> {
         match self.store {
-            StoreKind::Sqlite => None,
-            StoreKind::Postgres => Some(Proxy::before(self.place.url()).expect("a proxy")),
+            Kind::Sqlite => None,
+            Kind::Postgres => Some(Proxy::before(self.place.url()).expect("a proxy")),
         }
     }
 

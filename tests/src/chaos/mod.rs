@@ -28,6 +28,7 @@ use keystep::State;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use store_conformance::history::History;
+use uuid::Uuid;
 
 use crate::evidence::Evidence;
 use crate::victim::{Launch, SOON};
@@ -36,7 +37,7 @@ use faults::Faults;
 use ground::Ground;
 use traffic::Traffic;
 
-pub use options::{Options, StoreKind};
+pub use options::Options;
 pub use verdict::{Broken, Verdict};
 
 const PROCESSES: usize = 4;
@@ -46,7 +47,7 @@ const GRACE: Duration = Duration::from_millis(300);
 const SWEEP: Duration = Duration::from_millis(500);
 const RECONNECT_BUDGET: Duration = Duration::from_secs(2);
 /// When no fault has come for so long, everything is at rest.
-const RECOVERY: Duration = Duration::from_millis(300 + 500 + 5_000);
+const RECOVERY: Duration = GRACE.saturating_add(SWEEP).saturating_add(Duration::from_secs(5));
 /// How often the driver does something.
 const TICK: Duration = Duration::from_millis(25);
 
@@ -64,10 +65,12 @@ pub struct Chaos {
 }
 
 /// What was seen after the faults.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Recovery {
     /// From the last fault until no execution was left to be run.
     executions: Duration,
+    /// The last of them.
+    last: Vec<Uuid>,
     /// And until every caller had its answer.
     callers: Duration,
 }
@@ -82,8 +85,11 @@ pub fn run(options: &Options, worker: &Launch) -> (Verdict, History) {
     chaos.rage(options.time());
     let recovery = chaos.calm_down();
     chaos.ask_once_more();
+    // Nobody changes anything while it is read.
+    let wrong = chaos.crew.leave();
+    chaos.seen.extend(wrong);
     let history = chaos.evidence.history(chaos.ground.place());
-    let verdict = verdict::judge(options, &chaos, recovery, &history);
+    let verdict = verdict::judge(options, &chaos, &recovery, &history);
     (verdict, history)
 }
 
@@ -149,23 +155,21 @@ impl Chaos {
             .end(&mut self.crew, &mut self.ground, &mut self.evidence);
         let calm = Instant::now();
         let left = [State::Ready, State::Running, State::Waiting];
-        let mut recovery = Recovery {
-            executions: Duration::ZERO,
-            callers: Duration::ZERO,
-        };
+        let mut recovery = Recovery::default();
         loop {
             self.seen.extend(self.crew.tend());
             // Callers first: one that waits in a pipe may still begin an execution.
             let callers_wait = self.crew.unanswered() > 0;
             let looked = calm.elapsed();
-            let executions_run = !self.ground.place().executions(&left).is_empty();
-            if executions_run {
+            let still_run = self.ground.place().executions(&left);
+            if !still_run.is_empty() {
                 recovery.executions = looked;
+                recovery.last = still_run.iter().map(|record| record.id.0).collect();
             }
             if callers_wait {
                 recovery.callers = looked;
             }
-            if !callers_wait && !executions_run || looked > SOON {
+            if !callers_wait && still_run.is_empty() || looked > SOON {
                 return recovery;
             }
             std::thread::sleep(TICK);
@@ -181,6 +185,11 @@ impl Chaos {
         while self.crew.unanswered() > 0 && begun.elapsed() < SOON {
             self.seen.extend(self.crew.tend());
             std::thread::sleep(TICK);
+        }
+        let left = self.crew.unanswered();
+        if left > 0 {
+            self.seen
+                .push(format!("{left} callers got no answer within {SOON:?}"));
         }
     }
 }

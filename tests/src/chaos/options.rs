@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+use crate::place::Kind;
 
 /// Kills, stops, cuts off and restarts processes at random while keys are called, and judges the
 /// history of it.
@@ -11,7 +13,7 @@ use clap::{Args, ValueEnum};
 pub struct Options {
     /// Which store.
     #[arg(long, value_enum)]
-    pub store: StoreKind,
+    pub store: Kind,
     /// A PostgreSQL server to use, on this machine's clock; by default one is started, which can
     /// then be restarted too.
     #[arg(long)]
@@ -27,18 +29,16 @@ pub struct Options {
     pub json: bool,
 }
 
-/// A store that processes share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StoreKind {
-    /// A file.
-    Sqlite,
-    /// A server.
-    Postgres,
-}
-
 impl Options {
     pub(super) fn time(&self) -> Duration {
         Duration::from_secs(self.seconds)
+    }
+
+    pub(super) fn store_name(&self) -> &'static str {
+        match self.store {
+            Kind::Sqlite => "sqlite",
+            Kind::Postgres => "postgres",
+        }
     }
 
     pub(super) fn seed(&self) -> u64 {
@@ -58,7 +58,7 @@ impl Options {
 /// The command line that repeats the run.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let store = self.store.word();
+        let store = self.store_name();
         write!(
             f,
             "cargo run --release -p system-tests --bin chaos -- --store {store} --seconds {} --seed {}",
@@ -68,15 +68,6 @@ impl fmt::Display for Options {
         match &self.database_url {
             Some(url) => write!(f, " --database-url '{url}'"),
             None => Ok(()),
-        }
-    }
-}
-
-impl StoreKind {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
         }
     }
 }

@@ -6,10 +6,11 @@ use std::fmt;
 
 use keystep::State;
 use serde::Serialize;
-use store_conformance::history::{Checker, Event, History};
+use store_conformance::history::{Checker, Event, History, Subject};
 
-use super::options::{Options, StoreKind};
+use super::options::Options;
 use super::{Chaos, RECOVERY, Recovery};
+use crate::place::Kind;
 
 /// What is told of a run. As JSON it is one line.
 #[derive(Debug, Clone, Serialize)]
@@ -83,7 +84,7 @@ const SHOWN: usize = 20;
 /// The step of the victim's schemas that is transactional.
 const TRANSACTIONAL: &str = "book";
 
-pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: Recovery, history: &History) -> Verdict {
+pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: &Recovery, history: &History) -> Verdict {
     let report = Checker::new().transactional(TRANSACTIONAL).check(history);
     let counts = chaos.faults.counts();
     let count = |wanted: fn(&Event) -> bool| {
@@ -91,55 +92,46 @@ pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: Recovery, histor
         entries.filter(|entry| wanted(&entry.event)).count()
     };
     let parked = chaos.ground.place().executions(&[State::Parked]);
-    let mut broken: Vec<Broken> = report
-        .violations
-        .iter()
-        .take(SHOWN)
-        .map(|violation| Broken {
-            what: violation.to_string(),
-            seed: options.seed(),
-            history: lines(&history.about(&violation.about)),
-        })
-        .collect();
     let tx_checkpoints =
         count(|event| matches!(event, Event::Recorded { step, .. } if step == TRANSACTIONAL));
     let tx_effects = count(|event| matches!(event, Event::Ledger { .. }));
 
     // What no single execution can show.
-    let mut whole: Vec<String> = chaos.seen.clone();
+    let mut whole: Vec<(String, Subject)> = chaos
+        .seen
+        .iter()
+        .map(|what| (what.clone(), Subject::All))
+        .collect();
     if recovery.executions > RECOVERY {
-        whole.push(format!(
-            "executions were left {:?} after the last fault, later than {RECOVERY:?}",
-            recovery.executions
-        ));
+        let what = format!(
+            "{:?} were left {:?} after the last fault, later than {RECOVERY:?}",
+            recovery.last, recovery.executions
+        );
+        whole.push((what, Subject::Execution(recovery.last[0])));
     }
     let may_be_late = counts.stops + counts.cuts;
     if report.late_attempts > may_be_late {
-        whole.push(format!(
+        let what = format!(
             "{} stale attempts, more than the {may_be_late} stops and cuts explain",
             report.late_attempts
-        ));
+        );
+        whole.push((what, Subject::All));
     }
     if tx_checkpoints != tx_effects {
-        whole.push(format!(
-            "{tx_effects} rows of {tx_checkpoints} transactional steps"
-        ));
+        let what = format!("{tx_effects} rows of {tx_checkpoints} transactional steps");
+        whole.push((what, Subject::All));
     }
-    whole.extend(
-        parked
-            .iter()
-            .filter(|record| record.parked.is_none())
-            .map(|record| format!("{} is parked without a reason", record.id)),
-    );
-    let violations = report.violations.len() + whole.len();
-    broken.extend(whole.into_iter().take(SHOWN).map(|what| Broken {
-        what,
-        seed: options.seed(),
-        history: Vec::new(),
+    let without_reason = parked.iter().filter(|record| record.parked.is_none());
+    whole.extend(without_reason.map(|record| {
+        let what = format!("{} is parked without a reason", record.id);
+        (what, Subject::Execution(record.id.0))
     }));
+    let of_executions = report.violations.iter();
+    let of_executions = of_executions.map(|one| (one.to_string(), one.about.clone()));
+    let all: Vec<(String, Subject)> = of_executions.chain(whole).collect();
 
     Verdict {
-        store: options.store.word(),
+        store: options.store_name(),
         seconds: options.seconds,
         seed: options.seed(),
         executions: report.executions,
@@ -150,7 +142,7 @@ pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: Recovery, histor
         stops: counts.stops,
         cuts: counts.cuts,
         restarts: counts.worker_restarts + counts.server_restarts,
-        server_restarts: (options.store == StoreKind::Postgres && options.database_url.is_none())
+        server_restarts: (options.store == Kind::Postgres && options.database_url.is_none())
             .then_some(counts.server_restarts),
         takeovers: report.takeovers,
         checkpoints: count(|event| matches!(event, Event::Recorded { .. })),
@@ -163,8 +155,16 @@ pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: Recovery, histor
         recovery_ms: recovery.executions.as_millis(),
         callers_recovery_ms: recovery.callers.as_millis(),
         recovery_limit_ms: RECOVERY.as_millis(),
-        violations,
-        broken,
+        violations: all.len(),
+        broken: all
+            .into_iter()
+            .take(SHOWN)
+            .map(|(what, about)| Broken {
+                what,
+                seed: options.seed(),
+                history: lines(&history.about(&about)),
+            })
+            .collect(),
         repeat: options.to_string(),
     }
 }

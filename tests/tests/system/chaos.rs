@@ -2,7 +2,7 @@
 //! never happen? A short run of what `--bin chaos` does for longer.
 
 use store_conformance::history::{Checker, Event, History, Promise};
-use system_tests::chaos::{Options, StoreKind, run};
+use system_tests::chaos::{Options, run};
 use system_tests::place::Kind;
 use system_tests::victim::Launch;
 
@@ -16,10 +16,7 @@ fn alone_under_random_faults_every_promise_is_kept(kind: Kind) {
     let seed = store_conformance::model::seed();
     show(&format!("{kind:?}: KEYSTEP_SEED={seed}"));
     let options = Options {
-        store: match kind {
-            Kind::Sqlite => StoreKind::Sqlite,
-            Kind::Postgres => StoreKind::Postgres,
-        },
+        store: kind,
         database_url: None,
         seconds: SECONDS,
         seed: Some(seed),
