@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use keystep_sqlite::{Moment, SqliteOptions};
 use store_conformance::faulty::{Call, Fault, Faults, FaultyStore, Gate};
-use system_tests::protocol::{Event, Side};
 
-use crate::args::{Args, Halt};
-use crate::voice::Voice;
+use super::args::{Args, Halt};
+use super::voice::Voice;
+use crate::protocol::{Event, Side};
 
 /// The calls that are counted: those that carry an execution on, and the writes by which a process
 /// comes to know of it. What is only looked at again and again is not among them.

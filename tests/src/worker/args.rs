@@ -6,11 +6,12 @@ use std::time::Duration;
 use clap::Parser;
 use keystep::{Limits, WorkerOptions};
 use keystep_postgres::PostgresOptions;
-use system_tests::protocol::Side;
+
+use crate::protocol::Side;
 
 /// A small service for tests: commands in on standard input, events out on standard output.
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub struct Args {
     /// The store: `sqlite:PATH` or `postgres:…`.
     #[arg(long)]
     pub(crate) url: String,
@@ -59,6 +60,12 @@ pub(crate) struct Args {
     #[arg(long)]
     drain_ms: Option<u64>,
     #[arg(long)]
+    reconnect_budget_ms: Option<u64>,
+    #[arg(long)]
+    sweep_ms: Option<u64>,
+    #[arg(long)]
+    purge_ms: Option<u64>,
+    #[arg(long)]
     lost_owners: Option<u32>,
 
     #[arg(long)]
@@ -96,7 +103,7 @@ impl FromStr for Halt {
 
 /// A binary of a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Release {
+pub enum Release {
     /// Knows the old shape.
     Old,
     /// Knows the old shape, and the new one, which has one more step.
@@ -116,6 +123,9 @@ impl Args {
         set(&mut options.beat_limit, self.beat_limit_ms);
         set(&mut options.unknown_shape_after, self.unknown_shape_after_ms);
         set(&mut options.drain, self.drain_ms);
+        set(&mut options.reconnect_budget, self.reconnect_budget_ms);
+        set(&mut options.sweep, self.sweep_ms);
+        set(&mut options.purge, self.purge_ms);
         options
     }
 
