@@ -15,7 +15,7 @@ use keystep_sqlite::SqliteStore;
 use tokio::runtime::Runtime;
 
 use crate::notebook::Notebook;
-use crate::protocol::Attempt;
+use crate::protocol::{Attempt, Trail};
 use crate::victim::{Launch, SOON};
 use ground::Ground;
 
@@ -149,6 +149,15 @@ impl Place {
             let progress = loaded.expect("an answer of the store");
             progress.map_or_else(Vec::new, |progress| progress.checkpoints)
         })
+    }
+
+    /// What the recorded steps of a key's present run gave, in order.
+    ///
+    /// # Panics
+    /// When the store does not answer, or an output is no trail.
+    pub fn trails(&self, schema: &str, key: &str) -> Vec<Trail> {
+        let checkpoints = self.checkpoints(schema, key).into_iter();
+        checkpoints.map(|checkpoint| trail(&checkpoint)).collect()
     }
 
     /// All attempts of a key's steps, in order of time.
@@ -297,9 +306,18 @@ impl std::fmt::Debug for Place {
     }
 }
 
+/// The output of a recorded step of a victim.
+///
+/// # Panics
+/// When it is no trail in plain JSON.
+pub fn trail(checkpoint: &CheckpointRecord) -> Trail {
+    // Stored bytes are a header of two bytes, then JSON.
+    serde_json::from_slice(&checkpoint.output.0[2..]).expect("an output")
+}
+
 /// The id of a key in the empty scope.
 pub fn execution_id(schema: &str, key: &str) -> ExecutionId {
-    // What a victim calls `changing/new` is the new shape of the schema `changing`.
+    // What a victim calls `NAME/old` is the old shape of the schema `NAME`.
     let schema = schema.split('/').next().unwrap_or(schema);
     ExecutionId::of(&FullKey {
         schema: schema.to_owned(),

@@ -3,32 +3,15 @@
 //!
 //! What measures time begins with `alone_`: nothing else runs beside it.
 
+#[macro_use]
+extern crate system_tests;
+
 use system_tests::place::Place;
 use system_tests::victim::Launch;
-
-/// Two tests of one promise, one for each store.
-macro_rules! on_both_stores {
-    ($($promise:ident),* $(,)?) => {$(
-        mod $promise {
-            use system_tests::place::Kind;
-
-            #[test]
-            fn on_sqlite() {
-                super::$promise(Kind::Sqlite);
-            }
-
-            #[test]
-            fn on_postgres() {
-                super::$promise(Kind::Postgres);
-            }
-        }
-    )*};
-}
 
 mod canary;
 mod chaos;
 mod crash_loop;
-mod deploy;
 mod racing;
 mod rights;
 mod starting;

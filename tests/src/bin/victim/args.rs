@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 use keystep::{Limits, WorkerOptions};
 use keystep_postgres::PostgresOptions;
+use system_tests::releases::Release;
 
 /// A small service for tests: commands in on standard input, events out on standard output.
 #[derive(Debug, Parser)]
@@ -50,15 +51,6 @@ pub(crate) struct Args {
     readers: Option<u32>,
     #[arg(long)]
     transactions: Option<u32>,
-}
-
-/// A binary of a deploy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Release {
-    /// Knows the old shape.
-    Old,
-    /// Knows the old shape, and the new one, which has one more step.
-    New,
 }
 
 impl Args {

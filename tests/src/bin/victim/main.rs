@@ -3,6 +3,8 @@
 //! It only ever calls `run`; that makes it a worker too. What it logs goes to standard error.
 
 mod args;
+mod golden;
+mod releases;
 mod service;
 mod steps;
 mod voice;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use keystep::clock::micros_of;
 use keystep::store::Store;
-use keystep::{Engine, OnDuplicate, RunError, Schema, Verdict};
+use keystep::{Engine, ExecutionId, OnDuplicate, RunError, Schema, Verdict};
 use system_tests::notebook::Notebook;
+use system_tests::place::execution_id;
 use system_tests::protocol::{CallError, Command, Event, Policy, Run, Trail};
 use tokio::sync::mpsc;
 
@@ -54,6 +55,9 @@ where
                     run,
                     voice,
                 ));
+            }
+            Command::Resume { call, schema, key } => {
+                tokio::spawn(resume(engine.clone(), call, execution_id(&schema, &key), voice));
             }
             Command::Open { gate } => gates.set(&gate, true),
             Command::Worker => voice.say(&Event::Working {
@@ -125,7 +129,24 @@ async fn answer(
         call: run.call,
         verdict: verdict.to_owned(),
     });
-    handle.wait().await.map(|trail| trail.nonces)
+    let trail = handle.wait().await?;
+    if !trail.made_by.is_empty() {
+        voice.say(&Event::Marked {
+            call: run.call,
+            made_by: trail.made_by,
+        });
+    }
+    Ok(trail.nonces)
+}
+
+async fn resume(engine: Engine, call: u64, id: ExecutionId, voice: Voice) {
+    let resumed = engine.resume(id).await;
+    voice.say(&Event::Answer {
+        call,
+        result: resumed
+            .map(|_execution| Vec::new())
+            .map_err(|error| as_data(&error)),
+    });
 }
 
 fn as_data(error: &RunError) -> CallError {

@@ -12,10 +12,14 @@ use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
 use system_tests::notebook::{BOOK, Notebook};
 use system_tests::protocol::{Attempt, Event, Mishap, Trail};
+use system_tests::releases::Release;
 use tokio::sync::watch;
 
-use crate::args::Release;
 use crate::voice::Voice;
+use crate::{golden, releases};
+
+/// Later than any test.
+const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The longest chain.
 const LONGEST: usize = 12;
@@ -32,23 +36,9 @@ pub(crate) fn schemas(release: Release) -> HashMap<String, Schema<Trail, Trail>>
         .step("book", booking)
         .step("last", plain)
         .build();
-    let old = Schema::new("changing")
-        .step("first", plain)
-        .step("second", plain)
-        .build();
-    let mut all = HashMap::from([
-        ("three".to_owned(), three),
-        ("booked".to_owned(), booked),
-        ("changing".to_owned(), old),
-    ]);
-    if release == Release::New {
-        let new = Schema::new("changing")
-            .step("first", plain)
-            .step("second", plain)
-            .step("third", plain)
-            .build();
-        all.insert("changing/new".to_owned(), new);
-    }
+    let mut all = HashMap::from([("three".to_owned(), three), ("booked".to_owned(), booked)]);
+    all.extend(releases::schemas(release));
+    all.extend(golden::schemas());
     for length in 1..=LONGEST {
         let name = format!("chain-{length}");
         let mut chain = Schema::new(name.clone()).step("step-1", plain);
@@ -94,12 +84,12 @@ async fn booking(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
 }
 
 /// Takes some of the time that the caller allows.
-async fn dwell(trail: &Trail) {
+pub(crate) async fn dwell(trail: &Trail) {
     let some = uuid::Uuid::new_v4().as_u128() % (u128::from(trail.dwell_ms) + 1);
     tokio::time::sleep(Duration::from_millis(u64::try_from(some).unwrap_or(0))).await;
 }
 
-fn mishap(cx: &StepContext, trail: &Trail) -> StepResult<()> {
+pub(crate) fn mishap(cx: &StepContext, trail: &Trail) -> StepResult<()> {
     let Some((step, mishap)) = &trail.mishap else {
         return Ok(());
     };
@@ -111,6 +101,10 @@ fn mishap(cx: &StepContext, trail: &Trail) -> StepResult<()> {
         Mishap::Terminal => Err(StepError::terminal("the partner refused").code("refused")),
         Mishap::Panic => panic!("the partner's answer made no sense"),
         Mishap::Misread => cx.input::<u64>().map(drop),
+        Mishap::Later => {
+            let asked = StepError::retry_after("the partner is closed", A_CENTURY);
+            Err(asked.code("partner_closed"))
+        }
     }
 }
 
@@ -154,14 +148,14 @@ book_in!(SqliteStore);
 book_in!(PostgresStore);
 
 impl Site {
-    async fn note(&self, entered: &Entered) -> StepResult<()> {
+    pub(crate) async fn note(&self, entered: &Entered) -> StepResult<()> {
         if let Some(notebook) = &self.notebook {
             notebook.note(&entered.attempt).await?;
         }
         Ok(())
     }
 
-    async fn pass(&self, entered: &Entered, gate: &str) {
+    pub(crate) async fn pass(&self, entered: &Entered, gate: &str) {
         let mut open = self.gates.of(gate);
         if !*open.borrow() {
             let mut attempt = entered.attempt.clone();
@@ -208,7 +202,7 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    fn now(cx: &StepContext, voice: Voice) -> Self {
+    pub(crate) fn now(cx: &StepContext, voice: Voice) -> Self {
         let attempt = Attempt {
             nonce: uuid::Uuid::now_v7().to_string(),
             execution: cx.execution_id().to_string(),
@@ -229,7 +223,7 @@ impl Entered {
     }
 
     /// Ends it with its nonce, or with the error.
-    fn end(mut self, done: StepResult<()>) -> StepResult<String> {
+    pub(crate) fn end(mut self, done: StepResult<()>) -> StepResult<String> {
         self.left = true;
         let attempt = self.attempt.clone();
         self.voice.say(&match &done {
