@@ -17,6 +17,7 @@
 //! - [`planted`]: stores with one known bug each, which show that the suite bites
 //! - [`faulty`]: a store that fails by script, for tests of the engine
 //! - [`history`]: judges afterwards what happened in a run with crashes
+//! - [`proxy`]: a network between a store and its PostgreSQL server that fails as a test says
 //!
 //! # Promises
 //!
@@ -31,6 +32,7 @@ mod harness;
 pub mod history;
 pub mod model;
 pub mod planted;
+pub mod proxy;
 
 pub use catalogue::{Case, cases, transaction_cases};
 pub use contexts::StepContexts;
