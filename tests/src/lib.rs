@@ -6,7 +6,7 @@
 //! gates, so that a test kills at a moment that it knows and never sleeps and hopes.
 //!
 //! A [`Place`](place::Place) is a fresh store for one test, with its notebook, on SQLite or on
-//! PostgreSQL.
+//! PostgreSQL. [`Evidence`](evidence::Evidence) collects what happened there, for the history checker.
 
 /// Two tests of one promise, one for each store.
 #[macro_export]
@@ -30,6 +30,7 @@ macro_rules! on_both_stores {
 
 #[cfg(doctest)]
 mod docs;
+pub mod evidence;
 pub mod model;
 pub mod notebook;
 pub mod place;
