@@ -15,7 +15,7 @@ use keystep_sqlite::SqliteStore;
 use tokio::runtime::Runtime;
 
 use crate::notebook::Notebook;
-use crate::protocol::{Attempt, Trail};
+use crate::protocol::Attempt;
 use crate::victim::{Launch, SOON};
 use ground::Ground;
 
@@ -149,15 +149,6 @@ impl Place {
             let progress = loaded.expect("an answer of the store");
             progress.map_or_else(Vec::new, |progress| progress.checkpoints)
         })
-    }
-
-    /// What the recorded steps of a key's present run gave, in order.
-    ///
-    /// # Panics
-    /// When the store does not answer, or an output is no trail.
-    pub fn trails(&self, schema: &str, key: &str) -> Vec<Trail> {
-        let checkpoints = self.checkpoints(schema, key).into_iter();
-        checkpoints.map(|checkpoint| trail(&checkpoint)).collect()
     }
 
     /// All attempts of a key's steps, in order of time.
@@ -304,15 +295,6 @@ impl std::fmt::Debug for Place {
             .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
-}
-
-/// The output of a recorded step of a victim.
-///
-/// # Panics
-/// When it is no trail in plain JSON.
-pub fn trail(checkpoint: &CheckpointRecord) -> Trail {
-    // Stored bytes are a header of two bytes, then JSON.
-    serde_json::from_slice(&checkpoint.output.0[2..]).expect("an output")
 }
 
 /// The id of a key in the empty scope.

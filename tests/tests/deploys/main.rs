@@ -15,6 +15,7 @@ use system_tests::victim::Launch;
 mod calls;
 mod left;
 mod matrix;
+mod rolling;
 
 /// A binary of a deploy, on a place where a death is seen at once.
 fn binary(place: &Place, release: Release) -> Launch {
