@@ -4,6 +4,7 @@
 
 mod audit;
 mod ground;
+mod rows;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use ground::Ground;
 
 pub use audit::Change;
 pub use ground::{Role, server_url};
+pub use rows::StoredRow;
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +201,27 @@ impl Place {
     /// When they can not be read.
     pub fn changes(&self) -> Vec<Change> {
         self.runtime.block_on(self.ground.changes())
+    }
+
+    /// All rows of the store's tables.
+    ///
+    /// # Panics
+    /// When they can not be read.
+    pub fn rows(&self) -> Vec<StoredRow> {
+        self.runtime.block_on(self.ground.rows())
+    }
+
+    /// A row as a statement for [`load`](Self::load).
+    pub fn insert(&self, row: &StoredRow) -> String {
+        self.ground.insert(row)
+    }
+
+    /// Runs statements in the store's database. `{schema}` stands for its PostgreSQL schema.
+    ///
+    /// # Panics
+    /// When the database does not take them.
+    pub fn load(&self, statements: &str) {
+        self.runtime.block_on(self.ground.load(statements));
     }
 
     /// Says that the tables have a newer format, which only programs of that format can read.

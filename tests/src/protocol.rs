@@ -16,6 +16,11 @@ pub enum Command {
         /// The step.
         gate: String,
     },
+    /// Close the gate of a step: who comes later waits.
+    Close {
+        /// The step.
+        gate: String,
+    },
     /// Let an execution that was put down go on, as an operator does. Answered by [`Event::Answer`],
     /// without nonces.
     Resume {

@@ -285,6 +285,13 @@ impl Victim {
         });
     }
 
+    /// Closes the gate of a step.
+    pub fn close(&mut self, step: &str) {
+        self.tell(&Command::Close {
+            gate: step.to_owned(),
+        });
+    }
+
     /// Waits until an attempt of a step has begun here, and tells when that was heard.
     ///
     /// # Panics

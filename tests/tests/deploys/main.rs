@@ -13,6 +13,7 @@ use system_tests::releases::Release;
 use system_tests::victim::Launch;
 
 mod calls;
+mod golden;
 mod left;
 mod matrix;
 mod rolling;

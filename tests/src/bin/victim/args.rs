@@ -43,6 +43,8 @@ pub(crate) struct Args {
     #[arg(long)]
     drain_ms: Option<u64>,
     #[arg(long)]
+    in_flight: Option<usize>,
+    #[arg(long)]
     lost_owners: Option<u32>,
 
     #[arg(long)]
@@ -66,6 +68,7 @@ impl Args {
         set(&mut options.beat_limit, self.beat_limit_ms);
         set(&mut options.unknown_shape_after, self.unknown_shape_after_ms);
         set(&mut options.drain, self.drain_ms);
+        options.in_flight = self.in_flight.unwrap_or(options.in_flight);
         options
     }
 

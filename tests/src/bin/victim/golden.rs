@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use keystep::{Retry, Schema};
 use system_tests::protocol::Trail;
+use system_tests::releases::Release;
 
 use crate::releases::marked::Maker;
 use crate::releases::stamps::Stamp;
@@ -14,11 +15,12 @@ use crate::releases::stamps::Stamp;
 /// Longer than any golden history is kept.
 const RETENTION: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
 
-/// The schema, by its name.
-pub(crate) fn schemas() -> Vec<(String, Schema<Trail, Trail>)> {
+/// The schema, by its name. The new release does not have it, but another of this name.
+pub(crate) fn schemas(release: Release) -> Vec<(String, Schema<Trail, Trail>)> {
     const NAME: &str = "golden";
+    let last = if release == Release::New { "post" } else { "send" };
     let maker = Arc::new(Maker {
-        shape: "reserve pay stamp(Stamp) send".to_owned(),
+        shape: format!("reserve pay stamp(Stamp) {last}"),
         code: "golden".to_owned(),
         anonymous: true,
         ..Maker::default()
@@ -34,7 +36,7 @@ pub(crate) fn schemas() -> Vec<(String, Schema<Trail, Trail>)> {
         .step("pay", code())
         .retry(Retry::none())
         .stored_step("stamp", stamp)
-        .step("send", code())
+        .step(last, code())
         .build();
     vec![(NAME.to_owned(), schema)]
 }

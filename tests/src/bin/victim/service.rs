@@ -60,6 +60,7 @@ where
                 tokio::spawn(resume(engine.clone(), call, execution_id(&schema, &key), voice));
             }
             Command::Open { gate } => gates.set(&gate, true),
+            Command::Close { gate } => gates.set(&gate, false),
             Command::Worker => voice.say(&Event::Working {
                 worker: engine.worker_id().to_string(),
             }),

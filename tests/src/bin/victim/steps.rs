@@ -38,7 +38,7 @@ pub(crate) fn schemas(release: Release) -> HashMap<String, Schema<Trail, Trail>>
         .build();
     let mut all = HashMap::from([("three".to_owned(), three), ("booked".to_owned(), booked)]);
     all.extend(releases::schemas(release));
-    all.extend(golden::schemas());
+    all.extend(golden::schemas(release));
     for length in 1..=LONGEST {
         let name = format!("chain-{length}");
         let mut chain = Schema::new(name.clone()).step("step-1", plain);
