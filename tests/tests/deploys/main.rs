@@ -16,6 +16,8 @@ mod calls;
 mod golden;
 mod left;
 mod matrix;
+mod page;
+mod requests;
 mod rolling;
 
 /// A binary of a deploy, on a place where a death is seen at once.

@@ -75,7 +75,11 @@ fn form(rows: &[StoredRow]) -> BTreeSet<String> {
     let keys: BTreeMap<&str, String> = executions.map(|row| (row.value("run_id"), key_of(row))).collect();
     let lines = rows.iter().map(|row| {
         if row.table == "workers" {
-            let columns: Vec<&str> = row.values.iter().map(|(column, _value)| column.as_str()).collect();
+            let columns: Vec<&str> = row
+                .values
+                .iter()
+                .map(|(column, _value)| column.as_str())
+                .collect();
             return format!("workers with {columns:?}");
         }
         let values = row.values.iter().map(|(column, value)| {

@@ -79,6 +79,9 @@ fn write_if_asked(name: &str, content: &str) {
         let path = file(&folder, name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(&path, content).expect("written");
-        panic!("written: look at {} and run again without {WRITE}", path.display());
+        panic!(
+            "written: look at {} and run again without {WRITE}",
+            path.display()
+        );
     }
 }
