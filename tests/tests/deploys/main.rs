@@ -12,6 +12,7 @@ use system_tests::place::Place;
 use system_tests::releases::Release;
 use system_tests::victim::Launch;
 
+mod busy;
 mod calls;
 mod golden;
 mod left;
