@@ -1,7 +1,7 @@
 //! How is a promise about processes tested? With real ones, on real databases, killed for real.
 //!
-//! A [`Victim`](victim::Victim) is a process of the program in `src/bin/victim`. It opens a store,
-//! builds an engine and obeys one JSON command a line; what happens in it comes back the same way.
+//! A [`Victim`](victim::Victim) is a process that is a [`worker`]. It opens a store, builds an engine
+//! and obeys one JSON command a line; what happens in it comes back the same way.
 //! Its steps note each attempt in a [`notebook`] that is no part of the store, and can stop at
 //! gates, so that a test kills at a moment that it knows and never sleeps and hopes.
 //!
@@ -28,6 +28,7 @@ macro_rules! on_both_stores {
     )*};
 }
 
+pub mod chaos;
 #[cfg(doctest)]
 mod docs;
 pub mod evidence;
@@ -38,3 +39,4 @@ pub mod protocol;
 pub mod releases;
 pub mod transcript;
 pub mod victim;
+pub mod worker;

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 use tempfile::TempDir;
 
-use super::{Booked, Kind};
+use super::Booked;
 use crate::notebook::LEDGER_TABLE;
 
 /// Where tests find the server.
@@ -49,9 +49,10 @@ pub fn server_url() -> String {
 }
 
 impl Ground {
-    pub(super) async fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Sqlite => {
+    /// On SQLite, or on the PostgreSQL server of a URL.
+    pub(super) async fn new(server: Option<&str>) -> Self {
+        match server {
+            None => {
                 let folder = tempfile::Builder::new()
                     .prefix("keystep-system-")
                     .tempdir()
@@ -59,15 +60,14 @@ impl Ground {
                 let url = format!("sqlite:{}", folder.path().join("store.db").display());
                 Self::Sqlite { folder, url }
             }
-            Kind::Postgres => Self::on_server().await,
+            Some(server) => Self::on_server(server).await,
         }
     }
 
-    async fn on_server() -> Self {
-        let server = server_url();
+    async fn on_server(server: &str) -> Self {
         let admin = PgPoolOptions::new()
             .max_connections(2)
-            .connect(&server)
+            .connect(server)
             .await
             .expect("the PostgreSQL server answers");
         let schema = format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..20]);
@@ -138,27 +138,21 @@ impl Ground {
         .expect("a ledger");
     }
 
-    pub(super) async fn ledger(&self, execution: &str) -> Vec<Booked> {
-        const READ: &str = "SELECT nonce, epoch FROM ledger WHERE execution = $1 ORDER BY nonce";
-        let rows: Result<Vec<(String, i64)>, sqlx::Error> = match self {
+    /// All rows of the ledger, each with its execution.
+    pub(super) async fn ledger(&self) -> Vec<(String, Booked)> {
+        const READ: &str = "SELECT execution, nonce, epoch FROM ledger ORDER BY nonce";
+        let rows: Result<Vec<(String, String, i64)>, sqlx::Error> = match self {
             Self::Sqlite { url, .. } => {
                 let mut connection = sqlite(url).await;
-                sqlx::query_as(READ)
-                    .bind(execution)
-                    .fetch_all(&mut connection)
-                    .await
+                sqlx::query_as(READ).fetch_all(&mut connection).await
             }
             Self::Postgres { url, .. } => {
                 let mut connection = postgres(url).await;
-                sqlx::query_as(READ)
-                    .bind(execution)
-                    .fetch_all(&mut connection)
-                    .await
+                sqlx::query_as(READ).fetch_all(&mut connection).await
             }
         };
-        let rows = rows.expect("the ledger");
-        rows.into_iter()
-            .map(|(nonce, epoch)| Booked { nonce, epoch })
+        let rows = rows.expect("the ledger").into_iter();
+        rows.map(|(execution, nonce, epoch)| (execution, Booked { nonce, epoch }))
             .collect()
     }
 
@@ -237,6 +231,16 @@ pub(super) async fn sqlite(url: &str) -> sqlx::SqliteConnection {
         .create_if_missing(true)
         .busy_timeout(Duration::from_secs(20));
     options.connect().await.expect("the file opens")
+}
+
+/// Holds the file's write lock, as another program's transaction does.
+pub(super) async fn hold_write_lock(url: &str, time: Duration) {
+    let mut connection = sqlite(url).await;
+    let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await;
+    begun.expect("the write lock");
+    tokio::time::sleep(time).await;
+    let ended = sqlx::raw_sql("ROLLBACK").execute(&mut connection).await;
+    ended.expect("its end");
 }
 
 pub(super) async fn postgres(url: &str) -> sqlx::PgConnection {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use keystep::{Step, StepContext, StepResult, StoredStep};
 use serde::{Deserialize, Serialize};
-use system_tests::protocol::Trail;
 
 use super::marked::Maker;
+use crate::protocol::Trail;
 
 /// A stored step. Its ink is the code of its marks.
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use keystep::{StepContext, StepError, StepResult};
-use system_tests::protocol::{Mark, Trail};
-use system_tests::releases::{gate, names};
 
-use crate::steps::{Entered, Site, dwell, mishap};
+use crate::protocol::{Mark, Trail};
+use crate::releases::{gate, names};
+use crate::worker::steps::{Entered, Site, work};
 
 /// Who makes the marks of a step.
 #[derive(Debug, Default)]
@@ -30,11 +30,9 @@ impl Maker {
     pub(crate) async fn run(self: Arc<Self>, cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
         let site = cx.get::<Site>()?;
         let attempt = Entered::now(&cx, site.voice);
-        site.note(&attempt).await?;
-        let schema = &cx.key().schema;
-        site.pass(&attempt, &gate(schema, cx.step())).await;
-        dwell(&trail).await;
-        let done = self.check(&cx, &trail).and_then(|()| mishap(&cx, &trail));
+        let gate = gate(&cx.key().schema, cx.step());
+        let done = work(&cx, &site, &attempt, &trail, &gate).await;
+        let done = done.and_then(|()| self.check(&cx, &trail));
         let nonce = attempt.end(done)?;
         let shape = trail
             .made_by

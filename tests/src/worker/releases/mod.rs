@@ -10,9 +10,9 @@ use std::sync::Arc;
 use keystep::{Schema, SchemaBuilder, StepContext};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use system_tests::protocol::Trail;
-use system_tests::releases::{Change, Fate, Part, Release, Tag, shape};
 
+use crate::protocol::Trail;
+use crate::releases::{Change, Fate, Part, Release, Tag, shape};
 use marked::Maker;
 use stamps::{Seal, Stamp};
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::notebook::Notebook;
+use crate::place::execution_id;
+use crate::protocol::{AfterFailure, CallError, Command, Event, Policy, Run, Trail};
 use keystep::clock::micros_of;
 use keystep::store::Store;
 use keystep::{Engine, ExecutionId, OnDuplicate, RunError, Schema, Verdict};
-use system_tests::notebook::Notebook;
-use system_tests::place::execution_id;
-use system_tests::protocol::{CallError, Command, Event, Policy, Run, Trail};
 use tokio::sync::mpsc;
 
-use crate::args::Args;
-use crate::steps::{Book, Gates, Site, schemas};
-use crate::voice::Voice;
+use super::args::Args;
+use super::steps::{Book, Gates, Site, schemas};
+use super::voice::Voice;
 
 /// Serves until standard input ends or says so.
 pub(crate) async fn serve<S>(store: S, args: &Args, voice: Voice) -> anyhow::Result<()>
@@ -91,16 +91,17 @@ fn commands() -> mpsc::UnboundedReceiver<Command> {
 async fn call(engine: Engine, schema: Option<Schema<Trail, Trail>>, run: Run, voice: Voice) {
     let number = run.call;
     let result = match schema {
-        Some(schema) => answer(&engine, &schema, run, voice)
-            .await
-            .map_err(|error| as_data(&error)),
-        None => Err(CallError {
-            kind: "no_such_schema".to_owned(),
-            text: run.schema,
-            step: None,
-            since_micros: None,
-            reason: None,
-        }),
+        Some(schema) => {
+            let patience = run.gives_up_ms.map(Duration::from_millis);
+            let answer = answer(&engine, &schema, run, voice);
+            match patience {
+                Some(patience) => tokio::time::timeout(patience, answer)
+                    .await
+                    .unwrap_or_else(|_late| Err(refusal("gave_up", format!("after {patience:?}")))),
+                None => answer.await,
+            }
+        }
+        None => Err(refusal("no_such_schema", run.schema)),
     };
     voice.say(&Event::Answer { call: number, result });
 }
@@ -110,16 +111,23 @@ async fn answer(
     schema: &Schema<Trail, Trail>,
     run: Run,
     voice: Voice,
-) -> Result<Vec<String>, RunError> {
+) -> Result<Vec<String>, CallError> {
     let policy = match run.policy {
         Policy::Wait(millis) => OnDuplicate::Wait(Duration::from_millis(millis)),
         Policy::Attach => OnDuplicate::Attach,
         Policy::Reject => OnDuplicate::Reject,
     };
-    let call = engine
+    let mut call = engine
         .run(schema, run.key.as_str(), run.input)
         .on_duplicate(policy);
-    let handle = call.submit().await?;
+    if let Some(after_failure) = run.after_failure {
+        call = call.after_failure(match after_failure {
+            AfterFailure::Resume => keystep::AfterFailure::Resume,
+            AfterFailure::Replay => keystep::AfterFailure::Replay,
+            AfterFailure::Restart => keystep::AfterFailure::Restart,
+        });
+    }
+    let handle = call.submit().await.map_err(|error| as_data(&error))?;
     let verdict = match handle.verdict() {
         Verdict::Started => "started",
         Verdict::Resumed => "resumed",
@@ -130,14 +138,14 @@ async fn answer(
         call: run.call,
         verdict: verdict.to_owned(),
     });
-    let trail = handle.wait().await?;
-    if !trail.made_by.is_empty() {
+    let output = handle.wait().await.map_err(|error| as_data(&error))?;
+    if !output.made_by.is_empty() {
         voice.say(&Event::Marked {
             call: run.call,
-            made_by: trail.made_by,
+            made_by: output.made_by,
         });
     }
-    Ok(trail.nonces)
+    Ok(output.nonces)
 }
 
 async fn resume(engine: Engine, call: u64, id: ExecutionId, voice: Voice) {
@@ -148,6 +156,16 @@ async fn resume(engine: Engine, call: u64, id: ExecutionId, voice: Voice) {
             .map(|_execution| Vec::new())
             .map_err(|error| as_data(&error)),
     });
+}
+
+fn refusal(kind: &str, text: String) -> CallError {
+    CallError {
+        kind: kind.to_owned(),
+        text,
+        step: None,
+        since_micros: None,
+        reason: None,
+    }
 }
 
 fn as_data(error: &RunError) -> CallError {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use clap::Parser;
 use keystep::{Limits, WorkerOptions};
 use keystep_postgres::PostgresOptions;
-use system_tests::releases::Release;
+
+use crate::releases::Release;
 
 /// A small service for tests: commands in on standard input, events out on standard output.
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub struct Args {
     /// The store: `sqlite:PATH` or `postgres:…`.
     #[arg(long)]
     pub(crate) url: String,
@@ -45,6 +46,12 @@ pub(crate) struct Args {
     #[arg(long)]
     in_flight: Option<usize>,
     #[arg(long)]
+    reconnect_budget_ms: Option<u64>,
+    #[arg(long)]
+    sweep_ms: Option<u64>,
+    #[arg(long)]
+    purge_ms: Option<u64>,
+    #[arg(long)]
     lost_owners: Option<u32>,
 
     #[arg(long)]
@@ -69,6 +76,9 @@ impl Args {
         set(&mut options.unknown_shape_after, self.unknown_shape_after_ms);
         set(&mut options.drain, self.drain_ms);
         options.in_flight = self.in_flight.unwrap_or(options.in_flight);
+        set(&mut options.reconnect_budget, self.reconnect_budget_ms);
+        set(&mut options.sweep, self.sweep_ms);
+        set(&mut options.purge, self.purge_ms);
         options
     }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keystep::{Retry, Schema};
-use system_tests::protocol::Trail;
-use system_tests::releases::Release;
 
-use crate::releases::marked::Maker;
-use crate::releases::stamps::Stamp;
+use super::releases::marked::Maker;
+use super::releases::stamps::Stamp;
+use crate::protocol::Trail;
+use crate::releases::Release;
 
 /// Longer than any golden history is kept.
 const RETENTION: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
