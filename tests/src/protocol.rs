@@ -58,7 +58,8 @@ pub struct Run {
     pub gives_up_ms: Option<u64>,
 }
 
-/// Input and output of every step: where the work has been.
+/// Input and output of every step: where the work has been. Golden histories hold trails: what is
+/// added is left out when it is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Trail {
     /// What the caller sent.

@@ -1,15 +1,13 @@
 //! Is a live process with the right code enough, also when it takes up no more work for now? Others
 //! must leave its executions alone, however soon they give up those that nobody knows.
 
-use std::time::Duration;
-
 use keystep::{ParkReason, State};
 use system_tests::place::{Kind, Place};
 use system_tests::protocol::Policy;
 use system_tests::releases::{Release, gate};
 use system_tests::victim::Victim;
 
-use crate::binary;
+use crate::{binary, hasty};
 
 on_both_stores!(what_a_busy_process_has_the_code_for_is_parked_by_nobody);
 
@@ -28,8 +26,7 @@ fn what_a_busy_process_has_the_code_for_is_parked_by_nobody(kind: Kind) {
         place.load(&of_a_shape_that_nobody_knows(kind, key));
     }
     let busy = binary(&place, Release::New).option("in-flight", 0).ready();
-    let hasty = Duration::from_millis(50);
-    let mut old = binary(&place, Release::Old).unknown_shape_after(hasty).ready();
+    let mut old = hasty(&place, Release::Old).ready();
     first.kill();
     is_parked(&place, "strange");
     // In another look than the first one.

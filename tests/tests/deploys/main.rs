@@ -29,6 +29,13 @@ fn binary(place: &Place, release: Release) -> Launch {
         .drain(Duration::from_millis(100))
 }
 
+/// A binary that soon parks what nobody knows, and looks for it all the time.
+fn hasty(place: &Place, release: Release) -> Launch {
+    binary(place, release)
+        .unknown_shape_after(Duration::from_millis(150))
+        .option("sweep-ms", 50)
+}
+
 /// A victim on a place.
 fn victim(place: &Place) -> Launch {
     place.launch(env!("CARGO_BIN_EXE_victim"))

@@ -4,15 +4,13 @@
 //! All changes are tried at once, each with a schema and a key of its own. Every step looks at what
 //! it is given: the result of another step, plan or run is a failure.
 
-use std::time::Duration;
-
 use keystep::{ParkReason, State};
 use system_tests::place::{Kind, Place, execution_id};
 use system_tests::protocol::{Event, Mark, Policy};
 use system_tests::releases::{Change, Fate, Part, Release, shape};
 use system_tests::victim::{Call, Launch, Victim};
 
-use crate::binary;
+use crate::{binary, hasty};
 
 on_both_stores!(
     the_new_binary_alone_does_what_the_page_says_to_old_executions,
@@ -55,9 +53,6 @@ fn a_binary_with_both_shapes_goes_on_with_old_and_new_executions(kind: Kind) {
     }
 }
 
-/// How long nobody may know a shape before it is parked, where that is tried.
-const A_MOMENT: Duration = Duration::from_millis(500);
-
 const KEY: &str = "under-way";
 
 /// Executions that are born in one release while the only other process has another one.
@@ -83,8 +78,7 @@ impl Deploy {
         self.those_of_another_shape_wait(&mut other);
         other.kill();
 
-        let hasty = binary(&self.place, self.other).unknown_shape_after(A_MOMENT);
-        let mut other = hasty.ready();
+        let mut other = hasty(&self.place, self.other).ready();
         self.what_nobody_knows_is_parked(&mut other);
         let calls = self.they_go_on_when_their_code_is_back(&mut other);
         self.every_caller_gets_the_output_of_the_plan(&mut other, &calls);

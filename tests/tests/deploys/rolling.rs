@@ -17,7 +17,7 @@ use system_tests::protocol::{Policy, Trail};
 use system_tests::releases::{Change, Fate, Part, Release, names, shape};
 use system_tests::victim::{Call, Launch, Victim};
 
-use crate::binary;
+use crate::hasty;
 
 on_both_stores!(rolled_out_and_back_at_random_every_execution_ends_in_the_shape_it_was_born_with);
 
@@ -25,8 +25,6 @@ const PROCESSES: usize = 3;
 const ROLLING_FOR: Duration = Duration::from_secs(10);
 const REPLACE_EVERY: Duration = Duration::from_millis(350);
 const KEY_EVERY: Duration = Duration::from_millis(40);
-/// How long nobody may know a shape before it is parked.
-const A_MOMENT: Duration = Duration::from_millis(150);
 /// A decision to park is as old as the look at the others that it rests on.
 const A_LOOK_AGO: Duration = Duration::from_secs(1);
 
@@ -109,8 +107,7 @@ impl Rolling {
     }
 
     fn launch(&self, release: Release) -> Launch {
-        let launch = binary(&self.place, release).unknown_shape_after(A_MOMENT);
-        launch.option("log", "warn")
+        hasty(&self.place, release).option("log", "warn")
     }
 
     fn start(&mut self, release: Release) -> Process {

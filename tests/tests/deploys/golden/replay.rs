@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use keystep::State;
+use keystep::{ParkReason, State};
 use serde_json::Value;
 use system_tests::place::{Kind, Place};
 use system_tests::protocol::Policy;
@@ -87,7 +87,8 @@ fn at_rest(place: &Place, keys: &[&str]) {
     let moves = |key: &&&str| {
         let record = place.execution(SCHEMA, key).expect("an execution");
         let due = record.wake_in.is_some_and(|wake_in| wake_in.is_zero());
-        record.state == State::Running || due
+        let known_again = record.parked == Some(ParkReason::UnknownShape);
+        record.state == State::Running || due || known_again
     };
     while let Some(key) = keys.iter().find(moves) {
         assert!(Instant::now() < deadline, "{key} stays {}", standing(place, key));

@@ -10,7 +10,7 @@ use system_tests::protocol::{Mishap, Policy, Trail};
 use system_tests::releases::{Release, gate};
 use system_tests::victim::{Launch, Victim};
 
-use crate::{binary, victim};
+use crate::{binary, hasty, victim};
 
 /// The schema. It never changes.
 pub(super) const SCHEMA: &str = "golden";
@@ -61,8 +61,7 @@ pub(super) fn tell(kind: Kind, place: &Place) {
     reader.kill();
 
     dies_in(place, "parked-unknown-shape", "pay");
-    let hasty = Duration::from_millis(100);
-    let other = binary(place, Release::New).unknown_shape_after(hasty).ready();
+    let other = hasty(place, Release::New).ready();
     is_parked(place, "parked-unknown-shape", ParkReason::UnknownShape);
     other.kill();
 
