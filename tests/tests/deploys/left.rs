@@ -104,7 +104,8 @@ fn what_only_a_stopped_deploy_could_run_waits_for_the_next_one(kind: Kind) {
 
 fn what_nobody_could_run_for_a_while_is_parked_and_the_next_new_binary_finishes_it(kind: Kind) {
     const AFTER: Duration = Duration::from_secs(2);
-    let Deploy { place, mut old, new } = deploy(kind, |old| old.unknown_shape_after(AFTER));
+    let Deploy { place, mut old, new } =
+        deploy(kind, |old| old.unknown_shape_after(AFTER).option("sweep-ms", 100));
     let killed = new.kill();
     the_old_one_finishes_what_it_can(&place, &mut old);
 
