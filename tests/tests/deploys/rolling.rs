@@ -26,7 +26,7 @@ const ROLLING_FOR: Duration = Duration::from_secs(10);
 const REPLACE_EVERY: Duration = Duration::from_millis(350);
 const KEY_EVERY: Duration = Duration::from_millis(40);
 /// A decision to park is as old as the look at the others that it rests on.
-const A_LOOK_AGO: Duration = Duration::from_secs(1);
+const A_LOOK_AGO: Duration = Duration::from_secs(2);
 
 fn rolled_out_and_back_at_random_every_execution_ends_in_the_shape_it_was_born_with(kind: Kind) {
     let seed = store_conformance::model::seed();
