@@ -112,8 +112,7 @@ impl Crew {
             let slot = &mut self.slots[process];
             slot.hear();
             if let Some(status) = slot.victim.ended() {
-                // One that can not reach its database when it starts says so and ends.
-                if !slot.victim.heard(|event| matches!(event, Event::Refused { .. })) {
+                if !could_not_start(&slot.victim) {
                     wrong.push(format!(
                         "a process ended with {status} by itself\n{}",
                         slot.victim
@@ -124,12 +123,12 @@ impl Crew {
         }
         self.leaving.retain_mut(|(victim, since)| {
             match victim.ended() {
-                Some(status) if !status.success() => {
+                Some(status) if !status.success() && !could_not_start(victim) => {
                     wrong.push(format!(
                         "a process that was told to leave ended with {status}\n{victim}"
                     ));
                 }
-                Some(_success) => {}
+                Some(_as_it_should) => {}
                 None if since.elapsed() > SOON => {
                     wrong.push(format!("a process does not leave\n{victim}"));
                 }
@@ -146,6 +145,15 @@ impl Crew {
         let fresh = Slot::start(&self.launch, slot.proxy.take());
         std::mem::replace(slot, fresh).victim
     }
+}
+
+/// Whether a process that has ended could not reach its database when it started: it says so.
+fn could_not_start(ended: &Victim) -> bool {
+    // What it said last may still be on its way.
+    let [said, logged] = ended.transcripts();
+    said.to_the_end();
+    logged.to_the_end();
+    ended.heard(|event| matches!(event, Event::Refused { .. }))
 }
 
 impl Slot {

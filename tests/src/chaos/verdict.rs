@@ -198,7 +198,7 @@ impl fmt::Display for Verdict {
             self.restarts,
             match self.server_restarts {
                 Some(times) => format!(" ({times} of the database server)"),
-                None => " (the database server is not ours to restart)".to_owned(),
+                None => " (there is no database server of ours to restart)".to_owned(),
             }
         )?;
         writeln!(

@@ -250,7 +250,8 @@ impl Gates {
     }
 }
 
-/// An attempt that is under way. Dropping it before it leaves tells that it was ended from outside.
+/// An attempt that is under way. Dropping it before it leaves tells that it was ended from outside,
+/// or that it panicked: then it has failed.
 pub(crate) struct Entered {
     attempt: Attempt,
     voice: Voice,
@@ -293,7 +294,11 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         if !self.left {
-            self.voice.say(&Event::Cancelled(self.attempt.clone()));
+            let attempt = self.attempt.clone();
+            self.voice.say(&match std::thread::panicking() {
+                true => Event::Failing(attempt),
+                false => Event::Cancelled(attempt),
+            });
         }
     }
 }

@@ -159,8 +159,10 @@ impl Index<'_> {
                 if let Some(last) = last
                     && now.is_none_or(|row| (row.run, row.state) != (last.run, last.state))
                 {
-                    let kept = self.kept.get(&last.run);
-                    let too_early = kept.is_some_and(|until| until.is_none_or(|until| at < until));
+                    // Of this outcome, not of an earlier one of the run that was tried again.
+                    let kept = self.kept.get(&last.run).into_iter().flatten();
+                    let mut kept = kept.filter(|(since, _)| (last.at..=at).contains(since));
+                    let too_early = kept.any(|(_, until)| until.is_none_or(|until| at < until));
                     let undone = last.state == "succeeded" && now.is_some_and(|row| row.run == last.run);
                     let finished = matches!(last.state, "succeeded" | "failed");
                     let deleted = now.is_none() && !finished;

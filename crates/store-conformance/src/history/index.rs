@@ -61,7 +61,8 @@ pub(super) struct Index<'a> {
     pub(super) stored: BTreeMap<Uuid, Vec<&'a str>>,
     /// By execution.
     pub(super) failures: BTreeMap<Uuid, Vec<&'a str>>,
-    pub(super) kept: HashMap<Uuid, Option<i64>>,
+    /// Since when and until when, by run.
+    pub(super) kept: HashMap<Uuid, Vec<(i64, Option<i64>)>>,
     pub(super) asked: BTreeSet<&'a str>,
     pub(super) heard: BTreeSet<&'a str>,
     pub(super) outputs: Vec<Answer<'a>>,
@@ -121,7 +122,7 @@ impl<'a> Index<'a> {
                 execution, failure, ..
             } => self.failures.entry(*execution).or_default().push(failure),
             Event::Kept { run, until } => {
-                self.kept.insert(*run, *until);
+                self.kept.entry(*run).or_default().push((at, *until));
             }
             Event::Asked { caller, .. } => {
                 self.asked.insert(caller);

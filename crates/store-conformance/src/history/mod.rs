@@ -91,8 +91,8 @@ pub enum Event {
         /// The failure, in any form that compares.
         failure: String,
     },
-    /// The outcome of a run, to which it was brought before, is promised to stand until then: an
-    /// output until its retention is over, a failure too when all callers want it replayed.
+    /// The outcome to which a run was brought just now is promised to stand until then: an output
+    /// until its retention is over, a failure too when all callers want it replayed.
     Kept {
         /// The run.
         run: Uuid,

@@ -1,5 +1,7 @@
 //! The checker believes good histories and finds each broken promise.
 
+use std::time::{Duration, Instant};
+
 use uuid::Uuid;
 
 use super::{Checker, Event, History, Promise, Subject};
@@ -301,6 +303,19 @@ fn a_kept_failure_that_is_tried_again_is_found() {
 }
 
 #[test]
+fn a_kept_failure_says_nothing_of_an_earlier_one_of_its_run() {
+    let mut events = with(
+        &changed(2, 1, Some(8), "running"),
+        vec![changed(1, 0, None, "failed"), changed(2, 1, Some(8), "running")],
+    );
+    events.push(Event::Kept {
+        run: RUN,
+        until: None,
+    });
+    assert_eq!(broken(events), []);
+}
+
+#[test]
 fn a_success_that_is_undone_is_found() {
     let events = and(changed(3, 2, Some(9), "running"));
     assert_eq!(broken(events), [Promise::OneAnswer]);
@@ -465,6 +480,41 @@ fn a_transaction_that_was_cut_off_may_be_tried_again() {
     };
     assert!(cut(-5, -1), "before the step");
     assert!(!cut(-5, 6), "while the step was tried");
+}
+
+#[test]
+fn ten_thousand_executions_are_judged_in_seconds() {
+    let mut whole = History::new();
+    for number in 0..10_000_u128 {
+        let to = |id: Uuid| Uuid::from_u128(id.as_u128() + (number << 32));
+        for (at, mut event) in (0..).zip(good()) {
+            match &mut event {
+                Event::Began { run, nonce, .. } | Event::Recorded { run, nonce, .. } => {
+                    (*run, *nonce) = (to(*run), to(*nonce));
+                }
+                Event::Ledger { run, .. } | Event::Stored { run, .. } => *run = to(*run),
+                Event::Asked { caller, .. } => *caller += &number.to_string(),
+                Event::Answered { run, caller, .. } => {
+                    *run = to(*run);
+                    *caller += &number.to_string();
+                }
+                Event::Changed {
+                    execution,
+                    run,
+                    token,
+                    ..
+                } => (*execution, *run, *token) = (to(*execution), to(*run), to(*token)),
+                Event::Stands { execution, .. } => *execution = to(*execution),
+                _ => {}
+            }
+            whole.add(at + i64::try_from(number).expect("small") * 100, event);
+        }
+    }
+    let begun = Instant::now();
+    let report = Checker::new().transactional("order").check(&whole);
+    report.assert_kept();
+    assert_eq!(report.executions, 10_000);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[test]
