@@ -4,6 +4,7 @@
 
 mod audit;
 mod ground;
+mod rows;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use ground::Ground;
 
 pub use audit::{Change, Recorded};
 pub use ground::{Role, server_url};
+pub use rows::StoredRow;
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -290,6 +292,27 @@ impl Place {
         self.runtime.block_on(self.ground.changes())
     }
 
+    /// All rows of the store's tables.
+    ///
+    /// # Panics
+    /// When they can not be read.
+    pub fn rows(&self) -> Vec<StoredRow> {
+        self.runtime.block_on(self.ground.rows())
+    }
+
+    /// A row as a statement for [`load`](Self::load).
+    pub fn insert(&self, row: &StoredRow) -> String {
+        self.ground.insert(row)
+    }
+
+    /// Runs statements in the store's database. `{schema}` stands for its PostgreSQL schema.
+    ///
+    /// # Panics
+    /// When the database does not take them.
+    pub fn load(&self, statements: &str) {
+        self.runtime.block_on(self.ground.load(statements));
+    }
+
     /// What was recorded since [`audit`](Self::audit), in order.
     ///
     /// # Panics
@@ -424,7 +447,7 @@ async fn bury(store: &impl Store, worker: WorkerId) -> Result<bool, StoreError> 
 
 /// The id of a key in the empty scope.
 pub fn execution_id(schema: &str, key: &str) -> ExecutionId {
-    // What a victim calls `changing/new` is the new shape of the schema `changing`.
+    // What a victim calls `NAME/old` is the old shape of the schema `NAME`.
     let schema = schema.split('/').next().unwrap_or(schema);
     ExecutionId::of(&FullKey {
         schema: schema.to_owned(),

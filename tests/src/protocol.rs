@@ -16,6 +16,21 @@ pub enum Command {
         /// The step.
         gate: String,
     },
+    /// Close the gate of a step: who comes later waits.
+    Close {
+        /// The step.
+        gate: String,
+    },
+    /// Let an execution that was put down go on, as an operator does. Answered by [`Event::Answer`],
+    /// without nonces.
+    Resume {
+        /// Names the command among the calls.
+        call: u64,
+        /// One of the victim's schemas.
+        schema: String,
+        /// The key.
+        key: String,
+    },
     /// Say under which worker id the engine works now. Answered by [`Event::Working`].
     Worker,
     /// Shut the engine down gracefully and end.
@@ -43,7 +58,8 @@ pub struct Run {
     pub gives_up_ms: Option<u64>,
 }
 
-/// Input and output of every step: where the work has been.
+/// Input and output of every step: where the work has been. Golden histories hold trails: what is
+/// added is left out when it is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Trail {
     /// What the caller sent.
@@ -60,6 +76,23 @@ pub struct Trail {
     /// One nonce for each step that was run, of the attempt whose result was recorded.
     #[serde(default)]
     pub nonces: Vec<String>,
+    /// One mark for each step that was run, of the schemas that check what they are given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_by: Vec<Mark>,
+}
+
+/// Who made a step's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The step.
+    pub step: String,
+    /// The code that ran: of which release, or with which parameters.
+    pub code: String,
+    /// The plan that the run was born with.
+    pub plan: String,
+    /// The run's id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub run: String,
 }
 
 /// Something that may go wrong.
@@ -85,6 +118,8 @@ pub enum Mishap {
     Panic,
     /// It reads the execution's input as a number, which it is not.
     Misread,
+    /// It asks for its next try so late that no test sees it.
+    Later,
 }
 
 /// A duplicate policy.
@@ -153,6 +188,13 @@ pub enum Event {
         call: u64,
         /// Started, resumed, attached or finished.
         verdict: String,
+    },
+    /// The output of a call has these marks. Comes before its [`Answer`](Self::Answer).
+    Marked {
+        /// The call.
+        call: u64,
+        /// The marks of the output.
+        made_by: Vec<Mark>,
     },
     /// A call has its answer.
     Answer {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::place::execution_id;
-use crate::protocol::{Attempt, CallError, Command, Event, Policy, Run, Trail};
+use crate::protocol::{Attempt, CallError, Command, Event, Mark, Policy, Run, Trail};
+use crate::releases::Release;
 use crate::transcript::Transcript;
 
 /// How long a test waits for what must happen soon, on a busy machine.
@@ -87,9 +88,9 @@ impl Launch {
         self.option("drain-ms", time.as_millis())
     }
 
-    /// Is the new binary of a deploy.
-    pub fn new_release(self) -> Self {
-        self.option("release", "new")
+    /// Which binary of a deploy it is.
+    pub fn release(self, release: Release) -> Self {
+        self.option("release", release.word())
     }
 
     /// Closes the gate of a step from the start.
@@ -236,6 +237,17 @@ impl Victim {
         Call(self.calls)
     }
 
+    /// Lets an execution that was put down go on, as an operator does.
+    pub fn resume(&mut self, schema: &str, key: &str) -> Call {
+        self.calls += 1;
+        self.tell(&Command::Resume {
+            call: self.calls,
+            schema: schema.to_owned(),
+            key: key.to_owned(),
+        });
+        Call(self.calls)
+    }
+
     /// Waits for the answer to a call.
     ///
     /// # Panics
@@ -246,6 +258,24 @@ impl Victim {
             _ => None,
         });
         answer.1
+    }
+
+    /// Waits for the output of a call, and gives its marks.
+    ///
+    /// # Panics
+    /// When there is none soon.
+    pub fn marks(&self, call: Call) -> Vec<Mark> {
+        let output = self.wait_for(&format!("the output of call {}", call.0), |event| match event {
+            Event::Marked { call: of, made_by } if of == call.0 => Some(Ok(made_by)),
+            Event::Answer {
+                call: of,
+                result: Err(error),
+            } if of == call.0 => Some(Err(error)),
+            _ => None,
+        });
+        output
+            .1
+            .unwrap_or_else(|error| panic!("call {} has {error:?}\n{self}", call.0))
     }
 
     /// Waits until it is known who works on a call (started, resumed, attached or finished), or
@@ -268,6 +298,13 @@ impl Victim {
     /// Opens the gate of a step.
     pub fn open(&mut self, step: &str) {
         self.tell(&Command::Open {
+            gate: step.to_owned(),
+        });
+    }
+
+    /// Closes the gate of a step.
+    pub fn close(&mut self, step: &str) {
+        self.tell(&Command::Close {
             gate: step.to_owned(),
         });
     }

@@ -227,7 +227,9 @@ async fn run(admin: &PgPool, statement: String) {
 
 pub(super) async fn sqlite(url: &str) -> sqlx::SqliteConnection {
     let options = SqliteConnectOptions::from_str(url).expect("a URL");
-    let options = options.busy_timeout(Duration::from_secs(20));
+    let options = options
+        .create_if_missing(true)
+        .busy_timeout(Duration::from_secs(20));
     options.connect().await.expect("the file opens")
 }
 

@@ -8,6 +8,7 @@ use keystep::{Limits, WorkerOptions};
 use keystep_postgres::PostgresOptions;
 
 use crate::protocol::Side;
+use crate::releases::Release;
 
 /// A small service for tests: commands in on standard input, events out on standard output.
 #[derive(Debug, Parser)]
@@ -60,6 +61,8 @@ pub struct Args {
     #[arg(long)]
     drain_ms: Option<u64>,
     #[arg(long)]
+    in_flight: Option<usize>,
+    #[arg(long)]
     reconnect_budget_ms: Option<u64>,
     #[arg(long)]
     sweep_ms: Option<u64>,
@@ -101,15 +104,6 @@ impl FromStr for Halt {
     }
 }
 
-/// A binary of a deploy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Release {
-    /// Knows the old shape.
-    Old,
-    /// Knows the old shape, and the new one, which has one more step.
-    New,
-}
-
 impl Args {
     pub(crate) fn worker_options(&self) -> WorkerOptions {
         let mut options = WorkerOptions::default();
@@ -123,6 +117,7 @@ impl Args {
         set(&mut options.beat_limit, self.beat_limit_ms);
         set(&mut options.unknown_shape_after, self.unknown_shape_after_ms);
         set(&mut options.drain, self.drain_ms);
+        options.in_flight = self.in_flight.unwrap_or(options.in_flight);
         set(&mut options.reconnect_budget, self.reconnect_budget_ms);
         set(&mut options.sweep, self.sweep_ms);
         set(&mut options.purge, self.purge_ms);

@@ -4,7 +4,9 @@
 //! in the library, so that each program that starts victims can be one.
 
 mod args;
+mod golden;
 mod halt;
+mod releases;
 mod service;
 mod steps;
 mod voice;
@@ -17,7 +19,7 @@ use keystep_sqlite::SqliteStore;
 use crate::protocol::Event;
 use halt::Script;
 
-pub use args::{Args, Release};
+pub use args::Args;
 use voice::Voice;
 
 /// Serves in this process until standard input ends, or says to.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::notebook::Notebook;
+use crate::place::execution_id;
 use crate::protocol::{AfterFailure, CallError, Command, Event, Policy, Run, Trail};
 use keystep::clock::micros_of;
 use keystep::store::Store;
-use keystep::{Engine, OnDuplicate, RunError, Schema, Verdict};
+use keystep::{Engine, ExecutionId, OnDuplicate, RunError, Schema, Verdict};
 use tokio::sync::mpsc;
 
 use super::args::Args;
@@ -59,7 +60,11 @@ where
                     voice,
                 ));
             }
+            Command::Resume { call, schema, key } => {
+                tokio::spawn(resume(engine.clone(), call, execution_id(&schema, &key), voice));
+            }
             Command::Open { gate } => gates.set(&gate, true),
+            Command::Close { gate } => gates.set(&gate, false),
             Command::Worker => voice.say(&Event::Working {
                 worker: engine.worker_id().to_string(),
             }),
@@ -138,7 +143,23 @@ async fn answer(
         verdict: verdict.to_owned(),
     });
     let output = handle.wait().await.map_err(|error| as_data(&error))?;
+    if !output.made_by.is_empty() {
+        voice.say(&Event::Marked {
+            call: run.call,
+            made_by: output.made_by,
+        });
+    }
     Ok(output.nonces)
+}
+
+async fn resume(engine: Engine, call: u64, id: ExecutionId, voice: Voice) {
+    let resumed = engine.resume(id).await;
+    voice.say(&Event::Answer {
+        call,
+        result: resumed
+            .map(|_execution| Vec::new())
+            .map_err(|error| as_data(&error)),
+    });
 }
 
 fn refusal(kind: &str, text: String) -> CallError {

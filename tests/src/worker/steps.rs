@@ -15,8 +15,12 @@ use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
 use tokio::sync::watch;
 
-use super::args::Release;
 use super::voice::Voice;
+use super::{golden, releases};
+use crate::releases::Release;
+
+/// Later than any test.
+const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The longest chain.
 const LONGEST: usize = 12;
@@ -55,25 +59,14 @@ pub(crate) fn schemas(release: Release) -> HashMap<String, Schema<Trail, Trail>>
         .retry(put_down)
         .step("last", plain)
         .build();
-    let old = Schema::new("changing")
-        .step("first", plain)
-        .step("second", plain)
-        .build();
     let mut all = HashMap::from([
         ("three".to_owned(), three),
         ("booked".to_owned(), booked),
         ("brisk".to_owned(), brisk),
         ("patient".to_owned(), patient),
-        ("changing".to_owned(), old),
     ]);
-    if release == Release::New {
-        let new = Schema::new("changing")
-            .step("first", plain)
-            .step("second", plain)
-            .step("third", plain)
-            .build();
-        all.insert("changing/new".to_owned(), new);
-    }
+    all.extend(releases::schemas(release));
+    all.extend(golden::schemas(release));
     for length in 1..=LONGEST {
         let name = format!("chain-{length}");
         let mut chain = Schema::new(name.clone()).step("step-1", plain);
@@ -99,16 +92,22 @@ pub(crate) struct Site {
 async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    let done = work(&cx, &site, &attempt, &trail).await;
+    let done = work(&cx, &site, &attempt, &trail, cx.step()).await;
     trail.nonces.push(attempt.end(done)?);
     Ok(trail)
 }
 
-/// What both kinds of steps do.
-async fn work(cx: &StepContext, site: &Site, attempt: &Entered, trail: &Trail) -> StepResult<()> {
-    site.pass(attempt, &format!("{}/entered", cx.step())).await;
+/// What all steps do: note the attempt, stop at the gates, take some time, and perhaps fail.
+pub(super) async fn work(
+    cx: &StepContext,
+    site: &Site,
+    attempt: &Entered,
+    trail: &Trail,
+    gate: &str,
+) -> StepResult<()> {
+    site.pass(attempt, &format!("{gate}/entered")).await;
     site.note(attempt).await?;
-    site.pass(attempt, cx.step()).await;
+    site.pass(attempt, gate).await;
     dwell(trail.dwell_ms).await;
     mishap(cx, trail, &attempt.attempt.nonce)
 }
@@ -118,7 +117,7 @@ async fn work(cx: &StepContext, site: &Site, attempt: &Entered, trail: &Trail) -
 async fn booking(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    let done = match work(&cx, &site, &attempt, &trail).await {
+    let done = match work(&cx, &site, &attempt, &trail, cx.step()).await {
         Ok(()) => site.store.book(&cx, &site, &attempt, &trail).await,
         Err(error) => Err(error),
     };
@@ -157,6 +156,10 @@ fn mishap(cx: &StepContext, trail: &Trail, nonce: &str) -> StepResult<()> {
         }
         Some(Mishap::Panic) => panic!("the partner's answer made no sense: {nonce}"),
         Some(Mishap::Misread) => cx.input::<u64>().map(drop),
+        Some(Mishap::Later) => {
+            let asked = StepError::retry_after("the partner is closed", A_CENTURY);
+            Err(asked.code("partner_closed"))
+        }
     }
 }
 
@@ -280,7 +283,7 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    fn now(cx: &StepContext, voice: Voice) -> Self {
+    pub(crate) fn now(cx: &StepContext, voice: Voice) -> Self {
         let attempt = Attempt {
             nonce: uuid::Uuid::now_v7().to_string(),
             execution: cx.execution_id().to_string(),
@@ -301,7 +304,7 @@ impl Entered {
     }
 
     /// Ends it with its nonce, or with the error.
-    fn end(mut self, done: StepResult<()>) -> StepResult<String> {
+    pub(crate) fn end(mut self, done: StepResult<()>) -> StepResult<String> {
         self.left = true;
         let attempt = self.attempt.clone();
         self.voice.say(&match &done {

@@ -13,7 +13,6 @@ use system_tests::victim::Launch;
 mod canary;
 mod chaos;
 mod crash_loop;
-mod deploy;
 mod racing;
 mod rights;
 mod starting;

@@ -29,8 +29,9 @@ pub(crate) struct Liveness {
     /// When the last successful beat was sent; `None` while this worker is known to be dead.
     beaten: watch::Sender<Option<Instant>>,
     beat_limit: Duration,
-    /// Shapes that other live workers have registered; `None` before the first look at them.
-    elsewhere: Mutex<Option<Vec<ShapeId>>>,
+    /// Shapes that other live workers have registered, and when they were looked at; `None` before
+    /// the first look.
+    elsewhere: Mutex<Option<(Instant, Vec<ShapeId>)>>,
     /// Rises while the main runtime makes progress.
     pulse: AtomicU64,
     pub(crate) ended: tokio_util::sync::CancellationToken,
@@ -53,15 +54,18 @@ impl Liveness {
         *self.worker.borrow()
     }
 
-    /// Whether another live worker has registered the shape, or may have: nobody was seen yet.
+    /// Whether another live worker has registered the shape, or may have: nobody was seen lately.
     pub(crate) fn elsewhere(&self, shape: ShapeId) -> bool {
-        locked(&self.elsewhere)
-            .as_ref()
+        self.shapes_elsewhere()
             .is_none_or(|shapes| shapes.contains(&shape))
     }
 
+    /// Shapes that other live workers have registered; `None` while that is not known. What was seen
+    /// before this process was stopped, or before the store went away, tells nothing of now.
     pub(crate) fn shapes_elsewhere(&self) -> Option<Vec<ShapeId>> {
-        locked(&self.elsewhere).clone()
+        let seen = locked(&self.elsewhere);
+        let (at, shapes) = seen.as_ref()?;
+        self.is_young(&Some(*at)).then(|| shapes.clone())
     }
 
     /// Waits until the last beat is young enough to start a step. This narrows the time in which
@@ -227,6 +231,7 @@ impl Life<'_> {
     }
 
     async fn look(&mut self) {
+        let asked = monotonic();
         let observation = match self.inner.store.observe(self.inner.liveness.worker()).await {
             Ok(observation) => observation,
             Err(error) => {
@@ -239,7 +244,7 @@ impl Life<'_> {
             .others
             .iter()
             .flat_map(|other| other.shapes.iter().copied());
-        *locked(&self.inner.liveness.elsewhere) = Some(shapes.collect());
+        *locked(&self.inner.liveness.elsewhere) = Some((asked, shapes.collect()));
         for (worker, beat) in self.judge.look(&observation, monotonic()) {
             match self.inner.store.bury(worker, beat).await {
                 Ok(true) => {
@@ -251,5 +256,26 @@ impl Life<'_> {
                 Err(error) => note(&error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_of_the_others_before_a_pause_is_not_believed_after_it() {
+        let (limit, shape) = (Duration::from_millis(20), ShapeId(uuid::Uuid::nil()));
+        let liveness = Liveness::new(2 * limit);
+        assert!(liveness.elsewhere(shape), "nobody was seen yet");
+        let nobody = |ago: Duration| *locked(&liveness.elsewhere) = Some((monotonic() - ago, Vec::new()));
+        nobody(limit);
+        assert!(liveness.elsewhere(shape), "somebody may have come");
+        assert_eq!(liveness.shapes_elsewhere(), None);
+
+        let liveness = Liveness::new(Duration::from_secs(3600));
+        *locked(&liveness.elsewhere) = Some((monotonic(), Vec::new()));
+        assert!(!liveness.elsewhere(shape));
+        assert_eq!(liveness.shapes_elsewhere(), Some(Vec::new()));
     }
 }

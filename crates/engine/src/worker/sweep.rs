@@ -126,6 +126,8 @@ impl Audit {
     /// Parks what no live worker has registered for a while.
     async fn unknown_to_all(&mut self, inner: &Arc<Inner>, now: Instant) {
         let Some(mut alive) = inner.liveness.shapes_elsewhere() else {
+            // How long nobody has known them is not known any more either.
+            self.stranded.clear();
             return;
         };
         alive.extend(inner.shapes());

@@ -1,15 +1,17 @@
-//! Two binaries at once: does a deploy leave every execution to somebody who can run it?
+//! What does a deploy leave behind that is stopped, and what its successor?
 //!
-//! The new binary knows the old shape of the schema and a new one, which has one more step.
+//! The new binary has registered the old shape of the schema beside the new one, which has one more
+//! step.
 
 use std::time::{Duration, Instant};
 
 use keystep::{ParkReason, State};
 use system_tests::place::{Kind, Place};
 use system_tests::protocol::Policy;
+use system_tests::releases::{Release, gate};
 use system_tests::victim::{Launch, Victim};
 
-use crate::victim;
+use crate::binary;
 
 on_both_stores!(
     what_only_a_killed_new_binary_could_run_waits_for_the_next_one,
@@ -17,10 +19,11 @@ on_both_stores!(
     what_nobody_could_run_for_a_while_is_parked_and_the_next_new_binary_finishes_it,
 );
 
-const OLD: &str = "changing";
-const NEW: &str = "changing/new";
+const NAME: &str = "deploy.inserted";
+/// As the new binary knows it.
+const OLD: &str = "deploy.inserted/old";
 
-/// An old and a new binary. The new one is in the second step of one execution of each shape.
+/// An old and a new binary. The new one is in the step `second` of one execution of each shape.
 struct Deploy {
     old: Victim,
     new: Victim,
@@ -28,46 +31,43 @@ struct Deploy {
     place: Place,
 }
 
-fn hasty(place: &Place) -> Launch {
-    victim(place)
-        .grace(Duration::ZERO)
-        .drain(Duration::from_millis(100))
-}
-
 fn deploy(kind: Kind, old: impl FnOnce(Launch) -> Launch) -> Deploy {
     let place = Place::fresh(kind);
-    let old = old(hasty(&place)).ready();
-    let mut new = hasty(&place).new_release().gate("second").ready();
-    for (shape, key) in [(OLD, "born-old"), (NEW, "born-new")] {
+    let old = old(binary(&place, Release::Old)).ready();
+    let second = gate(NAME, "second");
+    let mut new = binary(&place, Release::Both).gate(&second).ready();
+    for (shape, key) in [(OLD, "born-old"), (NAME, "born-new")] {
         new.run(shape, key, Policy::Attach);
-        new.at_gate(shape, key, "second");
+        new.at_gate(shape, key, &second);
     }
     Deploy { place, old, new }
 }
 
 /// The old binary finishes what was born old, in the old shape.
 fn the_old_one_finishes_what_it_can(place: &Place, old: &mut Victim) {
-    old.entered(OLD, "born-old", "second");
-    let call = old.run(OLD, "born-old", Policy::Attach);
-    assert_eq!(old.answer(call).expect("an output").len(), 2);
-    assert_eq!(steps(place, "born-old"), ["first", "second"]);
+    old.entered(NAME, "born-old", "second");
+    let call = old.run(NAME, "born-old", Policy::Attach);
+    assert_eq!(old.marks(call).len(), 4);
+    let all = ["first", "second", "third", "fourth"];
+    assert_eq!(steps(place, "born-old"), all);
 }
 
 /// A fresh new binary finishes what was born new, without a call, and nothing of it ran twice that
 /// was recorded.
 fn a_new_one_finishes_the_rest(place: &Place) {
-    let mut next = hasty(place).new_release().ready();
-    next.entered(NEW, "born-new", "third");
-    let call = next.run(NEW, "born-new", Policy::Attach);
-    assert_eq!(next.answer(call).expect("an output").len(), 3);
-    assert_eq!(steps(place, "born-new"), ["first", "second", "third"]);
-    let attempts = place.attempts_by_step(NEW, "born-new");
+    let mut next = binary(place, Release::Both).ready();
+    next.entered(NAME, "born-new", "third");
+    let call = next.run(NAME, "born-new", Policy::Attach);
+    assert_eq!(next.marks(call).len(), 5);
+    let all = ["first", "between", "second", "third", "fourth"];
+    assert_eq!(steps(place, "born-new"), all);
+    let attempts = place.attempts_by_step(NAME, "born-new");
     let counts: Vec<usize> = attempts.iter().map(|(_step, count)| *count).collect();
-    assert_eq!(counts, [1, 2, 1], "{attempts:?}");
+    assert_eq!(counts, [1, 1, 2, 1, 1], "{attempts:?}");
 }
 
 fn steps(place: &Place, key: &str) -> Vec<String> {
-    let checkpoints = place.checkpoints(OLD, key);
+    let checkpoints = place.checkpoints(NAME, key);
     checkpoints
         .into_iter()
         .map(|checkpoint| checkpoint.step)
@@ -80,10 +80,10 @@ fn what_only_a_killed_new_binary_could_run_waits_for_the_next_one(kind: Kind) {
     the_old_one_finishes_what_it_can(&place, &mut old);
 
     // Nor does a caller of the key park it.
-    let call = old.run(OLD, "born-new", Policy::Wait(1_000));
+    let call = old.run(NAME, "born-new", Policy::Wait(1_000));
     let refused = old.answer(call).expect_err("nobody can run it now");
     assert_eq!(refused.kind, "in_progress", "{refused:?}");
-    let left = place.execution(OLD, "born-new").expect("an execution");
+    let left = place.execution(NAME, "born-new").expect("an execution");
     assert_eq!((left.state, left.parked), (State::Running, None));
     a_new_one_finishes_the_rest(&place);
 }
@@ -93,7 +93,7 @@ fn what_only_a_stopped_deploy_could_run_waits_for_the_next_one(kind: Kind) {
     new.exit();
     the_old_one_finishes_what_it_can(&place, &mut old);
 
-    let left = place.execution(OLD, "born-new").expect("an execution");
+    let left = place.execution(NAME, "born-new").expect("an execution");
     assert_eq!(
         (left.state, left.parked),
         (State::Ready, None),
@@ -104,18 +104,19 @@ fn what_only_a_stopped_deploy_could_run_waits_for_the_next_one(kind: Kind) {
 
 fn what_nobody_could_run_for_a_while_is_parked_and_the_next_new_binary_finishes_it(kind: Kind) {
     const AFTER: Duration = Duration::from_secs(2);
-    let Deploy { place, mut old, new } = deploy(kind, |old| old.unknown_shape_after(AFTER));
+    let Deploy { place, mut old, new } =
+        deploy(kind, |old| old.unknown_shape_after(AFTER).option("sweep-ms", 100));
     let killed = new.kill();
     the_old_one_finishes_what_it_can(&place, &mut old);
 
-    let parked = place.until(OLD, "born-new", |record| record.state == State::Parked);
+    let parked = place.until(NAME, "born-new", |record| record.state == State::Parked);
     assert!(
         killed.elapsed() >= AFTER,
         "parked after {:?}",
         Instant::now() - killed
     );
     assert_eq!(parked.parked, Some(ParkReason::UnknownShape));
-    let call = old.run(OLD, "born-new", Policy::Attach);
+    let call = old.run(NAME, "born-new", Policy::Attach);
     let refused = old.answer(call).expect_err("it is parked");
     assert_eq!(
         (refused.kind.as_str(), refused.reason.as_deref()),
