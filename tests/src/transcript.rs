@@ -57,6 +57,11 @@ impl Transcript {
         }
     }
 
+    /// Whether both are one stream's.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// All lines so far.
     pub fn all(&self) -> Vec<String> {
         self.lines().said.iter().map(|(_at, line)| line.clone()).collect()

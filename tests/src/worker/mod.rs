@@ -1,6 +1,7 @@
 //! Who is killed in the tests? A small service: one store, one engine, commands on standard input.
 //!
-//! It only ever calls `run`; that makes it a worker too. What it logs goes to standard error.
+//! It only ever calls `run`; that makes it a worker too. What it logs goes to standard error. It is
+//! in the library, so that each program that starts victims can be one.
 
 mod args;
 mod service;
@@ -9,24 +10,27 @@ mod voice;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
-use system_tests::protocol::Event;
 
-use args::Args;
+use crate::protocol::Event;
+
+pub use args::{Args, Release};
 use voice::Voice;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let args = Args::parse();
+/// Serves in this process until standard input ends, or says to.
+///
+/// # Panics
+/// When there is no runtime to be had, or something logs already.
+pub fn main(args: &Args) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_env_filter(&args.log)
         .init();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let voice = Voice;
-    match serve(&args, voice).await {
+    match runtime.block_on(serve(args, voice)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // What an operator sees, and what a log gets.

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::notebook::Notebook;
+use crate::protocol::{CallError, Command, Event, Policy, Run, Trail};
 use keystep::clock::micros_of;
 use keystep::store::Store;
 use keystep::{Engine, OnDuplicate, RunError, Schema, Verdict};
-use system_tests::notebook::Notebook;
-use system_tests::protocol::{CallError, Command, Event, Policy, Run, Trail};
 use tokio::sync::mpsc;
 
-use crate::args::Args;
-use crate::steps::{Book, Gates, Site, schemas};
-use crate::voice::Voice;
+use super::args::Args;
+use super::steps::{Book, Gates, Site, schemas};
+use super::voice::Voice;
 
 /// Serves until standard input ends or says so.
 pub(crate) async fn serve<S>(store: S, args: &Args, voice: Voice) -> anyhow::Result<()>

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use system_tests::protocol::Event;
+use crate::protocol::Event;
 
 /// Standard output.
 #[derive(Debug, Clone, Copy)]

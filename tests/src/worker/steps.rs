@@ -6,16 +6,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::notebook::{BOOK, Notebook};
+use crate::protocol::{Attempt, Event, Mishap, Trail};
 use keystep::clock::micros_of;
 use keystep::{Schema, StepContext, StepError, StepResult};
 use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
-use system_tests::notebook::{BOOK, Notebook};
-use system_tests::protocol::{Attempt, Event, Mishap, Trail};
 use tokio::sync::watch;
 
-use crate::args::Release;
-use crate::voice::Voice;
+use super::args::Release;
+use super::voice::Voice;
 
 /// The longest chain.
 const LONGEST: usize = 12;

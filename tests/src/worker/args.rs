@@ -8,7 +8,7 @@ use keystep_postgres::PostgresOptions;
 
 /// A small service for tests: commands in on standard input, events out on standard output.
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub struct Args {
     /// The store: `sqlite:PATH` or `postgres:…`.
     #[arg(long)]
     pub(crate) url: String,
@@ -54,7 +54,7 @@ pub(crate) struct Args {
 
 /// A binary of a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Release {
+pub enum Release {
     /// Knows the old shape.
     Old,
     /// Knows the old shape, and the new one, which has one more step.
