@@ -8,6 +8,7 @@
 //! A [`Place`](place::Place) is a fresh store for one test, with its notebook, on SQLite or on
 //! PostgreSQL. [`Evidence`](evidence::Evidence) collects what happened there, for the history checker.
 
+pub mod crowd;
 #[cfg(doctest)]
 mod docs;
 pub mod evidence;
@@ -18,3 +19,30 @@ pub mod protocol;
 pub mod transcript;
 pub mod victim;
 pub mod worker;
+
+/// Two tests of one promise, one for each store. The promise is a function that takes a
+/// [`Kind`](place::Kind).
+#[macro_export]
+macro_rules! on_both_stores {
+    ($($promise:ident),* $(,)?) => {$(
+        mod $promise {
+            use system_tests::place::Kind;
+
+            #[test]
+            fn on_sqlite() {
+                super::$promise(Kind::Sqlite);
+            }
+
+            #[test]
+            fn on_postgres() {
+                super::$promise(Kind::Postgres);
+            }
+        }
+    )*};
+}
+
+/// Shows a measured figure also when the test passes.
+pub fn show(figure: &str) {
+    use std::io::Write;
+    let _nobody_reads = writeln!(std::io::stderr(), "    {figure}");
+}

@@ -5,6 +5,7 @@
 mod audit;
 mod ground;
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -62,10 +63,27 @@ impl Place {
     /// # Panics
     /// When it can not be made; for PostgreSQL also when there is no server.
     pub fn fresh(kind: Kind) -> Self {
-        let place = Self::empty(kind);
-        place.runtime.block_on(place.ground.migrate());
-        place.runtime.block_on(place.ground.make_ledger());
-        place
+        Self::empty(kind).furnished()
+    }
+
+    /// The same on a PostgreSQL server of the test's own, which it may break. The notebook is a file
+    /// apart, so that it goes on while the server does not.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub fn on(server: &str) -> Self {
+        let runtime = runtime();
+        let ground = runtime.block_on(Ground::on_own_server(server));
+        Self::stands_on(ground, Kind::Postgres, runtime).furnished()
+    }
+
+    /// The same on SQLite in a folder of the test's own, for example on a small disk.
+    ///
+    /// # Panics
+    /// When the folder does not take it.
+    pub fn within(folder: &Path) -> Self {
+        let folder = tempfile::tempdir_in(folder).expect("a folder");
+        Self::stands_on(Ground::in_own_folder(folder), Kind::Sqlite, runtime()).furnished()
     }
 
     /// A database that no store has touched yet.
@@ -73,12 +91,12 @@ impl Place {
     /// # Panics
     /// As [`fresh`](Self::fresh).
     pub fn empty(kind: Kind) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = runtime();
         let ground = runtime.block_on(Ground::new(kind));
+        Self::stands_on(ground, kind, runtime)
+    }
+
+    fn stands_on(ground: Ground, kind: Kind, runtime: Runtime) -> Self {
         let notebook = runtime
             .block_on(Notebook::open(&ground.notebook_url()))
             .expect("a notebook");
@@ -94,6 +112,13 @@ impl Place {
         }
     }
 
+    /// With the store's tables and a ledger.
+    fn furnished(self) -> Self {
+        self.runtime.block_on(self.ground.migrate());
+        self.runtime.block_on(self.ground.make_ledger());
+        self
+    }
+
     /// Waits until a lost session counts as a death: for a while after the database server has
     /// started its clients are given time to come back.
     ///
@@ -103,6 +128,11 @@ impl Place {
         let options = keystep::WorkerOptions::default();
         let age = options.reconnect_budget + options.grace;
         self.runtime.block_on(self.ground.grow_older_than(age));
+    }
+
+    /// Where the store is.
+    pub fn url(&self) -> &str {
+        self.ground.url()
     }
 
     /// The PostgreSQL schema of the store's tables.
@@ -232,6 +262,16 @@ impl Place {
         }
     }
 
+    /// The statement of this name of the PostgreSQL store.
+    ///
+    /// # Panics
+    /// When this is not PostgreSQL, or there is no such statement.
+    pub fn statement(&self, name: &str) -> String {
+        let all = self.statements().into_iter();
+        let mut named = all.filter(|(known, _text)| *known == name);
+        named.next().expect("a statement of this name").1
+    }
+
     /// Waits until the execution of a key is as wanted, and gives it.
     ///
     /// # Panics
@@ -295,6 +335,14 @@ impl std::fmt::Debug for Place {
             .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 /// The id of a key in the empty scope.

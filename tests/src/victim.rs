@@ -291,6 +291,17 @@ impl Victim {
         });
     }
 
+    /// Waits until an attempt got through its work here.
+    ///
+    /// # Panics
+    /// When it does not soon.
+    pub fn leaves(&self, nonce: &str) {
+        self.wait_for("the step to end", |event| match event {
+            Event::Leaving(attempt) if attempt.nonce == nonce => Some(()),
+            _ => None,
+        });
+    }
+
     /// Whether an attempt got through its work here so far.
     pub fn has_left(&self, nonce: &str) -> bool {
         self.heard(|event| matches!(event, Event::Leaving(attempt) if attempt.nonce == nonce))
@@ -303,6 +314,24 @@ impl Victim {
             .iter()
             .filter_map(|line| parse(line))
             .any(|event| wanted(&event))
+    }
+
+    /// Waits until it has taken up every command so far.
+    ///
+    /// # Panics
+    /// When it does not soon.
+    pub fn heed(&mut self) {
+        let answers = |said: &Transcript| {
+            let lines = said.all().into_iter().filter_map(|line| parse(&line));
+            lines.filter(|event| matches!(event, Event::Working { .. })).count()
+        };
+        let before = answers(&self.said);
+        self.tell(&Command::Worker);
+        let mut heard = 0;
+        self.wait_for("an answer", |event| {
+            heard += usize::from(matches!(event, Event::Working { .. }));
+            (heard > before).then_some(())
+        });
     }
 
     /// The worker id under which its engine works, once it is another than this.

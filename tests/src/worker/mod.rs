@@ -54,7 +54,7 @@ async fn serve(args: &Args, voice: Voice) -> anyhow::Result<()> {
         if args.migrate {
             SqliteStore::migrate(args.url.as_str()).await?;
         }
-        let store = SqliteStore::connect(args.url.as_str()).await?;
+        let store = SqliteStore::connect(args.sqlite_options()).await?;
         service::serve(store, args, voice).await
     }
 }

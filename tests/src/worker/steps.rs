@@ -69,10 +69,12 @@ pub(crate) struct Site {
     pub(crate) store: Arc<dyn Book>,
 }
 
-/// A step that does its work outside of the store.
+/// A step that does its work outside of the store. It has a second gate, `…/begun`, before it does
+/// anything.
 async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
+    site.pass(&attempt, &format!("{}/begun", cx.step())).await;
     site.note(&attempt).await?;
     site.pass(&attempt, cx.step()).await;
     dwell(&trail).await;
