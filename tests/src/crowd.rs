@@ -12,8 +12,8 @@ use crate::place::Place;
 use crate::protocol::{Policy, Trail};
 use crate::victim::{Answer, Call, Launch, Victim};
 
-/// How often a new key is called while a crowd is busy.
-const KEY_EVERY: Duration = Duration::from_millis(50);
+/// How often a new key is called while a crowd is busy, unless it is told to.
+const PACE: Duration = Duration::from_millis(50);
 
 /// How long each step takes at most, in milliseconds: long enough for a fault to hit it.
 const DWELL_MS: u64 = 40;
@@ -25,6 +25,7 @@ pub struct Crowd {
     keys: Vec<(&'static str, String)>,
     evidence: Evidence,
     asked: Vec<Asked>,
+    pace: Duration,
 }
 
 /// A call of a member.
@@ -66,7 +67,15 @@ impl Crowd {
             keys: Vec::new(),
             evidence,
             asked: Vec::new(),
+            pace: PACE,
         }
+    }
+
+    /// Lets it call a new key so often while it is busy.
+    #[must_use]
+    pub fn calling_each(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
     }
 
     /// Its processes.
@@ -102,7 +111,7 @@ impl Crowd {
             });
             while !done.load(Ordering::Relaxed) {
                 self.call();
-                std::thread::sleep(KEY_EVERY);
+                std::thread::sleep(self.pace);
             }
             working.join().expect("the work ends well")
         })
@@ -116,7 +125,7 @@ impl Crowd {
         let first = self.asked.len();
         for _key in 0..keys {
             self.call();
-            std::thread::sleep(KEY_EVERY);
+            std::thread::sleep(self.pace);
         }
         for asked in self.asked[first..].to_vec() {
             let answer = self.answer(asked);

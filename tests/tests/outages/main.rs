@@ -8,6 +8,7 @@
 extern crate system_tests;
 
 mod commits;
+mod network;
 mod restart;
 mod sessions;
 mod stopped;

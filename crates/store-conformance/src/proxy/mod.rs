@@ -110,8 +110,8 @@ impl Proxy {
         self.change(|rules| rules.delay = by);
     }
 
-    /// Holds back each `nth` execution of a statement for this long, counted over all connections;
-    /// 0 for none of them.
+    /// Holds back each `nth` execution of a statement for this long, counted over all connections but
+    /// never twice in a row on one; 0 for none of them.
     pub fn delay_each(&self, nth: u64, by: Duration) {
         self.change(|rules| rules.delay_each = (nth, by));
     }

@@ -65,12 +65,18 @@ impl Shared {
         server.clone_into(&mut self.server.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// How long this message waits because it is an n-th statement.
-    fn delay_of(&self, frame: &Frame) -> Option<Duration> {
+    /// How long this message waits because it executes an n-th statement. Of two in a row on one
+    /// connection only the first waits; the next statement of another one does in its place.
+    fn delay_of(&self, frame: &Frame, was_late: &mut bool) -> Option<Duration> {
         frame.executes.as_ref()?;
-        let number = self.executed.fetch_add(1, Ordering::Relaxed) + 1;
         let (nth, by) = self.rules.borrow().delay_each;
-        (nth > 0 && number.is_multiple_of(nth)).then_some(by)
+        let number = self.executed.fetch_add(1, Ordering::Relaxed) + 1;
+        let due = nth > 0 && number.is_multiple_of(nth);
+        if due && *was_late {
+            self.executed.fetch_sub(1, Ordering::Relaxed);
+        }
+        *was_late = due && !*was_late;
+        was_late.then_some(by)
     }
 
     pub(super) fn allow(&self, bytes: Option<usize>) {
@@ -156,6 +162,7 @@ async fn there(
     answering: &watch::Sender<Option<Trap>>,
 ) -> io::Result<()> {
     let mut frames = Frames::default();
+    let mut was_late = false;
     let mut piece = vec![0_u8; 64 * 1024];
     loop {
         let read = client.read(&mut piece).await?;
@@ -167,7 +174,7 @@ async fn there(
         delay(shared).await;
         while let Some(frame) = frames.next() {
             stalled(shared).await;
-            if let Some(delay) = shared.delay_of(&frame) {
+            if let Some(delay) = shared.delay_of(&frame, &mut was_late) {
                 tokio::time::sleep(delay).await;
             }
             if let Some(trap) = shared.caught(&frame) {
