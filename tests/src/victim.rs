@@ -231,6 +231,11 @@ impl Victim {
         answer.1
     }
 
+    /// Whether there is an answer to a call so far.
+    pub fn has_answered(&self, call: Call) -> bool {
+        self.heard(|event| matches!(event, Event::Answer { call: of, .. } if *of == call.0))
+    }
+
     /// Waits until it is known who works on a call (started, resumed, attached or finished), or
     /// why nobody does.
     ///

@@ -8,6 +8,7 @@
 extern crate system_tests;
 
 mod commits;
+mod failover;
 mod network;
 mod restart;
 mod sessions;
