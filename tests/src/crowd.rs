@@ -205,7 +205,6 @@ impl Crowd {
     }
 }
 
-
 /// How often the owner of an execution was followed by another one.
 fn changes_of_worker(place: &Place) -> usize {
     let mut owners = HashMap::new();

@@ -328,7 +328,9 @@ impl Victim {
     pub fn heed(&mut self) {
         let answers = |said: &Transcript| {
             let lines = said.all().into_iter().filter_map(|line| parse(&line));
-            lines.filter(|event| matches!(event, Event::Working { .. })).count()
+            lines
+                .filter(|event| matches!(event, Event::Working { .. }))
+                .count()
         };
         let before = answers(&self.said);
         self.tell(&Command::Worker);

@@ -10,6 +10,7 @@
 
 pub mod args;
 pub mod ci;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod run;
 pub mod test;

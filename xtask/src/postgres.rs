@@ -300,7 +300,8 @@ cat >/dev/null
 rm -rf -- "$2"
 "#;
 
-fn run_as(command: &mut Command, account: Option<&Account>) {
+/// Lets a program run under another user.
+pub(crate) fn run_as(command: &mut Command, account: Option<&Account>) {
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
     }
@@ -335,7 +336,7 @@ fn lines<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
 }
 
 /// A port that was free a moment ago. Somebody may be faster; the server then says so.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("could not find a free port")?;
     Ok(listener.local_addr()?.port())
 }

@@ -55,9 +55,14 @@ impl Cut {
 
     /// The transactions that wrote into the ledger.
     fn booked(&self) -> Vec<String> {
-        let text = format!("SELECT l.xmin::text FROM {}_seen.ledger AS l", self.place.schema());
+        let text = format!(
+            "SELECT l.xmin::text FROM {}_seen.ledger AS l",
+            self.place.schema()
+        );
         self.place.as_superuser(async |admin| {
-            sqlx::query_scalar(sqlx::AssertSqlSafe(text)).fetch_all(admin).await
+            sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+                .fetch_all(admin)
+                .await
         })
     }
 }
@@ -200,7 +205,10 @@ impl Torn {
 
     fn call_all(&mut self) -> Vec<Call> {
         let owner = &mut self.cut.owner;
-        let calls = self.keys.iter().map(|key| owner.run("three", key, Policy::Attach));
+        let calls = self
+            .keys
+            .iter()
+            .map(|key| owner.run("three", key, Policy::Attach));
         calls.collect()
     }
 
@@ -229,7 +237,9 @@ impl Torn {
             self.cut.place.schema()
         );
         self.cut.place.as_superuser(async |admin| {
-            sqlx::query_scalar(sqlx::AssertSqlSafe(text)).fetch_one(admin).await
+            sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+                .fetch_one(admin)
+                .await
         })
     }
 }

@@ -127,13 +127,21 @@ fn after_a_failover_that_lost_the_tail_nothing_is_built_on_what_was_lost() {
         let chain: Vec<Vec<String>> = recorded.iter().map(nonces).collect();
         assert_eq!(chain.last(), Some(&output));
         for (length, nonces) in (1..).zip(&chain) {
-            assert_eq!(nonces[..], output[..length], "{key}: each step got what is stored");
+            assert_eq!(
+                nonces[..],
+                output[..length],
+                "{key}: each step got what is stored"
+            );
         }
         let attempts = pair.place.attempts("three", key);
         assert_eq!(attempts.len(), attempted, "{key}: what was lost was run again");
     }
     let known = pair.place.execution("three", "known").expect("an execution");
-    assert_eq!((known.claim.epoch, known.lost), (2, 0), "its owner acquired it anew");
+    assert_eq!(
+        (known.claim.epoch, known.lost),
+        (2, 0),
+        "its owner acquired it anew"
+    );
     // The documented loss: what a caller has seen is computed again.
     let again = owner.run("chain-1", "told", Policy::Attach);
     assert_ne!(owner.answer(again).expect("an output"), told);
@@ -142,7 +150,10 @@ fn after_a_failover_that_lost_the_tail_nothing_is_built_on_what_was_lost() {
 #[test]
 fn while_a_synchronous_standby_is_away_nothing_is_acknowledged_and_afterwards_all_is_found() {
     let pair = Pair::synchronous();
-    let mut owner = victim(&pair.place).option("deadline-ms", 2_000).gate("second").ready();
+    let mut owner = victim(&pair.place)
+        .option("deadline-ms", 2_000)
+        .gate("second")
+        .ready();
     let under_way = owner.run("three", "k", Policy::Attach);
     owner.at_gate("three", "k", "second");
     pair.standby.stop(Stop::Fast).expect("it stops");
@@ -150,14 +161,21 @@ fn while_a_synchronous_standby_is_away_nothing_is_acknowledged_and_afterwards_al
     let asked = Instant::now();
     let new = owner.run("three", "new", Policy::Attach);
     let refused = owner.answer(new).expect_err("no commit is through");
-    show(&format!("a new call without a standby: {} after {:?}", refused.kind, asked.elapsed()));
+    show(&format!(
+        "a new call without a standby: {} after {:?}",
+        refused.kind,
+        asked.elapsed()
+    ));
     assert_eq!(refused.kind, "unavailable");
     assert!(!owner.has_answered(under_way), "nothing is acknowledged");
 
     let back = Instant::now();
     pair.standby.start_again().expect("it comes back");
     let output = owner.answer(under_way).expect("an output");
-    show(&format!("and {:?} after it came back the one under way is done", back.elapsed()));
+    show(&format!(
+        "and {:?} after it came back the one under way is done",
+        back.elapsed()
+    ));
     let attempts = pair.place.attempts("three", "k").into_iter();
     assert_eq!(
         output,

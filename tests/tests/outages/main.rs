@@ -8,8 +8,10 @@
 extern crate system_tests;
 
 mod commits;
+mod disk_full;
 mod failover;
 mod network;
+mod pooler;
 mod restart;
 mod sessions;
 mod stopped;

@@ -65,7 +65,10 @@ fn processes_whose_connections_are_cut_are_back_before_anybody_gives_them_up() {
         }
     });
     let outcome = crowd.judge(&place);
-    show(&format!("all connections cut {CUTS} times, {} keys: {outcome:?}", crowd.keys()));
+    show(&format!(
+        "all connections cut {CUTS} times, {} keys: {outcome:?}",
+        crowd.keys()
+    ));
     assert_eq!(outcome.taken_over, 0, "live processes were given up");
 }
 
@@ -84,11 +87,18 @@ fn an_owner_behind_a_half_open_link_is_followed_and_its_callers_do_not_wait_for_
         .beat(Duration::from_millis(100));
     let started = Instant::now();
     let mut taken = TakenOver::from(place, &owner, &others, |_owner| proxy.stall(true));
-    show(&format!("taken over {:?} after the link was half-open", started.elapsed()));
+    show(&format!(
+        "taken over {:?} after the link was half-open",
+        started.elapsed()
+    ));
     let asked = Instant::now();
     let call = taken.owner.run("chain-1", "asked meanwhile", Policy::Attach);
     let refused = taken.owner.answer(call).expect_err("no answer of the store");
-    show(&format!("a call on the dead side: {} after {:?}", refused.kind, asked.elapsed()));
+    show(&format!(
+        "a call on the dead side: {} after {:?}",
+        refused.kind,
+        asked.elapsed()
+    ));
     assert_eq!(refused.kind, "unavailable");
     assert!(asked.elapsed() < BOUND, "{:?}", asked.elapsed());
     assert_eq!(taken.recorded(), [("first".to_owned(), 1)]);
@@ -98,7 +108,9 @@ fn an_owner_behind_a_half_open_link_is_followed_and_its_callers_do_not_wait_for_
     taken.the_successor_finishes_and_nothing_else_is_recorded();
     // What the dead side began is found: its owner is one that was given up.
     if taken.place.execution("chain-1", "asked meanwhile").is_some() {
-        taken.place.until("chain-1", "asked meanwhile", |record| record.state.is_finished());
+        taken
+            .place
+            .until("chain-1", "asked meanwhile", |record| record.state.is_finished());
     }
     taken.it_goes_on_as_a_new_worker();
 }

@@ -61,6 +61,9 @@ fn a_server_that_is_away_for_twenty_seconds_loses_nothing_and_all_goes_on_by_its
     ));
     let options = keystep::WorkerOptions::default();
     let bound = options.grace + options.sweep + Duration::from_secs(5);
-    assert!(settled < bound, "stranded for {settled:?}, at most {bound:?} is promised");
+    assert!(
+        settled < bound,
+        "stranded for {settled:?}, at most {bound:?} is promised"
+    );
     assert_eq!(outcome.taken_over, 0, "live processes were given up");
 }

@@ -80,14 +80,23 @@ fn an_owner_that_is_stopped_before_its_body_does_it_once_at_most_and_records_not
     owner.logged("fenced");
     assert_eq!(owner.answer(call), Ok(output.clone()));
     let attempts = place.attempts("three", "k");
-    let late: Vec<_> = attempts.iter().filter(|attempt| attempt.nonce == late.nonce).collect();
-    assert_eq!((attempts.len(), late.len()), (4, 1), "its body ran once, too late");
+    let late: Vec<_> = attempts
+        .iter()
+        .filter(|attempt| attempt.nonce == late.nonce)
+        .collect();
+    assert_eq!(
+        (attempts.len(), late.len()),
+        (4, 1),
+        "its body ran once, too late"
+    );
     assert!(!output.contains(&late[0].nonce), "and is not recorded");
 }
 
 fn a_process_that_is_stopped_while_it_waits_for_another_one_gets_the_answer_when_it_wakes(kind: Kind) {
     let place = Place::fresh(kind);
-    let launch = victim(&place).beat(Duration::from_millis(100)).beat_limit(BEAT_LIMIT);
+    let launch = victim(&place)
+        .beat(Duration::from_millis(100))
+        .beat_limit(BEAT_LIMIT);
     let mut owner = launch.clone().gate("second").ready();
     let call = owner.run("three", "k", Policy::Attach);
     owner.at_gate("three", "k", "second");
@@ -144,7 +153,9 @@ impl InTransaction {
         let follow = successor.run("booked", "k", Policy::Attach);
         let output = successor.answer(follow).expect("an output");
         let took = from.elapsed();
-        show(&format!("finished {took:?} after its owner was stopped, {bound:?} are allowed"));
+        show(&format!(
+            "finished {took:?} after its owner was stopped, {bound:?} are allowed"
+        ));
         assert!(took < bound, "{took:?}");
         let ledger = self.place.ledger("booked", "k");
         assert_eq!(ledger.len(), 1, "{ledger:?}");

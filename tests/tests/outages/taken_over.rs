@@ -25,7 +25,12 @@ pub(crate) struct TakenOver {
 
 impl TakenOver {
     /// Puts an owner of this launch out of action.
-    pub(crate) fn from(place: Place, owner: &Launch, successor: &Launch, put_out: impl FnOnce(&Victim)) -> Self {
+    pub(crate) fn from(
+        place: Place,
+        owner: &Launch,
+        successor: &Launch,
+        put_out: impl FnOnce(&Victim),
+    ) -> Self {
         let mut owner = owner.clone().gate("second").start();
         let worker = owner.ready();
         let call = owner.run("three", "k", Policy::Attach);

@@ -201,7 +201,10 @@ mod tests {
         assert!(!scene.at(0, Some(true), 1, Some(3600)));
         assert!(!scene.at(4000, Some(false), 1, Some(1804)), "the standby's age");
         assert!(!scene.at(8000, Some(false), 1, Some(1808)));
-        assert!(!scene.at(10_000, Some(false), 2, Some(1810)), "the grace begins now");
+        assert!(
+            !scene.at(10_000, Some(false), 2, Some(1810)),
+            "the grace begins now"
+        );
         assert!(scene.at(11_000, Some(false), 2, Some(1811)));
     }
 
