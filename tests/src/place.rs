@@ -5,7 +5,7 @@
 mod audit;
 mod ground;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey
 use keystep::store::{Store, StoreError};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::notebook::Notebook;
@@ -84,6 +85,24 @@ impl Place {
     pub fn within(folder: &Path) -> Self {
         let folder = tempfile::tempdir_in(folder).expect("a folder");
         Self::stands_on(Ground::in_own_folder(folder), Kind::Sqlite, runtime()).furnished()
+    }
+
+    /// What a SQLite store left in a folder, under the name that it has there: a copy, or what is
+    /// left of it. With a notebook of its own.
+    ///
+    /// # Panics
+    /// When there is no room for the notebook.
+    pub fn found(folder: TempDir) -> Self {
+        Self::stands_on(Ground::in_own_folder(folder), Kind::Sqlite, runtime())
+    }
+
+    /// The SQLite file.
+    ///
+    /// # Panics
+    /// When this is PostgreSQL.
+    pub fn file(&self) -> PathBuf {
+        let path = self.ground.url().strip_prefix("sqlite:");
+        path.expect("this is SQLite").into()
     }
 
     /// A database that no store has touched yet.

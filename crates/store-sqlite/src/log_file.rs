@@ -42,8 +42,8 @@ impl LogFile {
             return Ok(());
         }
         Err(StoreError::Refused(format!(
-            "{} was removed or replaced while it was in use: what was written since may be lost. End \
-             all processes that use this database, gracefully, then start them again",
+            "{} was removed or replaced while it was in use: what it held may be lost. End all \
+             processes that use this database, then start them again",
             self.path.display()
         )))
     }

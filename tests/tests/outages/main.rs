@@ -14,6 +14,7 @@ mod network;
 mod pooler;
 mod restart;
 mod sessions;
+mod sqlite_files;
 mod stopped;
 mod taken_over;
 
