@@ -127,7 +127,7 @@ impl Crowd {
             self.call();
             std::thread::sleep(self.pace);
         }
-        for asked in self.asked[first..].to_vec() {
+        for asked in self.asked[first..].iter().copied() {
             let answer = self.answer(asked);
             assert!(answer.is_ok(), "{answer:?}\n{}", self.members[asked.member]);
         }

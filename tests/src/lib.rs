@@ -20,13 +20,12 @@ pub mod transcript;
 pub mod victim;
 pub mod worker;
 
-/// Two tests of one promise, one for each store. The promise is a function that takes a
-/// [`Kind`](place::Kind).
+/// Two tests of one promise, one for each store.
 #[macro_export]
 macro_rules! on_both_stores {
     ($($promise:ident),* $(,)?) => {$(
         mod $promise {
-            use system_tests::place::Kind;
+            use $crate::place::Kind;
 
             #[test]
             fn on_sqlite() {

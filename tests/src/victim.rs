@@ -231,7 +231,7 @@ impl Victim {
         answer.1
     }
 
-    /// Whether there is an answer to a call so far.
+    /// Whether a call has its answer by now.
     pub fn has_answered(&self, call: Call) -> bool {
         self.heard(|event| matches!(event, Event::Answer { call: of, .. } if *of == call.0))
     }

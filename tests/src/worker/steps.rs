@@ -69,12 +69,12 @@ pub(crate) struct Site {
     pub(crate) store: Arc<dyn Book>,
 }
 
-/// A step that does its work outside of the store. It has a second gate, `…/begun`, before it does
-/// anything.
+/// A step that does its work outside of the store. It has a gate of its name between its work and
+/// its result, and one before its work: `step/entered`.
 async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    site.pass(&attempt, &format!("{}/begun", cx.step())).await;
+    site.pass(&attempt, &format!("{}/entered", cx.step())).await;
     site.note(&attempt).await?;
     site.pass(&attempt, cx.step()).await;
     dwell(&trail).await;

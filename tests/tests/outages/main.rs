@@ -4,7 +4,7 @@
 //! A test that breaks a server starts one of its own; the others share one. What measures time begins
 //! with `alone_`: nothing else runs beside it.
 
-#[macro_use]
+#[macro_use(on_both_stores)]
 extern crate system_tests;
 
 mod commits;

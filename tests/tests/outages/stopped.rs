@@ -66,16 +66,18 @@ fn an_owner_that_wakes_after_the_takeover_goes_on_as_a_new_worker(kind: Kind) {
 fn an_owner_that_is_stopped_before_its_body_does_it_once_at_most_and_records_nothing(kind: Kind) {
     let place = Place::fresh(kind);
     let launch = victim(&place);
-    let mut owner = learns_from_its_write(launch.clone()).gate("second/begun").ready();
+    let mut owner = learns_from_its_write(launch.clone())
+        .gate("second/entered")
+        .ready();
     let call = owner.run("three", "k", Policy::Attach);
-    let late = owner.at_gate("three", "k", "second/begun");
+    let late = owner.at_gate("three", "k", "second/entered");
     owner.stop();
     let mut successor = launch.beat_limit(BEAT_LIMIT).ready();
     let follow = successor.run("three", "k", Policy::Attach);
     let output = successor.answer(follow).expect("an output");
     assert_eq!(place.attempts("three", "k").len(), 3, "nothing has happened yet");
 
-    owner.open("second/begun");
+    owner.open("second/entered");
     owner.go_on();
     owner.logged("fenced");
     assert_eq!(owner.answer(call), Ok(output.clone()));

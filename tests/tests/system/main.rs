@@ -3,7 +3,7 @@
 //!
 //! What measures time begins with `alone_`: nothing else runs beside it.
 
-#[macro_use]
+#[macro_use(on_both_stores)]
 extern crate system_tests;
 
 use system_tests::place::Place;
