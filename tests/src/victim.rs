@@ -367,8 +367,23 @@ impl Victim {
     /// # Panics
     /// When there is none soon.
     pub fn logged(&self, words: &str) {
-        let found = self.logged.find(SOON, |line| line.contains(words).then_some(()));
-        assert!(found.is_some(), "nothing in the log says {words:?}\n{self}");
+        self.logged_times(words, 1);
+    }
+
+    /// Waits for so many lines of its log that say so, and gives the last of them.
+    ///
+    /// # Panics
+    /// When there are not as many soon.
+    pub fn logged_times(&self, words: &str, times: usize) -> String {
+        let mut heard = 0;
+        let found = self.logged.find(SOON, |line| {
+            heard += usize::from(line.contains(words));
+            (heard == times).then(|| line.to_owned())
+        });
+        let Some((_at, line)) = found else {
+            panic!("the log says {words:?} only {heard} times\n{self}");
+        };
+        line
     }
 
     /// What it says and what it logs, for those who read on after its end.

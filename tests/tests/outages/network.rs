@@ -24,16 +24,16 @@ fn behind_a_proxy() -> (Place, Proxy, Launch) {
 fn on_a_slow_network_with_hiccups_nobody_is_given_up() {
     const ONE_WAY: Duration = Duration::from_millis(250);
     const HICCUP: (u64, Duration) = (100, Duration::from_secs(5));
-    const WORK: Duration = Duration::from_secs(15);
+    const WORK: Duration = Duration::from_secs(12);
     let (place, proxy, launch) = behind_a_proxy();
     place.audit();
     place.settle();
-    proxy.delay(ONE_WAY);
     // A new connection takes six round trips.
     let launch = launch.option("connect-timeout-ms", 10_000);
     let crowd = Crowd::of(processes(3, &launch));
     let mut crowd = crowd.calling_each(Duration::from_millis(250));
     crowd.hit();
+    proxy.delay(ONE_WAY);
     proxy.delay_each(HICCUP.0, HICCUP.1);
     crowd.busy_while(|| std::thread::sleep(WORK));
     proxy.pass();

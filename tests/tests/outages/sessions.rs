@@ -24,8 +24,8 @@ fn no_process_is_taken_over_because_an_administrator_ends_its_sessions() {
     crowd.hit();
     let (ended, of_liveness) = crowd.busy_while(|| {
         let mut count = (0, 0);
-        for _ending in 0..ENDINGS {
-            let shows_life = end_a_session(&place, &role.name);
+        for ending in 0..ENDINGS {
+            let shows_life = end_a_session(&place, &role.name, ending % 5 == 0);
             count = (count.0 + 1, count.1 + usize::from(shows_life));
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -41,8 +41,9 @@ fn no_process_is_taken_over_because_an_administrator_ends_its_sessions() {
     assert_eq!(outcome.refused, 0, "no caller hears of it");
 }
 
-/// Ends a random session of a role, and tells whether it was one that shows that its process lives.
-fn end_a_session(place: &Place, role: &str) -> bool {
+/// Ends a random session of a role, one that shows that its process lives if there is one and it is
+/// `for_liveness`. Tells whether it was such a session.
+fn end_a_session(place: &Place, role: &str, for_liveness: bool) -> bool {
     place.as_superuser(async |admin| {
         let sessions: Vec<(i32, bool)> = sqlx::query_as(
             "SELECT a.pid, EXISTS (
@@ -54,7 +55,11 @@ fn end_a_session(place: &Place, role: &str) -> bool {
         .bind(role)
         .fetch_all(admin)
         .await?;
-        let (pid, shows_life) = *sessions.choose(&mut rand::rng()).expect("sessions of the role");
+        let of_liveness = sessions.iter().filter(|(_pid, shows_life)| *shows_life);
+        let of_liveness: Vec<_> = of_liveness.filter(|_any| for_liveness).copied().collect();
+        let chosen = of_liveness.choose(&mut rand::rng());
+        let chosen = chosen.or_else(|| sessions.choose(&mut rand::rng()));
+        let (pid, shows_life) = *chosen.expect("sessions of the role");
         sqlx::query("SELECT pg_terminate_backend($1)")
             .bind(pid)
             .execute(admin)
