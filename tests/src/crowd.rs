@@ -98,13 +98,14 @@ impl Crowd {
         }
     }
 
-    /// Calls new keys until the work is done.
+    /// Calls new keys until the work is done: faults, which may cut what is on its way.
     ///
     /// # Panics
     /// With the work.
     pub fn busy_while<T: Send>(&mut self, work: impl FnOnce() -> T + Send) -> T {
+        let since = Instant::now();
         let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        let worked = std::thread::scope(|scope| {
             let working = scope.spawn(|| {
                 let _at_its_end = SetOnDrop(&done);
                 work()
@@ -114,7 +115,9 @@ impl Crowd {
                 std::thread::sleep(self.pace);
             }
             working.join().expect("the work ends well")
-        })
+        });
+        self.evidence.cut_off(since);
+        worked
     }
 
     /// Calls new keys until so many have an answer since now: it works.
@@ -130,13 +133,6 @@ impl Crowd {
         for asked in self.asked[first..].iter().copied() {
             let answer = self.answer(asked);
             assert!(answer.is_ok(), "{answer:?}\n{}", self.members[asked.member]);
-        }
-    }
-
-    /// Steps that are under way count as hit: they may be tried once more.
-    pub fn hit(&mut self) {
-        for member in &self.members {
-            self.evidence.crashed(member);
         }
     }
 

@@ -8,6 +8,7 @@
 //! A [`Place`](place::Place) is a fresh store for one test, with its notebook, on SQLite or on
 //! PostgreSQL. [`Evidence`](evidence::Evidence) collects what happened there, for the history checker.
 
+pub mod chaos;
 pub mod crowd;
 #[cfg(doctest)]
 mod docs;

@@ -37,6 +37,9 @@ const NOTE: &str = "INSERT INTO effects (nonce, execution, run, step, epoch, att
 const READ: &str = "SELECT nonce, execution, run, step, epoch, attempt, worker, pid, began
     FROM effects WHERE execution = $1 ORDER BY nonce";
 
+const READ_ALL: &str = "SELECT nonce, execution, run, step, epoch, attempt, worker, pid, began
+    FROM effects ORDER BY nonce";
+
 type Row = (String, String, String, String, i64, i64, String, i64, i64);
 
 impl Notebook {
@@ -108,19 +111,35 @@ impl Notebook {
             Self::Sqlite(pool) => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?,
             Self::Postgres(pool) => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?,
         };
-        let attempts = rows.into_iter().map(
-            |(nonce, execution, run, step, epoch, attempt, worker, pid, began)| Attempt {
-                nonce,
-                execution,
-                run,
-                step,
-                epoch,
-                attempt,
-                worker,
-                pid,
-                began,
-            },
-        );
-        Ok(attempts.collect())
+        Ok(attempts(rows))
     }
+
+    /// The attempts of all executions, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn all_attempts(&self) -> Result<Vec<Attempt>, sqlx::Error> {
+        let rows: Vec<Row> = match self {
+            Self::Sqlite(pool) => sqlx::query_as(READ_ALL).fetch_all(pool).await?,
+            Self::Postgres(pool) => sqlx::query_as(READ_ALL).fetch_all(pool).await?,
+        };
+        Ok(attempts(rows))
+    }
+}
+
+fn attempts(rows: Vec<Row>) -> Vec<Attempt> {
+    let attempts = rows.into_iter().map(
+        |(nonce, execution, run, step, epoch, attempt, worker, pid, began)| Attempt {
+            nonce,
+            execution,
+            run,
+            step,
+            epoch,
+            attempt,
+            worker,
+            pid,
+            began,
+        },
+    );
+    attempts.collect()
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey};
-use keystep::store::{Store, StoreError};
+use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey, State};
+use keystep::store::{ListQuery, Store, StoreError};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
 use tempfile::TempDir;
@@ -21,15 +21,15 @@ use crate::protocol::Attempt;
 use crate::victim::{Launch, SOON};
 use ground::Ground;
 
-pub use audit::Change;
+pub use audit::{Change, Recorded};
 pub use ground::{Role, server_url};
 
 /// Which database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     /// A file in a temporary folder.
     Sqlite,
-    /// A schema on the server that `cargo xtask test` starts.
+    /// A schema on a server; in tests on the one that `cargo xtask test` starts.
     Postgres,
 }
 
@@ -65,6 +65,16 @@ impl Place {
     /// When it can not be made; for PostgreSQL also when there is no server.
     pub fn fresh(kind: Kind) -> Self {
         Self::empty(kind).furnished()
+    }
+
+    /// The same on this PostgreSQL server, with the notebook.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub fn on_server(server: &str) -> Self {
+        let runtime = runtime();
+        let ground = runtime.block_on(Ground::on_server(server, None));
+        Self::stands_on(ground, Kind::Postgres, runtime).furnished()
     }
 
     /// The same on a PostgreSQL server of the test's own, which it may break. The notebook is a file
@@ -159,9 +169,20 @@ impl Place {
         self.ground.schema()
     }
 
+    /// Holds the write lock of a SQLite file for so long, once it is called in some thread.
+    pub fn write_lock(&self, time: Duration) -> impl FnOnce() + Send + use<> {
+        let (runtime, url) = (self.runtime.handle().clone(), self.url().to_owned());
+        move || runtime.block_on(ground::hold_write_lock(&url, time))
+    }
+
     /// A victim of this program on this store, with a notebook and default options.
     pub fn launch(&self, program: &str) -> Launch {
-        Launch::of(program)
+        self.tell(Launch::of(program))
+    }
+
+    /// This victim on this store, with a notebook and default options.
+    pub fn tell(&self, launch: Launch) -> Launch {
+        launch
             .option("url", self.ground.url())
             .option("schema", self.ground.schema())
             .option("notebook", self.ground.notebook_url())
@@ -231,10 +252,59 @@ impl Place {
     /// When the ledger can not be read.
     pub fn ledger(&self, schema: &str, key: &str) -> Vec<Booked> {
         let id = execution_id(schema, key).to_string();
-        self.runtime.block_on(self.ground.ledger(&id))
+        let rows = self.whole_ledger().into_iter();
+        rows.filter(|(of, _row)| *of == id)
+            .map(|(_of, row)| row)
+            .collect()
     }
 
-    /// Notes each change of an execution's row from now on, inside the database.
+    /// What transactional steps have written, each row with its execution.
+    ///
+    /// # Panics
+    /// When the ledger can not be read.
+    pub fn whole_ledger(&self) -> Vec<(String, Booked)> {
+        self.runtime.block_on(self.ground.ledger())
+    }
+
+    /// The executions in one of these states as the store has them; all for no state.
+    ///
+    /// # Panics
+    /// When the store does not answer.
+    pub fn executions(&self, states: &[State]) -> Vec<ExecutionRecord> {
+        const PAGE: u32 = 1_000;
+        let mut all: Vec<ExecutionRecord> = Vec::new();
+        loop {
+            let query = ListQuery {
+                states: states.to_vec(),
+                after: all.last().map(|last| last.id),
+                limit: PAGE,
+                ..ListQuery::default()
+            };
+            let page = self.runtime.block_on(async {
+                match self.look().await {
+                    Look::Sqlite(store) => store.list(query).await,
+                    Look::Postgres(store) => store.list(query).await,
+                }
+            });
+            let page = page.expect("an answer of the store");
+            let last = page.len() < PAGE as usize;
+            all.extend(page);
+            if last {
+                return all;
+            }
+        }
+    }
+
+    /// All attempts of all steps, in order of time.
+    ///
+    /// # Panics
+    /// When the notebook can not be read.
+    pub fn all_attempts(&self) -> Vec<Attempt> {
+        let read = self.runtime.block_on(self.notebook.all_attempts());
+        read.expect("attempts")
+    }
+
+    /// Notes each change of an execution's row and each checkpoint from now on, inside the database.
     ///
     /// # Panics
     /// When the database does not take it.
@@ -248,6 +318,14 @@ impl Place {
     /// When they can not be read.
     pub fn changes(&self) -> Vec<Change> {
         self.runtime.block_on(self.ground.changes())
+    }
+
+    /// What was recorded since [`audit`](Self::audit), in order.
+    ///
+    /// # Panics
+    /// When it can not be read.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        self.runtime.block_on(self.ground.recorded())
     }
 
     /// Says that the tables have a newer format, which only programs of that format can read.

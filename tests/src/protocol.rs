@@ -35,6 +35,12 @@ pub struct Run {
     pub input: Trail,
     /// What to do about duplicates.
     pub policy: Policy,
+    /// What to do when the key had failed before.
+    #[serde(default)]
+    pub after_failure: Option<AfterFailure>,
+    /// The caller gives up after so many milliseconds: the call is dropped wherever it is.
+    #[serde(default)]
+    pub gives_up_ms: Option<u64>,
 }
 
 /// Input and output of every step: where the work has been.
@@ -45,12 +51,26 @@ pub struct Trail {
     /// What goes wrong: in this step, at its first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mishap: Option<(String, Mishap)>,
+    /// What may go wrong, at each attempt anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<Risk>,
     /// How long each step takes at most, in milliseconds.
     #[serde(default)]
     pub dwell_ms: u64,
     /// One nonce for each step that was run, of the attempt whose result was recorded.
     #[serde(default)]
     pub nonces: Vec<String>,
+}
+
+/// Something that may go wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Risk {
+    /// In this step.
+    pub step: String,
+    /// This.
+    pub mishap: Mishap,
+    /// In so many of a hundred attempts.
+    pub percent: u8,
 }
 
 /// What a step does instead of its work.
@@ -77,6 +97,18 @@ pub enum Policy {
     Attach,
     /// Refuse at once.
     Reject,
+}
+
+/// A policy for keys that had failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterFailure {
+    /// Go on at the step that failed.
+    Resume,
+    /// Get the failure again.
+    Replay,
+    /// Begin anew.
+    Restart,
 }
 
 /// What a victim says, on its standard output.
@@ -147,7 +179,7 @@ pub struct Attempt {
     pub began: i64,
 }
 
-/// A `RunError` as data.
+/// A `RunError` as data, or that the caller gave up (`gave_up`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallError {
     /// The name of the variant.

@@ -67,6 +67,22 @@ impl Transcript {
         self.lines().said.iter().map(|(_at, line)| line.clone()).collect()
     }
 
+    /// Whether nothing more will come.
+    pub fn has_ended(&self) -> bool {
+        self.lines().ended
+    }
+
+    /// The lines from this one on (counted from 0), so far.
+    pub fn since(&self, first: usize) -> Vec<String> {
+        let lines = self.lines();
+        lines
+            .said
+            .iter()
+            .skip(first)
+            .map(|(_at, line)| line.clone())
+            .collect()
+    }
+
     /// All lines so far, each with the moment when it arrived.
     pub fn timed(&self) -> Vec<(Instant, String)> {
         self.lines().said.clone()

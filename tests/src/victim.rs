@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, Command as Process, Stdio};
+use std::process::{Child, ChildStdin, Command as Process, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::place::execution_id;
 use crate::protocol::{Attempt, CallError, Command, Event, Policy, Run, Trail};
@@ -19,6 +19,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 #[must_use = "a launch does nothing until it is started"]
 pub struct Launch {
     program: String,
+    first: Vec<String>,
     options: Vec<(String, String)>,
     gates: Vec<String>,
     switches: Vec<String>,
@@ -29,10 +30,17 @@ impl Launch {
     pub fn of(program: &str) -> Self {
         Self {
             program: program.to_owned(),
+            first: Vec::new(),
             options: Vec::new(),
             gates: Vec::new(),
             switches: Vec::new(),
         }
+    }
+
+    /// Is this subcommand of the program.
+    pub fn subcommand(mut self, name: &str) -> Self {
+        self.first.push(name.to_owned());
+        self
     }
 
     /// Sets an option of the command line; the last one counts.
@@ -96,6 +104,7 @@ impl Launch {
     /// When it can not be started.
     pub fn start(&self) -> Victim {
         let mut process = Process::new(&self.program);
+        process.args(&self.first);
         for (name, value) in &self.options {
             process.arg(format!("--{name}={value}"));
         }
@@ -208,14 +217,22 @@ impl Victim {
 
     /// Makes it call a schema with this input.
     pub fn run_with(&mut self, schema: &str, key: &str, input: Trail, policy: Policy) -> Call {
-        self.calls += 1;
-        self.tell(&Command::Run(Run {
-            call: self.calls,
+        self.call(Run {
+            call: 0,
             schema: schema.to_owned(),
             key: key.to_owned(),
             input,
             policy,
-        }));
+            after_failure: None,
+            gives_up_ms: None,
+        })
+    }
+
+    /// Makes it call; the number of the call is given here.
+    pub fn call(&mut self, mut run: Run) -> Call {
+        self.calls += 1;
+        run.call = self.calls;
+        self.tell(&Command::Run(run));
         Call(self.calls)
     }
 
@@ -408,10 +425,19 @@ impl Victim {
     /// # Panics
     /// When it has ended before.
     pub fn stop(&self) {
+        assert!(self.try_stop(), "it did not stop\n{self}");
+    }
+
+    /// As [`stop`](Self::stop), but false when it has ended.
+    ///
+    /// # Panics
+    /// When the operating system does not know the process.
+    pub fn try_stop(&self) -> bool {
         self.signal(Signal::STOP);
-        let stopped = waitpid(Some(self.id()), WaitOptions::UNTRACED).expect("a child");
-        let stopped = stopped.is_some_and(|(_pid, status)| status.stopped());
-        assert!(stopped, "it did not stop\n{self}");
+        // Only a look: its end is for `ended` to take.
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(self.id()), look).expect("a child");
+        status.is_some_and(|status| status.stopped())
     }
 
     /// Lets it go on with SIGCONT.
@@ -424,16 +450,29 @@ impl Victim {
     /// # Panics
     /// When it does not end well.
     pub fn exit(mut self) {
-        self.tell(&Command::Exit);
+        self.leave();
         let deadline = Instant::now() + SOON;
         let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
+            if let Some(status) = self.ended() {
                 break status;
             }
             assert!(Instant::now() < deadline, "it does not end\n{self}");
             std::thread::sleep(Duration::from_millis(5));
         };
         assert!(status.success(), "it ended with {status}\n{self}");
+    }
+
+    /// Tells it to shut down gracefully, and does not wait for that.
+    pub fn leave(&mut self) {
+        self.tell(&Command::Exit);
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Panics
+    /// When the operating system does not know the process.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
     }
 
     /// Says a command. One that is gone does not hear it; what is expected then does not come.

@@ -76,7 +76,8 @@ impl Ground {
         Self::on_server(server, Some(temporary())).await
     }
 
-    async fn on_server(server: &str, apart: Option<TempDir>) -> Self {
+    /// On a server, with the notebook apart or there too.
+    pub(super) async fn on_server(server: &str, apart: Option<TempDir>) -> Self {
         let admin = PgPoolOptions::new()
             .max_connections(2)
             .connect(server)
@@ -163,27 +164,21 @@ impl Ground {
         .expect("a ledger");
     }
 
-    pub(super) async fn ledger(&self, execution: &str) -> Vec<Booked> {
-        const READ: &str = "SELECT nonce, epoch FROM ledger WHERE execution = $1 ORDER BY nonce";
-        let rows: Result<Vec<(String, i64)>, sqlx::Error> = match self {
+    /// All rows of the ledger, each with its execution.
+    pub(super) async fn ledger(&self) -> Vec<(String, Booked)> {
+        const READ: &str = "SELECT execution, nonce, epoch FROM ledger ORDER BY nonce";
+        let rows: Result<Vec<(String, String, i64)>, sqlx::Error> = match self {
             Self::Sqlite { url, .. } => {
                 let mut connection = sqlite(url).await;
-                sqlx::query_as(READ)
-                    .bind(execution)
-                    .fetch_all(&mut connection)
-                    .await
+                sqlx::query_as(READ).fetch_all(&mut connection).await
             }
             Self::Postgres { url, .. } => {
                 let mut connection = postgres(url).await;
-                sqlx::query_as(READ)
-                    .bind(execution)
-                    .fetch_all(&mut connection)
-                    .await
+                sqlx::query_as(READ).fetch_all(&mut connection).await
             }
         };
-        let rows = rows.expect("the ledger");
-        rows.into_iter()
-            .map(|(nonce, epoch)| Booked { nonce, epoch })
+        let rows = rows.expect("the ledger").into_iter();
+        rows.map(|(execution, nonce, epoch)| (execution, Booked { nonce, epoch }))
             .collect()
     }
 
@@ -274,6 +269,16 @@ pub(super) async fn sqlite(url: &str) -> sqlx::SqliteConnection {
     let options = SqliteConnectOptions::from_str(url).expect("a URL");
     let options = options.busy_timeout(Duration::from_secs(20));
     options.connect().await.expect("the file opens")
+}
+
+/// Holds the file's write lock, as another program's transaction does.
+pub(super) async fn hold_write_lock(url: &str, time: Duration) {
+    let mut connection = sqlite(url).await;
+    let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await;
+    begun.expect("the write lock");
+    tokio::time::sleep(time).await;
+    let ended = sqlx::raw_sql("ROLLBACK").execute(&mut connection).await;
+    ended.expect("its end");
 }
 
 pub(super) async fn postgres(url: &str) -> sqlx::PgConnection {

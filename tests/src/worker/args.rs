@@ -45,6 +45,10 @@ pub struct Args {
     #[arg(long)]
     reconnect_budget_ms: Option<u64>,
     #[arg(long)]
+    sweep_ms: Option<u64>,
+    #[arg(long)]
+    purge_ms: Option<u64>,
+    #[arg(long)]
     lost_owners: Option<u32>,
 
     /// The store keeps no state in its sessions: for a transaction pooler.
@@ -82,6 +86,8 @@ impl Args {
         set(&mut options.unknown_shape_after, self.unknown_shape_after_ms);
         set(&mut options.drain, self.drain_ms);
         set(&mut options.reconnect_budget, self.reconnect_budget_ms);
+        set(&mut options.sweep, self.sweep_ms);
+        set(&mut options.purge, self.purge_ms);
         options
     }
 

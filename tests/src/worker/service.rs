@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::notebook::Notebook;
-use crate::protocol::{CallError, Command, Event, Policy, Run, Trail};
+use crate::protocol::{AfterFailure, CallError, Command, Event, Policy, Run, Trail};
 use keystep::clock::micros_of;
 use keystep::store::Store;
 use keystep::{Engine, OnDuplicate, RunError, Schema, Verdict};
@@ -86,16 +86,17 @@ fn commands() -> mpsc::UnboundedReceiver<Command> {
 async fn call(engine: Engine, schema: Option<Schema<Trail, Trail>>, run: Run, voice: Voice) {
     let number = run.call;
     let result = match schema {
-        Some(schema) => answer(&engine, &schema, run, voice)
-            .await
-            .map_err(|error| as_data(&error)),
-        None => Err(CallError {
-            kind: "no_such_schema".to_owned(),
-            text: run.schema,
-            step: None,
-            since_micros: None,
-            reason: None,
-        }),
+        Some(schema) => {
+            let patience = run.gives_up_ms.map(Duration::from_millis);
+            let answer = answer(&engine, &schema, run, voice);
+            match patience {
+                Some(patience) => tokio::time::timeout(patience, answer)
+                    .await
+                    .unwrap_or_else(|_late| Err(refusal("gave_up", format!("after {patience:?}")))),
+                None => answer.await,
+            }
+        }
+        None => Err(refusal("no_such_schema", run.schema)),
     };
     voice.say(&Event::Answer { call: number, result });
 }
@@ -105,16 +106,23 @@ async fn answer(
     schema: &Schema<Trail, Trail>,
     run: Run,
     voice: Voice,
-) -> Result<Vec<String>, RunError> {
+) -> Result<Vec<String>, CallError> {
     let policy = match run.policy {
         Policy::Wait(millis) => OnDuplicate::Wait(Duration::from_millis(millis)),
         Policy::Attach => OnDuplicate::Attach,
         Policy::Reject => OnDuplicate::Reject,
     };
-    let call = engine
+    let mut call = engine
         .run(schema, run.key.as_str(), run.input)
         .on_duplicate(policy);
-    let handle = call.submit().await?;
+    if let Some(after_failure) = run.after_failure {
+        call = call.after_failure(match after_failure {
+            AfterFailure::Resume => keystep::AfterFailure::Resume,
+            AfterFailure::Replay => keystep::AfterFailure::Replay,
+            AfterFailure::Restart => keystep::AfterFailure::Restart,
+        });
+    }
+    let handle = call.submit().await.map_err(|error| as_data(&error))?;
     let verdict = match handle.verdict() {
         Verdict::Started => "started",
         Verdict::Resumed => "resumed",
@@ -125,7 +133,18 @@ async fn answer(
         call: run.call,
         verdict: verdict.to_owned(),
     });
-    handle.wait().await.map(|trail| trail.nonces)
+    let output = handle.wait().await.map_err(|error| as_data(&error))?;
+    Ok(output.nonces)
+}
+
+fn refusal(kind: &str, text: String) -> CallError {
+    CallError {
+        kind: kind.to_owned(),
+        text,
+        step: None,
+        since_micros: None,
+        reason: None,
+    }
 }
 
 fn as_data(error: &RunError) -> CallError {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::notebook::{BOOK, Notebook};
 use crate::protocol::{Attempt, Event, Mishap, Trail};
 use keystep::clock::micros_of;
-use keystep::{Schema, StepContext, StepError, StepResult};
+use keystep::{Retry, Schema, StepContext, StepError, StepResult};
 use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
 use tokio::sync::watch;
@@ -32,6 +32,28 @@ pub(crate) fn schemas(release: Release) -> HashMap<String, Schema<Trail, Trail>>
         .step("book", booking)
         .step("last", plain)
         .build();
+    // Keys of these two are soon free to be used anew.
+    let soon_free = Duration::from_secs(60);
+    let brisk = Schema::new("brisk")
+        .retention(soon_free)
+        .step("first", plain)
+        .step("book", booking)
+        .retry(Retry::attempts(3).first_delay(Duration::from_millis(10)))
+        .step("last", plain)
+        .build();
+    // It is put down as `waiting` for each of its delays.
+    let put_down = Retry::attempts(3)
+        .first_delay(Duration::from_millis(300))
+        .growth(1.0)
+        .hold(Duration::ZERO);
+    let patient = Schema::new("patient")
+        .retention(soon_free)
+        .step("first", plain)
+        .retry(put_down)
+        .step("book", booking)
+        .retry(put_down)
+        .step("last", plain)
+        .build();
     let old = Schema::new("changing")
         .step("first", plain)
         .step("second", plain)
@@ -39,6 +61,8 @@ pub(crate) fn schemas(release: Release) -> HashMap<String, Schema<Trail, Trail>>
     let mut all = HashMap::from([
         ("three".to_owned(), three),
         ("booked".to_owned(), booked),
+        ("brisk".to_owned(), brisk),
+        ("patient".to_owned(), patient),
         ("changing".to_owned(), old),
     ]);
     if release == Release::New {
@@ -74,13 +98,18 @@ pub(crate) struct Site {
 async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    site.pass(&attempt, &format!("{}/entered", cx.step())).await;
-    site.note(&attempt).await?;
-    site.pass(&attempt, cx.step()).await;
-    dwell(&trail).await;
-    let done = mishap(&cx, &trail);
+    let done = work(&cx, &site, &attempt, &trail).await;
     trail.nonces.push(attempt.end(done)?);
     Ok(trail)
+}
+
+/// What both kinds of steps do.
+async fn work(cx: &StepContext, site: &Site, attempt: &Entered, trail: &Trail) -> StepResult<()> {
+    site.pass(attempt, &format!("{}/entered", cx.step())).await;
+    site.note(attempt).await?;
+    site.pass(attempt, cx.step()).await;
+    dwell(trail.dwell_ms).await;
+    mishap(cx, trail, &attempt.attempt.nonce)
 }
 
 /// A step that writes into the store's database, exactly once. It has a second gate, `book/written`,
@@ -88,31 +117,45 @@ async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
 async fn booking(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    site.note(&attempt).await?;
-    site.pass(&attempt, cx.step()).await;
-    let done = site.store.book(&cx, &site, &attempt).await;
+    let done = match work(&cx, &site, &attempt, &trail).await {
+        Ok(()) => site.store.book(&cx, &site, &attempt, &trail).await,
+        Err(error) => Err(error),
+    };
     trail.nonces.push(attempt.end(done)?);
     Ok(trail)
 }
 
-/// Takes some of the time that the caller allows.
-async fn dwell(trail: &Trail) {
-    let some = uuid::Uuid::new_v4().as_u128() % (u128::from(trail.dwell_ms) + 1);
-    tokio::time::sleep(Duration::from_millis(u64::try_from(some).unwrap_or(0))).await;
+/// Takes a part of the time that the caller allows.
+async fn dwell(at_most_ms: u64) {
+    let part = uuid::Uuid::new_v4().as_u128() % (u128::from(at_most_ms) + 1);
+    tokio::time::sleep(Duration::from_millis(u64::try_from(part).unwrap_or(0))).await;
 }
 
-fn mishap(cx: &StepContext, trail: &Trail) -> StepResult<()> {
-    let Some((step, mishap)) = &trail.mishap else {
-        return Ok(());
-    };
-    if step != cx.step() || cx.attempt() > 1 {
-        return Ok(());
-    }
-    match mishap {
-        Mishap::Error => Err(StepError::retry("the partner is down").code("partner_down")),
-        Mishap::Terminal => Err(StepError::terminal("the partner refused").code("refused")),
-        Mishap::Panic => panic!("the partner's answer made no sense"),
-        Mishap::Misread => cx.input::<u64>().map(drop),
+/// What goes wrong. A failure names the attempt, so that it can be told from every other one.
+fn mishap(cx: &StepContext, trail: &Trail, nonce: &str) -> StepResult<()> {
+    let planned = trail.mishap.iter();
+    let mut happens = planned
+        .filter(|(step, _mishap)| step == cx.step() && cx.attempt() == 1)
+        .map(|(_step, mishap)| *mishap)
+        .chain(
+            trail
+                .risks
+                .iter()
+                .filter(|risk| {
+                    risk.step == cx.step() && uuid::Uuid::new_v4().as_u128() % 100 < risk.percent.into()
+                })
+                .map(|risk| risk.mishap),
+        );
+    match happens.next() {
+        None => Ok(()),
+        Some(Mishap::Error) => {
+            Err(StepError::retry(format!("the partner is down: {nonce}")).code("partner_down"))
+        }
+        Some(Mishap::Terminal) => {
+            Err(StepError::terminal(format!("the partner refused: {nonce}")).code("refused"))
+        }
+        Some(Mishap::Panic) => panic!("the partner's answer made no sense: {nonce}"),
+        Some(Mishap::Misread) => cx.input::<u64>().map(drop),
     }
 }
 
@@ -124,6 +167,7 @@ pub(crate) trait Book: Send + Sync {
         cx: &'a StepContext,
         site: &'a Site,
         attempt: &'a Entered,
+        trail: &'a Trail,
     ) -> Pin<Box<dyn Future<Output = StepResult<()>> + Send + 'a>>;
 }
 
@@ -135,6 +179,7 @@ macro_rules! book_in {
                 cx: &'a StepContext,
                 site: &'a Site,
                 attempt: &'a Entered,
+                trail: &'a Trail,
             ) -> Pin<Box<dyn Future<Output = StepResult<()>> + Send + 'a>> {
                 Box::pin(async move {
                     let mut transaction = self.transaction(cx).await?;
@@ -145,6 +190,8 @@ macro_rules! book_in {
                         .execute(&mut *transaction)
                         .await?;
                     site.pass(attempt, "book/written").await;
+                    // Short: on SQLite nobody else can write meanwhile.
+                    dwell(trail.dwell_ms / 10).await;
                     cx.enlist(transaction)
                 })
             }
@@ -202,7 +249,8 @@ impl Gates {
     }
 }
 
-/// An attempt that is under way. Dropping it before it leaves tells that it was ended from outside.
+/// An attempt that is under way. Dropping it before it leaves tells that it was ended from outside,
+/// or that it panicked: then it has failed.
 pub(crate) struct Entered {
     attempt: Attempt,
     voice: Voice,
@@ -245,7 +293,11 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         if !self.left {
-            self.voice.say(&Event::Cancelled(self.attempt.clone()));
+            let attempt = self.attempt.clone();
+            self.voice.say(&match std::thread::panicking() {
+                true => Event::Failing(attempt),
+                false => Event::Cancelled(attempt),
+            });
         }
     }
 }

@@ -84,7 +84,6 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_that_was_acknowledged() {
     pair.place.settle();
     let mut crowd = Crowd::of(processes(3, &victim(&pair.place)));
     crowd.work(5);
-    crowd.hit();
     crowd.busy_while(|| {
         std::thread::sleep(Duration::from_secs(1));
         pair.fail_over();

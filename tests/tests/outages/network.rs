@@ -32,7 +32,6 @@ fn on_a_slow_network_with_hiccups_nobody_is_given_up() {
     let launch = launch.option("connect-timeout-ms", 10_000);
     let crowd = Crowd::of(processes(3, &launch));
     let mut crowd = crowd.calling_each(Duration::from_millis(250));
-    crowd.hit();
     proxy.delay(ONE_WAY);
     proxy.delay_each(HICCUP.0, HICCUP.1);
     crowd.busy_while(|| std::thread::sleep(WORK));
@@ -57,7 +56,6 @@ fn processes_whose_connections_are_cut_are_back_before_anybody_gives_them_up() {
     place.settle();
     // One keeps its connections and watches the others.
     let mut crowd = Crowd::of([victim(&place), launch.clone(), launch]);
-    crowd.hit();
     crowd.busy_while(|| {
         for _cut in 0..CUTS {
             proxy.cut();

@@ -20,7 +20,6 @@ fn a_restart_under_load_loses_nothing_and_gives_nobody_up() {
     let mut crowd = Crowd::of(processes(3, &victim(&place)));
     crowd.work(5);
     for _restart in 0..2 {
-        crowd.hit();
         crowd.busy_while(|| {
             server.restart(Stop::Immediate).expect("a restart");
             std::thread::sleep(AFTERWARDS);
@@ -44,7 +43,6 @@ fn a_server_that_is_away_for_twenty_seconds_loses_nothing_and_all_goes_on_by_its
     place.settle();
     let mut crowd = Crowd::of(processes(3, &victim(&place)));
     crowd.work(5);
-    crowd.hit();
     crowd.busy_while(|| {
         std::thread::sleep(Duration::from_millis(300));
         server.stop(Stop::Immediate).expect("it stops");

@@ -21,7 +21,6 @@ fn no_process_is_taken_over_because_an_administrator_ends_its_sessions() {
     let role = place.role("secret", None);
     let launch = victim(&place).option("url", &role.url);
     let mut crowd = Crowd::of(processes(3, &launch));
-    crowd.hit();
     let (ended, of_liveness) = crowd.busy_while(|| {
         let mut count = (0, 0);
         for ending in 0..ENDINGS {
@@ -76,7 +75,6 @@ fn a_backend_that_is_killed_resets_the_server_and_nobody_is_taken_over() {
     place.settle();
     let mut crowd = Crowd::of(processes(3, &victim(&place)));
     crowd.work(5);
-    crowd.hit();
     for _reset in 0..2 {
         crowd.busy_while(|| {
             let pid = place.as_superuser(async |admin| {

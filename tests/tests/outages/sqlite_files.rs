@@ -89,22 +89,11 @@ fn three_processes_on_a_file_that_is_busy_most_of_the_time_lose_nothing() {
     place.audit();
     let mut crowd = Crowd::of(processes(3, &impatient(&place)));
     crowd.work(5);
-    crowd.hit();
-    let file = place.file();
     crowd.busy_while(|| {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(async {
-            let mut connection = open(&file).await;
-            for _time in 0..8 {
-                for (statement, then) in [("BEGIN IMMEDIATE", HELD), ("ROLLBACK", HELD / 10)] {
-                    sqlx::raw_sql(statement)
-                        .execute(&mut connection)
-                        .await
-                        .expect("its turn");
-                    tokio::time::sleep(then).await;
-                }
-            }
-        });
+        for _time in 0..8 {
+            place.write_lock(HELD)();
+            std::thread::sleep(HELD / 10);
+        }
     });
     let outcome = crowd.judge(&place);
     show(&format!("a busy file, {} keys: {outcome:?}", crowd.keys()));

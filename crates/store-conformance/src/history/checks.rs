@@ -4,73 +4,27 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Event, History, Promise, Report, Violation};
-
-/// A step of a run.
-type Place<'a> = (Uuid, &'a str);
-
-/// Attempts that began, and the checkpoint, each with its position in the history.
-#[derive(Default)]
-struct Step {
-    began: Vec<(usize, Attempt)>,
-    recorded: Vec<(usize, Attempt)>,
-    retried: usize,
-    ledger: usize,
-}
-
-#[derive(Clone, Copy)]
-struct Attempt {
-    epoch: i64,
-    nonce: Uuid,
-    worker: i64,
-}
-
-/// A row as the audit saw it.
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    run: Uuid,
-    epoch: i64,
-    token: Uuid,
-    owner: Option<i64>,
-    state: &'a str,
-}
-
-/// The history, sorted by what it is about.
-#[derive(Default)]
-struct Index<'a> {
-    steps: BTreeMap<Place<'a>, Step>,
-    rows: BTreeMap<Uuid, Vec<Row<'a>>>,
-    stands: BTreeMap<Uuid, (&'a str, bool)>,
-    stored: BTreeMap<Uuid, Vec<&'a str>>,
-    asked: BTreeSet<&'a str>,
-    heard: BTreeSet<&'a str>,
-    answers: Vec<(Uuid, &'a str, &'a str)>,
-    crashes: HashMap<i64, usize>,
-    measured: Vec<(&'a str, u64, u64)>,
-}
+use super::index::{Index, Moment, Row, Step, rows};
+use super::{History, Promise, Report, Subject, Violation};
 
 pub(super) fn check(history: &History, transactional: &BTreeSet<String>) -> Report {
-    let mut entries: Vec<_> = history.entries.iter().collect();
-    entries.sort_by_key(|entry| entry.at);
-    let mut index = Index::default();
-    for (place, entry) in entries.into_iter().enumerate() {
-        index.add(place, &entry.event);
-    }
+    let index = Index::of(history);
     let mut found = Findings::default();
     index.recorded_once(transactional, &mut found);
     index.never_again(&mut found);
     index.one_answer(&mut found);
+    index.outcomes_stand(&mut found);
     index.no_answer_lost(&mut found);
     index.one_owner(&mut found);
     index.settled(&mut found);
-    index.no_needless_repeat(&mut found);
+    index.no_needless_repeat(transactional, &mut found);
     index.back_to_idle(&mut found);
     Report {
         violations: found.violations,
         late_attempts: found.late_attempts,
-        takeovers: index.rows.values().map(|rows| acquisitions(rows)).sum(),
+        takeovers: index.rows.values().map(|moments| acquisitions(moments)).sum(),
         executions: index.rows.len().max(index.stands.len()),
-        answers: index.answers.len(),
+        answers: index.outputs.len() + index.failed.len(),
     }
 }
 
@@ -81,98 +35,26 @@ struct Findings {
 }
 
 impl Findings {
-    fn add(&mut self, promise: Promise, what: String) {
-        self.violations.push(Violation { promise, what });
+    fn add(&mut self, promise: Promise, about: Subject, what: String) {
+        self.violations.push(Violation { promise, about, what });
     }
 }
 
-/// How often a new claim was made after the first.
-fn acquisitions(rows: &[Row<'_>]) -> usize {
-    let tokens: HashSet<Uuid> = rows.iter().map(|row| row.token).collect();
-    tokens.len().saturating_sub(1)
+/// How often a new claim was made after the first of a run.
+fn acquisitions(moments: &[Moment<'_>]) -> usize {
+    let tokens: HashSet<Uuid> = rows(moments).map(|row| row.token).collect();
+    let runs: HashSet<Uuid> = rows(moments).map(|row| row.run).collect();
+    tokens.len() - runs.len()
 }
 
-impl<'a> Index<'a> {
-    fn add(&mut self, place: usize, event: &'a Event) {
-        match event {
-            Event::Began {
-                run,
-                step,
-                epoch,
-                nonce,
-                worker,
-            } => {
-                let attempt = Attempt {
-                    epoch: *epoch,
-                    nonce: *nonce,
-                    worker: *worker,
-                };
-                self.step(*run, step).began.push((place, attempt));
-            }
-            Event::Retried { run, step } => self.step(*run, step).retried += 1,
-            Event::Ledger { run, step } => self.step(*run, step).ledger += 1,
-            Event::Recorded {
-                run,
-                step,
-                epoch,
-                nonce,
-            } => {
-                let attempt = Attempt {
-                    epoch: *epoch,
-                    nonce: *nonce,
-                    worker: 0,
-                };
-                self.step(*run, step).recorded.push((place, attempt));
-            }
-            Event::Stored { run, output } => self.stored.entry(*run).or_default().push(output),
-            Event::Asked { caller, .. } => {
-                self.asked.insert(caller);
-            }
-            Event::Answered {
-                run, caller, output, ..
-            } => {
-                self.heard.insert(caller);
-                self.answers.push((*run, caller, output));
-            }
-            Event::Refused { caller, .. } => {
-                self.heard.insert(caller);
-            }
-            Event::Changed {
-                execution,
-                run,
-                epoch,
-                token,
-                owner,
-                state,
-            } => self.rows.entry(*execution).or_default().push(Row {
-                run: *run,
-                epoch: *epoch,
-                token: *token,
-                owner: *owner,
-                state,
-            }),
-            Event::Crashed { worker } => *self.crashes.entry(*worker).or_default() += 1,
-            Event::Stands {
-                execution,
-                state,
-                wakes_later,
-            } => {
-                self.stands.insert(*execution, (state, *wakes_later));
-            }
-            Event::Measured { what, before, after } => self.measured.push((what, *before, *after)),
-        }
-    }
-
-    fn step(&mut self, run: Uuid, name: &'a str) -> &mut Step {
-        self.steps.entry((run, name)).or_default()
-    }
-
+impl Index<'_> {
     fn recorded_once(&self, transactional: &BTreeSet<String>, found: &mut Findings) {
         for ((run, name), step) in &self.steps {
             let (recorded, ledger) = (step.recorded.len(), step.ledger);
             if recorded > 1 {
                 found.add(
                     Promise::RecordedOnce,
+                    Subject::Run(*run),
                     format!("step {name} of run {run} was recorded {recorded} times"),
                 );
             }
@@ -180,6 +62,7 @@ impl<'a> Index<'a> {
             if transactional.contains(*name) && ledger != expected {
                 found.add(
                     Promise::RecordedOnce,
+                    Subject::Run(*run),
                     format!("step {name} of run {run} has {ledger} rows where {expected} belong"),
                 );
             }
@@ -196,6 +79,7 @@ impl<'a> Index<'a> {
                 if attempt.epoch >= recorded.epoch {
                     found.add(
                         Promise::NeverAgain,
+                        Subject::Run(*run),
                         format!(
                             "attempt {nonce} of step {name} of run {run} began under epoch {} after the \
                              step was recorded under epoch {}",
@@ -205,6 +89,7 @@ impl<'a> Index<'a> {
                 } else if nonce == recorded.nonce {
                     found.add(
                         Promise::NeverAgain,
+                        Subject::Run(*run),
                         format!("the late attempt {nonce} of step {name} of run {run} was recorded"),
                     );
                 } else {
@@ -216,6 +101,7 @@ impl<'a> Index<'a> {
             if !step.began.is_empty() && attempt.is_none_or(|attempt| attempt.epoch != recorded.epoch) {
                 found.add(
                     Promise::NeverAgain,
+                    Subject::Run(*run),
                     format!(
                         "what was recorded for step {name} of run {run} is of no attempt under epoch {}",
                         recorded.epoch
@@ -227,13 +113,16 @@ impl<'a> Index<'a> {
 
     fn one_answer(&self, found: &mut Findings) {
         let mut told: BTreeMap<Uuid, BTreeMap<&str, &str>> = BTreeMap::new();
-        for (run, caller, output) in &self.answers {
-            told.entry(*run).or_default().insert(output, caller);
+        for answer in &self.outputs {
+            told.entry(answer.of)
+                .or_default()
+                .insert(answer.text, answer.caller);
         }
         for (run, outputs) in &told {
             if outputs.len() > 1 {
                 found.add(
                     Promise::OneAnswer,
+                    Subject::Run(*run),
                     format!("callers of run {run} got different outputs: {outputs:?}"),
                 );
             }
@@ -243,6 +132,7 @@ impl<'a> Index<'a> {
             if different.len() > 1 {
                 found.add(
                     Promise::OneAnswer,
+                    Subject::Run(*run),
                     format!("run {run} has several results: {different:?}"),
                 );
             }
@@ -250,32 +140,93 @@ impl<'a> Index<'a> {
             for (output, caller) in wrong.filter(|(output, _)| !different.contains(**output)) {
                 found.add(
                     Promise::OneAnswer,
+                    Subject::Run(*run),
                     format!("{caller} was told {output} of run {run}, stored is {different:?}"),
                 );
             }
         }
     }
 
+    /// No success changes within its run, and nothing that is kept changes before its time.
+    fn outcomes_stand(&self, found: &mut Findings) {
+        for (execution, moments) in &self.rows {
+            let mut last: Option<&Row<'_>> = None;
+            for moment in moments {
+                let (at, now) = match moment {
+                    Moment::Is(row) => (row.at, Some(row)),
+                    Moment::Purged(at) => (*at, None),
+                };
+                if let Some(last) = last
+                    && now.is_none_or(|row| (row.run, row.state) != (last.run, last.state))
+                {
+                    // Of this outcome, not of an earlier one of the run that was tried again.
+                    let kept = self.kept.get(&last.run).into_iter().flatten();
+                    let mut kept = kept.filter(|(since, _)| (last.at..=at).contains(since));
+                    let too_early = kept.any(|(_, until)| until.is_none_or(|until| at < until));
+                    let undone = last.state == "succeeded" && now.is_some_and(|row| row.run == last.run);
+                    let finished = matches!(last.state, "succeeded" | "failed");
+                    let deleted = now.is_none() && !finished;
+                    if finished && too_early || undone || deleted {
+                        let became = now.map_or("deleted", |row| row.state);
+                        found.add(
+                            Promise::OneAnswer,
+                            Subject::Execution(*execution),
+                            format!(
+                                "{execution} was {} with run {}, and became {became} at {at}",
+                                last.state, last.run
+                            ),
+                        );
+                    }
+                }
+                last = now;
+            }
+        }
+    }
+
     fn no_answer_lost(&self, found: &mut Findings) {
-        for (run, caller, output) in &self.answers {
-            if !self.stored.contains_key(run) {
+        for answer in &self.outputs {
+            if !self.stored.contains_key(&answer.of) {
                 found.add(
                     Promise::NoAnswerLost,
-                    format!("{caller} was told {output} of run {run}, but no result is stored"),
+                    Subject::Run(answer.of),
+                    format!(
+                        "{} was told {} of run {}, but no result is stored",
+                        answer.caller, answer.text, answer.of
+                    ),
+                );
+            }
+        }
+        for answer in &self.failed {
+            let stored = self.failures.get(&answer.of);
+            if stored.is_none_or(|stored| !stored.contains(&answer.text)) {
+                found.add(
+                    Promise::NoAnswerLost,
+                    Subject::Execution(answer.of),
+                    format!(
+                        "{} was told the failure {:?} of {}, which was never stored",
+                        answer.caller, answer.text, answer.of
+                    ),
                 );
             }
         }
     }
 
     fn one_owner(&self, found: &mut Findings) {
-        for (execution, rows) in &self.rows {
+        for (execution, moments) in &self.rows {
+            let subject = Subject::Execution(*execution);
             let mut claims: HashMap<Uuid, (i64, Option<i64>)> = HashMap::new();
             let mut last: Option<&Row<'_>> = None;
-            for row in rows {
+            for moment in moments {
+                let Moment::Is(row) = moment else {
+                    // Whoever uses the key next begins with epoch 1.
+                    last = None;
+                    continue;
+                };
                 if let Some(last) = last {
                     if row.epoch < last.epoch {
                         found.add(
                             Promise::OneOwner,
+                            subject.clone(),
                             format!(
                                 "the epoch of {execution} fell from {} to {}",
                                 last.epoch, row.epoch
@@ -286,6 +237,7 @@ impl<'a> Index<'a> {
                     if rose != changed && row.epoch >= last.epoch {
                         found.add(
                             Promise::OneOwner,
+                            subject.clone(),
                             format!(
                                 "{execution} went from epoch {} to {} and its token {}",
                                 last.epoch,
@@ -299,12 +251,14 @@ impl<'a> Index<'a> {
                 if *epoch != row.epoch && last.is_none_or(|last| last.token != row.token) {
                     found.add(
                         Promise::OneOwner,
+                        subject.clone(),
                         format!("token {} of {execution} was used again", row.token),
                     );
                 }
                 match (&owner, row.owner) {
                     (Some(one), Some(other)) if *one != other => found.add(
                         Promise::OneOwner,
+                        subject.clone(),
                         format!("the claim of epoch {epoch} of {execution} is of {one} and of {other}"),
                     ),
                     (None, Some(_)) => *owner = row.owner,
@@ -312,73 +266,91 @@ impl<'a> Index<'a> {
                 }
                 last = Some(row);
             }
-            self.attempts_of_owners(*execution, rows, found);
+            self.attempts_of_owners(*execution, moments, found);
         }
     }
 
     /// Every attempt was begun by the worker that owned the execution at its epoch.
-    fn attempts_of_owners(&self, execution: Uuid, rows: &[Row<'_>], found: &mut Findings) {
-        let owners: HashSet<(Uuid, i64, i64)> = rows
-            .iter()
+    fn attempts_of_owners(&self, execution: Uuid, moments: &[Moment<'_>], found: &mut Findings) {
+        let owners: HashSet<(Uuid, i64, i64)> = rows(moments)
             .filter_map(|row| Some((row.run, row.epoch, row.owner?)))
             .collect();
-        let runs: HashSet<Uuid> = rows.iter().map(|row| row.run).collect();
-        for ((run, name), step) in self.steps.iter().filter(|((run, _), _)| runs.contains(run)) {
-            for (_, attempt) in &step.began {
-                if !owners.contains(&(*run, attempt.epoch, attempt.worker)) {
-                    found.add(
-                        Promise::OneOwner,
-                        format!(
-                            "worker {} began step {name} of {execution} under epoch {} without owning it",
-                            attempt.worker, attempt.epoch
-                        ),
-                    );
+        let runs: BTreeSet<Uuid> = rows(moments).map(|row| row.run).collect();
+        for run in runs {
+            for (name, step) in self.steps_of(run) {
+                for (_, attempt) in &step.began {
+                    if !owners.contains(&(run, attempt.epoch, attempt.worker)) {
+                        found.add(
+                            Promise::OneOwner,
+                            Subject::Execution(execution),
+                            format!(
+                                "worker {} began step {name} of {execution} under epoch {} without owning it",
+                                attempt.worker, attempt.epoch
+                            ),
+                        );
+                    }
                 }
             }
         }
     }
 
     fn settled(&self, found: &mut Findings) {
-        for (execution, rows) in &self.rows {
-            if !self.stands.contains_key(execution) {
-                let last = rows.last().map_or("", |row| row.state);
+        for (execution, moments) in &self.rows {
+            if let Some(Moment::Is(last)) = moments.last()
+                && !self.stands.contains_key(execution)
+            {
                 found.add(
                     Promise::Settled,
-                    format!("nobody says how {execution} stands; its last state was {last}"),
+                    Subject::Execution(*execution),
+                    format!(
+                        "nobody says how {execution} stands; its last state was {}",
+                        last.state
+                    ),
                 );
             }
         }
         for (execution, (state, wakes_later)) in &self.stands {
             let at_rest = matches!(*state, "succeeded" | "failed" | "parked") || *wakes_later;
             if !at_rest {
-                found.add(Promise::Settled, format!("{execution} is left {state}"));
+                found.add(
+                    Promise::Settled,
+                    Subject::Execution(*execution),
+                    format!("{execution} is left {state}"),
+                );
             }
         }
         for caller in self.asked.difference(&self.heard) {
             found.add(
                 Promise::Settled,
+                Subject::Caller((*caller).to_owned()),
                 format!("{caller} asked and never got an answer"),
             );
         }
     }
 
-    fn no_needless_repeat(&self, found: &mut Findings) {
+    fn no_needless_repeat(&self, transactional: &BTreeSet<String>, found: &mut Findings) {
         let mut claims: HashMap<Uuid, HashSet<Uuid>> = HashMap::new();
-        for row in self.rows.values().flatten() {
+        for row in self.rows.values().flat_map(|moments| rows(moments)) {
             claims.entry(row.run).or_default().insert(row.token);
         }
         for ((run, name), step) in &self.steps {
             let workers: HashSet<i64> = step.began.iter().map(|(_, attempt)| attempt.worker).collect();
             let crashes: usize = workers.iter().filter_map(|worker| self.crashes.get(worker)).sum();
             let takeovers = claims.get(run).map_or(0, |tokens| tokens.len() - 1);
-            let allowed = 1 + step.retried + crashes + takeovers;
+            let rolled_back = match transactional.contains(*name) {
+                true => self.cuts_during(step),
+                false => 0,
+            };
+            let allowed = 1 + step.retried + crashes + takeovers + rolled_back;
             let attempts = step.began.len();
             if attempts > allowed {
                 found.add(
                     Promise::NoNeedlessRepeat,
+                    Subject::Run(*run),
                     format!(
                         "step {name} of run {run} was tried {attempts} times: {} retries, {crashes} \
-                         crashes and {takeovers} changes of owner explain {allowed}",
+                         crashes, {takeovers} changes of owner and {rolled_back} lost connections \
+                         explain {allowed}",
                         step.retried
                     ),
                 );
@@ -386,10 +358,22 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// How often a transaction of the step may have been rolled back with its connection.
+    fn cuts_during(&self, step: &Step) -> usize {
+        let begins = || step.began.iter().map(|(_, attempt)| attempt.at);
+        let (Some(first), Some(last)) = (begins().min(), begins().max()) else {
+            return 0;
+        };
+        let cuts = self.cut_off.iter();
+        cuts.filter(|(from, until)| *from <= last && first <= *until)
+            .count()
+    }
+
     fn back_to_idle(&self, found: &mut Findings) {
         for (what, before, after) in self.measured.iter().filter(|(_, before, after)| after > before) {
             found.add(
                 Promise::BackToIdle,
+                Subject::All,
                 format!("{what} went from {before} to {after} and stayed there"),
             );
         }

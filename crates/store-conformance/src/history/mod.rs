@@ -21,6 +21,8 @@
 //! ```
 
 mod checks;
+mod index;
+mod part;
 #[cfg(test)]
 mod tests;
 
@@ -80,6 +82,23 @@ pub enum Event {
         /// The output, in any form that compares.
         output: String,
     },
+    /// A failure that ended a run, at the time when it was stored.
+    FailureStored {
+        /// The execution.
+        execution: Uuid,
+        /// The run.
+        run: Uuid,
+        /// The failure, in any form that compares.
+        failure: String,
+    },
+    /// The outcome to which a run was brought just now is promised to stand until then: an output
+    /// until its retention is over, a failure too when all callers want it replayed.
+    Kept {
+        /// The run.
+        run: Uuid,
+        /// Until when; for ever when there is no such time.
+        until: Option<i64>,
+    },
     /// A caller asked for a key.
     Asked {
         /// The key.
@@ -98,7 +117,18 @@ pub enum Event {
         /// The output, in the same form as in `Stored`.
         output: String,
     },
-    /// A caller got an error: an answer too, but not an output.
+    /// A caller got the failure of a run: an answer, as an output is.
+    Failed {
+        /// The key.
+        key: String,
+        /// The execution.
+        execution: Uuid,
+        /// Which call.
+        caller: String,
+        /// The failure, in the same form as in `FailureStored`.
+        failure: String,
+    },
+    /// A caller got an error that is no outcome of a run, for example that it is still in progress.
     Refused {
         /// The key.
         key: String,
@@ -122,10 +152,20 @@ pub enum Event {
         /// Its state after the change.
         state: String,
     },
+    /// An execution's row was deleted.
+    Purged {
+        /// The execution.
+        execution: Uuid,
+    },
     /// A process was killed or stopped by the test.
     Crashed {
         /// Its worker.
         worker: i64,
+    },
+    /// Processes were cut off from the database: what was on its way may be rolled back.
+    CutOff {
+        /// When that ended.
+        until: i64,
     },
     /// How an execution stands when the faults are over and the time to recover has passed.
     Stands {
@@ -189,6 +229,13 @@ impl History {
         Ok(())
     }
 
+    /// The entries about one subject (an execution with all its runs, and the calls that were
+    /// answered from them), in the order of their time.
+    #[must_use]
+    pub fn about(&self, subject: &Subject) -> Self {
+        part::part(self, subject)
+    }
+
     /// The entries as JSON, one a line, so that processes can append to a file.
     pub fn to_lines(&self) -> String {
         let line = |entry: &Entry| serde_json::to_string(entry).expect("an entry is plain data");
@@ -205,7 +252,8 @@ pub enum Promise {
     /// No attempt of a step begins after the step was recorded, but for those of an owner that has
     /// lost its claim meanwhile; and what those do is never recorded.
     NeverAgain,
-    /// All callers of one run get the same output, and it is the stored one.
+    /// All callers of one run get the same output, and it is the stored one. A stored outcome stands
+    /// for as long as that was promised.
     OneAnswer,
     /// Nobody is told a result that is not stored, and no result that somebody was told is lost.
     NoAnswerLost,
@@ -226,8 +274,23 @@ pub enum Promise {
 pub struct Violation {
     /// Which.
     pub promise: Promise,
+    /// Whose: the part of the history to look at.
+    pub about: Subject,
     /// How, with the ids to look for.
     pub what: String,
+}
+
+/// What a part of a history is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A run, and the execution that it belongs to.
+    Run(Uuid),
+    /// An execution and its runs.
+    Execution(Uuid),
+    /// A call, by its caller's name.
+    Caller(String),
+    /// No execution in particular.
+    All,
 }
 
 impl fmt::Display for Violation {
@@ -244,11 +307,11 @@ pub struct Report {
     /// Attempts that an owner without a claim began after the step was recorded: a process stopped
     /// between its last look and the step's body. Allowed, and to be few.
     pub late_attempts: usize,
-    /// Changes of owner after the first.
+    /// Changes of owner after the first of each run.
     pub takeovers: usize,
     /// Executions that were judged.
     pub executions: usize,
-    /// Answers that were judged.
+    /// Answers that were judged: outputs and failures.
     pub answers: usize,
 }
 

@@ -1,8 +1,10 @@
 //! The checker believes good histories and finds each broken promise.
 
+use std::time::{Duration, Instant};
+
 use uuid::Uuid;
 
-use super::{Checker, Event, History, Promise};
+use super::{Checker, Event, History, Promise, Subject};
 
 const RUN: Uuid = Uuid::from_u128(1);
 const EXECUTION: Uuid = Uuid::from_u128(2);
@@ -244,6 +246,118 @@ fn an_answer_that_was_lost_is_found() {
     assert_eq!(broken(events), [Promise::NoAnswerLost]);
 }
 
+/// The good history, but the execution failed at its end.
+fn failed(until: Option<i64>) -> Vec<Event> {
+    let mut events = good();
+    events.retain(|event| !matches!(event, Event::Answered { .. } | Event::Stored { .. }));
+    for event in &mut events {
+        match event {
+            Event::Changed { state, .. } if state == "succeeded" => "failed".clone_into(state),
+            Event::Stands { state, .. } => "failed".clone_into(state),
+            _ => {}
+        }
+    }
+    events.extend([
+        Event::FailureStored {
+            execution: EXECUTION,
+            run: RUN,
+            failure: "refused 7".into(),
+        },
+        told_failure("anna", "refused 7"),
+        told_failure("boris", "refused 7"),
+        Event::Kept { run: RUN, until },
+    ]);
+    events
+}
+
+fn told_failure(caller: &str, failure: &str) -> Event {
+    Event::Failed {
+        key: "k".into(),
+        execution: EXECUTION,
+        caller: caller.into(),
+        failure: failure.into(),
+    }
+}
+
+#[test]
+fn a_stored_failure_is_an_answer_and_another_one_is_found() {
+    let report = Checker::new()
+        .transactional("order")
+        .check(&history(failed(None)));
+    report.assert_kept();
+    assert_eq!(report.answers, 2);
+
+    let mut other = failed(None);
+    other.push(told_failure("carla", "refused 8"));
+    assert_eq!(broken(other), [Promise::NoAnswerLost]);
+}
+
+#[test]
+fn a_kept_failure_that_is_tried_again_is_found() {
+    let again = changed(3, 2, Some(9), "running");
+    for (until, expected) in [(None, vec![Promise::OneAnswer]), (Some(1), vec![])] {
+        let mut events = failed(until);
+        events.push(again.clone());
+        assert_eq!(broken(events), expected);
+    }
+}
+
+#[test]
+fn a_kept_failure_says_nothing_of_an_earlier_one_of_its_run() {
+    let mut events = with(
+        &changed(2, 1, Some(8), "running"),
+        vec![changed(1, 0, None, "failed"), changed(2, 1, Some(8), "running")],
+    );
+    events.push(Event::Kept {
+        run: RUN,
+        until: None,
+    });
+    assert_eq!(broken(events), []);
+}
+
+#[test]
+fn a_success_that_is_undone_is_found() {
+    let events = and(changed(3, 2, Some(9), "running"));
+    assert_eq!(broken(events), [Promise::OneAnswer]);
+}
+
+#[test]
+fn a_key_used_anew_before_its_time_is_found() {
+    let anew = Event::Changed {
+        execution: EXECUTION,
+        run: Uuid::from_u128(3),
+        epoch: 3,
+        token: TOKENS[2],
+        owner: Some(9),
+        state: "running".into(),
+    };
+    for (until, expected) in [(1_000, vec![Promise::OneAnswer]), (1, vec![])] {
+        let mut events = and(Event::Kept {
+            run: RUN,
+            until: Some(until),
+        });
+        events.push(anew.clone());
+        assert_eq!(broken(events), expected);
+    }
+}
+
+#[test]
+fn after_a_purge_a_key_begins_anew_and_only_what_is_finished_is_purged() {
+    let purged = Event::Purged { execution: EXECUTION };
+    let mut events = and(purged.clone());
+    events.push(Event::Changed {
+        execution: EXECUTION,
+        run: Uuid::from_u128(3),
+        epoch: 1,
+        token: TOKENS[2],
+        owner: Some(9),
+        state: "running".into(),
+    });
+    assert_eq!(broken(events), []);
+    let unfinished = with(&changed(2, 1, None, "succeeded"), vec![purged]);
+    assert_eq!(broken(unfinished), [Promise::OneAnswer]);
+}
+
 #[test]
 fn an_epoch_that_falls_is_found() {
     let events = with(
@@ -346,6 +460,82 @@ fn a_needless_repeat_is_found() {
         step: "reserve".into(),
     });
     assert_eq!(broken(explained), []);
+}
+
+#[test]
+fn a_transaction_that_was_cut_off_may_be_tried_again() {
+    // The crash and the takeover explain two more than one, but not three.
+    let events = with(
+        &began("order", 1, 101, 7),
+        (101..104).map(|nonce| began("order", 1, nonce, 7)).collect(),
+    );
+    let cut = |at, until| {
+        let mut cut = history(events.clone());
+        cut.add(at, Event::CutOff { until });
+        let report = Checker::new().transactional("order").check(&cut);
+        report
+            .violations
+            .iter()
+            .any(|one| one.promise == Promise::NoNeedlessRepeat)
+    };
+    assert!(cut(-5, -1), "before the step");
+    assert!(!cut(-5, 6), "while the step was tried");
+}
+
+#[test]
+fn ten_thousand_executions_are_judged_in_seconds() {
+    let mut whole = History::new();
+    for number in 0..10_000_u128 {
+        let to = |id: Uuid| Uuid::from_u128(id.as_u128() + (number << 32));
+        for (at, mut event) in (0..).zip(good()) {
+            match &mut event {
+                Event::Began { run, nonce, .. } | Event::Recorded { run, nonce, .. } => {
+                    (*run, *nonce) = (to(*run), to(*nonce));
+                }
+                Event::Ledger { run, .. } | Event::Stored { run, .. } => *run = to(*run),
+                Event::Asked { caller, .. } => *caller += &number.to_string(),
+                Event::Answered { run, caller, .. } => {
+                    *run = to(*run);
+                    *caller += &number.to_string();
+                }
+                Event::Changed {
+                    execution,
+                    run,
+                    token,
+                    ..
+                } => (*execution, *run, *token) = (to(*execution), to(*run), to(*token)),
+                Event::Stands { execution, .. } => *execution = to(*execution),
+                _ => {}
+            }
+            whole.add(at + i64::try_from(number).expect("small") * 100, event);
+        }
+    }
+    let begun = Instant::now();
+    let report = Checker::new().transactional("order").check(&whole);
+    report.assert_kept();
+    assert_eq!(report.executions, 10_000);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_part_about_a_subject_has_its_calls_and_nothing_of_others() {
+    let mut whole = history(good());
+    let other = Uuid::from_u128(77);
+    whole.add(
+        3,
+        Event::Retried {
+            run: other,
+            step: "reserve".into(),
+        },
+    );
+    whole.add(4, asked("carla"));
+    for subject in [Subject::Run(RUN), Subject::Execution(EXECUTION)] {
+        let part = whole.about(&subject);
+        // All but what is measured of the process.
+        assert_eq!(part.entries.len(), good().len() - 1, "{}", part.to_lines());
+    }
+    let of_caller = whole.about(&Subject::Caller("carla".into()));
+    assert_eq!(of_caller.entries.len(), 1);
 }
 
 #[test]

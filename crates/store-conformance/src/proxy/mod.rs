@@ -94,7 +94,7 @@ impl Proxy {
     }
 
     /// Passes everything on again: no delay, no stall, no refusal, answers come back. What was cut
-    /// stays cut, and traps stay set.
+    /// stays cut, and traps stay set until [`disarm`](Self::disarm).
     pub fn pass(&self) {
         self.change(|rules| {
             *rules = Rules {
@@ -171,6 +171,11 @@ impl Proxy {
     ) -> Trap {
         assert!(nth > 0, "executions are counted from 1");
         self.shared.set_trap(Box::new(is_meant), nth, fate)
+    }
+
+    /// Takes away the traps that have not caught their statement.
+    pub fn disarm(&self) {
+        self.shared.disarm();
     }
 
     fn change(&self, change: impl FnOnce(&mut Rules)) {
