@@ -29,6 +29,7 @@ macro_rules! on_both_stores {
 }
 
 pub mod chaos;
+pub mod crowd;
 #[cfg(doctest)]
 mod docs;
 pub mod evidence;

@@ -6,6 +6,7 @@ mod audit;
 mod ground;
 mod rows;
 
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey
 use keystep::store::{ListQuery, Store, StoreError};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::notebook::Notebook;
@@ -64,22 +66,55 @@ impl Place {
     /// # Panics
     /// When it can not be made; for PostgreSQL also when there is no server.
     pub fn fresh(kind: Kind) -> Self {
-        Self::empty(kind).with_tables()
+        Self::empty(kind).furnished()
     }
 
-    /// As [`fresh`](Self::fresh), on this PostgreSQL server.
+    /// The same on this PostgreSQL server, with the notebook.
     ///
     /// # Panics
-    /// When it can not be made.
-    pub fn on_server(url: &str) -> Self {
-        Self::of(Kind::Postgres, Some(url)).with_tables()
+    /// When the server does not take it.
+    pub fn on_server(server: &str) -> Self {
+        let runtime = runtime();
+        let ground = runtime.block_on(Ground::on_server(server, None));
+        Self::stands_on(ground, Kind::Postgres, runtime).furnished()
     }
 
-    fn with_tables(self) -> Self {
-        let place = self;
-        place.runtime.block_on(place.ground.migrate());
-        place.runtime.block_on(place.ground.make_ledger());
-        place
+    /// The same on a PostgreSQL server of the test's own, which it may break. The notebook is a file
+    /// apart, so that it goes on while the server does not.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub fn on(server: &str) -> Self {
+        let runtime = runtime();
+        let ground = runtime.block_on(Ground::on_own_server(server));
+        Self::stands_on(ground, Kind::Postgres, runtime).furnished()
+    }
+
+    /// The same on SQLite in a folder of the test's own, for example on a small disk.
+    ///
+    /// # Panics
+    /// When the folder does not take it.
+    pub fn within(folder: &Path) -> Self {
+        let folder = tempfile::tempdir_in(folder).expect("a folder");
+        Self::stands_on(Ground::in_own_folder(folder), Kind::Sqlite, runtime()).furnished()
+    }
+
+    /// What a SQLite store left in a folder, under the name that it has there: a copy, or what is
+    /// left of it. With a notebook of its own.
+    ///
+    /// # Panics
+    /// When there is no room for the notebook.
+    pub fn found(folder: TempDir) -> Self {
+        Self::stands_on(Ground::in_own_folder(folder), Kind::Sqlite, runtime())
+    }
+
+    /// The SQLite file.
+    ///
+    /// # Panics
+    /// When this is PostgreSQL.
+    pub fn file(&self) -> PathBuf {
+        let path = self.ground.url().strip_prefix("sqlite:");
+        path.expect("this is SQLite").into()
     }
 
     /// A database that no store has touched yet.
@@ -87,19 +122,12 @@ impl Place {
     /// # Panics
     /// As [`fresh`](Self::fresh).
     pub fn empty(kind: Kind) -> Self {
-        match kind {
-            Kind::Sqlite => Self::of(kind, None),
-            Kind::Postgres => Self::of(kind, Some(&server_url())),
-        }
+        let runtime = runtime();
+        let ground = runtime.block_on(Ground::new(kind));
+        Self::stands_on(ground, kind, runtime)
     }
 
-    fn of(kind: Kind, server: Option<&str>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let ground = runtime.block_on(Ground::new(server));
+    fn stands_on(ground: Ground, kind: Kind, runtime: Runtime) -> Self {
         let notebook = runtime
             .block_on(Notebook::open(&ground.notebook_url()))
             .expect("a notebook");
@@ -113,6 +141,13 @@ impl Place {
             ground,
             runtime,
         }
+    }
+
+    /// With the store's tables and a ledger.
+    fn furnished(self) -> Self {
+        self.runtime.block_on(self.ground.migrate());
+        self.runtime.block_on(self.ground.make_ledger());
+        self
     }
 
     /// Waits until a lost session counts as a death: for a while after the database server has
@@ -131,14 +166,14 @@ impl Place {
         self.kind
     }
 
+    /// Where the store is.
+    pub fn url(&self) -> &str {
+        self.ground.url()
+    }
+
     /// The PostgreSQL schema of the store's tables.
     pub fn schema(&self) -> &str {
         self.ground.schema()
-    }
-
-    /// Where the store is, with a `search_path` that finds notebook and ledger too.
-    pub fn url(&self) -> &str {
-        self.ground.url()
     }
 
     /// Holds the write lock of a SQLite file for so long, once it is called in some thread.
@@ -352,6 +387,16 @@ impl Place {
         }
     }
 
+    /// The statement of this name of the PostgreSQL store.
+    ///
+    /// # Panics
+    /// When this is not PostgreSQL, or there is no such statement.
+    pub fn statement(&self, name: &str) -> String {
+        let all = self.statements().into_iter();
+        let mut named = all.filter(|(known, _text)| *known == name);
+        named.next().expect("a statement of this name").1
+    }
+
     /// Waits until the execution of a key is as wanted, and gives it.
     ///
     /// # Panics
@@ -443,6 +488,14 @@ async fn bury(store: &impl Store, worker: WorkerId) -> Result<bool, StoreError> 
         Some(seen) => store.bury(worker, seen.beat).await,
         None => Ok(true),
     }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 /// The id of a key in the empty scope.

@@ -359,6 +359,17 @@ impl Victim {
         self.heard(|event| matches!(event, Event::Answer { call: of, .. } if *of == call.0))
     }
 
+    /// Waits until an attempt got through its work here.
+    ///
+    /// # Panics
+    /// When it does not soon.
+    pub fn leaves(&self, nonce: &str) {
+        self.wait_for("the step to end", |event| match event {
+            Event::Leaving(attempt) if attempt.nonce == nonce => Some(()),
+            _ => None,
+        });
+    }
+
     /// Whether an attempt got through its work here so far.
     pub fn has_left(&self, nonce: &str) -> bool {
         self.heard(|event| matches!(event, Event::Leaving(attempt) if attempt.nonce == nonce))
@@ -371,6 +382,26 @@ impl Victim {
             .iter()
             .filter_map(|line| parse(line))
             .any(|event| wanted(&event))
+    }
+
+    /// Waits until it has taken up every command so far.
+    ///
+    /// # Panics
+    /// When it does not soon.
+    pub fn heed(&mut self) {
+        let answers = |said: &Transcript| {
+            let lines = said.all().into_iter().filter_map(|line| parse(&line));
+            lines
+                .filter(|event| matches!(event, Event::Working { .. }))
+                .count()
+        };
+        let before = answers(&self.said);
+        self.tell(&Command::Worker);
+        let mut heard = 0;
+        self.wait_for("an answer", |event| {
+            heard += usize::from(matches!(event, Event::Working { .. }));
+            (heard > before).then_some(())
+        });
     }
 
     /// The worker id under which its engine works, once it is another than this.
@@ -399,8 +430,23 @@ impl Victim {
     /// # Panics
     /// When there is none soon.
     pub fn logged(&self, words: &str) {
-        let found = self.logged.find(SOON, |line| line.contains(words).then_some(()));
-        assert!(found.is_some(), "nothing in the log says {words:?}\n{self}");
+        self.logged_times(words, 1);
+    }
+
+    /// Waits for so many lines of its log that say so, and gives the last of them.
+    ///
+    /// # Panics
+    /// When there are not as many soon.
+    pub fn logged_times(&self, words: &str, times: usize) -> String {
+        let mut heard = 0;
+        let found = self.logged.find(SOON, |line| {
+            heard += usize::from(line.contains(words));
+            (heard == times).then(|| line.to_owned())
+        });
+        let Some((_at, line)) = found else {
+            panic!("the log says {words:?} only {heard} times\n{self}");
+        };
+        line
     }
 
     /// What it says and what it logs, for those who read on after its end.

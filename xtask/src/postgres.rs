@@ -13,6 +13,7 @@
 pub mod account;
 pub mod binaries;
 pub mod install;
+mod standby;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -39,6 +40,9 @@ pub struct Options {
     pub max_connections: u32,
     /// More lines of `postgresql.conf`, as (name, value); a later one wins.
     pub settings: Vec<(String, String)>,
+    /// Where the cluster's folder is made; with other temporary files by default. The server's user
+    /// must be able to pass through it.
+    pub place: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -46,6 +50,7 @@ impl Default for Options {
         Self {
             max_connections: 400,
             settings: Vec::new(),
+            place: None,
         }
     }
 }
@@ -59,7 +64,8 @@ pub enum Stop {
     Immediate,
 }
 
-/// A private server. Dropping it stops the server and removes its folder.
+/// A private server. Dropping it stops the server and removes its folder. [`Cluster::standby_of`]
+/// makes a second one that follows it.
 ///
 /// All methods block; from an async test call them in `spawn_blocking`, or accept that they take
 /// about a second.
@@ -79,11 +85,16 @@ impl Cluster {
     /// When there is no PostgreSQL: the text says what to install. When the server does not start:
     /// the text ends with the server's own words.
     pub fn start(options: Options) -> Result<Self> {
+        Self::start_with(options.place.as_deref(), |cluster| cluster.initialise(&options))
+    }
+
+    /// Starts a server in a new folder, once `fill` has made its data there.
+    fn start_with(place: Option<&Path>, fill: impl FnOnce(&Self) -> Result<()>) -> Result<Self> {
         let binaries = install::find_or_install()?;
         let account = account::for_server()?;
         let temporary = tempfile::Builder::new()
             .prefix("keystep-postgres-")
-            .tempdir()
+            .tempdir_in(place.map_or_else(std::env::temp_dir, Path::to_path_buf))
             .context("could not make a temporary folder")?;
         if let Some(account) = &account {
             std::os::unix::fs::chown(temporary.path(), Some(account.uid), Some(account.gid))
@@ -97,7 +108,7 @@ impl Cluster {
             port: 0,
             keeper,
         };
-        cluster.initialise(&options)?;
+        fill(&cluster)?;
         for attempt in 1.. {
             cluster.port = free_port()?;
             match cluster.start_again() {
@@ -190,6 +201,17 @@ impl Cluster {
         self.start_again()
     }
 
+    /// Changes settings that need no restart, for now and for later starts.
+    ///
+    /// # Errors
+    /// When the server does not run, or its file can not be written.
+    pub fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
+        self.add_to_configuration(&lines(settings.iter().copied()))?;
+        let mut reload = self.program("pg_ctl");
+        reload.arg("reload").arg("-D").arg(self.data());
+        self.succeed(&mut reload)
+    }
+
     fn initialise(&self, options: &Options) -> Result<()> {
         let mut initdb = self.program("initdb");
         initdb
@@ -198,9 +220,13 @@ impl Cluster {
             .args(["--encoding=UTF8", "--locale=C", "-D"])
             .arg(self.data());
         self.succeed(&mut initdb)?;
+        self.add_to_configuration(&settings(options, self.binaries.has_statistics()))
+    }
+
+    fn add_to_configuration(&self, more: &str) -> Result<()> {
         let file = self.data().join("postgresql.conf");
         let mut text = fs::read_to_string(&file).context("could not read postgresql.conf")?;
-        text.push_str(&settings(options, self.binaries.has_statistics()));
+        text.push_str(more);
         fs::write(&file, text).context("could not write postgresql.conf")
     }
 
@@ -274,7 +300,8 @@ cat >/dev/null
 rm -rf -- "$2"
 "#;
 
-fn run_as(command: &mut Command, account: Option<&Account>) {
+/// Lets a program run under another user.
+pub(crate) fn run_as(command: &mut Command, account: Option<&Account>) {
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
     }
@@ -283,31 +310,33 @@ fn run_as(command: &mut Command, account: Option<&Account>) {
 /// The end of `postgresql.conf`. Durable on purpose: what tests prove about crashes would mean
 /// nothing on a server that may forget a commit.
 fn settings(options: &Options, statistics: bool) -> String {
-    let mut lines = vec![
+    let connections = options.max_connections.to_string();
+    let mut all = vec![
         ("listen_addresses", "127.0.0.1"),
         ("unix_socket_directories", ""),
         ("fsync", "on"),
         ("full_page_writes", "on"),
         ("synchronous_commit", "on"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (String::from(name), String::from(value)))
-    .collect::<Vec<_>>();
-    let connections = options.max_connections.to_string();
-    lines.push((String::from("max_connections"), connections));
+        ("max_connections", &connections),
+    ];
     if statistics {
-        let library = String::from("pg_stat_statements");
-        lines.push((String::from("shared_preload_libraries"), library));
+        all.push(("shared_preload_libraries", "pg_stat_statements"));
     }
-    lines.extend(options.settings.iter().cloned());
-    lines
-        .iter()
+    let more = options.settings.iter();
+    all.extend(more.map(|(name, value)| (name.as_str(), value.as_str())));
+    lines(all)
+}
+
+/// Settings as lines of `postgresql.conf`.
+fn lines<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let settings = settings.into_iter();
+    settings
         .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")))
         .collect()
 }
 
 /// A port that was free a moment ago. Somebody may be faster; the server then says so.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("could not find a free port")?;
     Ok(listener.local_addr()?.port())
 }
@@ -325,6 +354,7 @@ mod tests {
         let options = Options {
             max_connections: 20,
             settings: vec![("work_mem".into(), "it's".into())],
+            place: None,
         };
         let text = settings(&options, false);
         for line in ["fsync = 'on'", "max_connections = '20'", "work_mem = 'it''s'"] {

@@ -5,7 +5,6 @@
 //! is acted upon; acting is a compare-and-set, and a caller that lost looks again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -16,7 +15,7 @@ use crate::decide::{Existing, Meeting, ShapeKnown, meet};
 use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen};
 use crate::inner::Inner;
 use crate::outcome::{end_of, in_progress, outcome, shutting_down, unavailable};
-use crate::persist::{Pause, note};
+use crate::persist::{Pause, Resend};
 use crate::policy::{AfterFailure, OnDuplicate, Verdict};
 use crate::random;
 use crate::run_error::RunError;
@@ -170,10 +169,6 @@ impl Drop for CloseOpening {
     }
 }
 
-/// How long a begin is sent again while its outcome is unknown: well below the shortest retention,
-/// so that it can not bring back a key that was purged meanwhile.
-const BEGIN_LIMIT: Duration = Duration::from_secs(20);
-
 async fn begin(
     inner: &Arc<Inner>,
     schema: &Arc<SchemaCore>,
@@ -207,21 +202,19 @@ async fn begin(
         input: encoded,
         input_hash: hash,
     };
-    let started = crate::clock::monotonic();
-    let mut pause = Pause::default();
+    let mut resend = Resend::new();
     loop {
         match inner.store.begin(begin.clone()).await {
             Ok(Begun::Started(fence)) => {
                 return Opened::Started(begin_run(inner, schema, key, fence, worker, hash, input));
             }
             Ok(Begun::Exists(record)) => return Opened::Exists(Arc::from(record)),
-            Err(error @ StoreError::Unknown(_)) if started.elapsed() < BEGIN_LIMIT => note(&error),
             Err(error) => {
-                note(&error);
-                return Opened::Failed(error);
+                if !resend.after(&error).await {
+                    return Opened::Failed(error);
+                }
             }
         }
-        pause.pass().await;
     }
 }
 

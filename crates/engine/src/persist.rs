@@ -1,8 +1,9 @@
 //! How does a write get its verdict, whatever happens to the connection? By asking until there is
 //! one: an unknown outcome is resolved by the same write again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::clock::monotonic;
 use crate::execution::WriteId;
 use crate::inner::Inner;
 use crate::random;
@@ -102,6 +103,41 @@ async fn confirm(
         if let Some(given_up) = pause.wait_for_verdict(inner, run).await {
             return given_up;
         }
+    }
+}
+
+/// How long an acquisition is sent again while its outcome is unknown: well below the shortest
+/// retention, so that a begin can not bring back a key that was purged meanwhile.
+const RESEND_LIMIT: Duration = Duration::from_secs(20);
+
+/// Whether a begin or another acquisition is sent again. One of an unknown outcome is, also when the
+/// next answer is only that the store is away: what it may have left in the store would wait for the
+/// audit of owned rows.
+pub(crate) struct Resend {
+    started: Instant,
+    unknown: bool,
+    pause: Pause,
+}
+
+impl Resend {
+    pub(crate) fn new() -> Self {
+        Self {
+            started: monotonic(),
+            unknown: false,
+            pause: Pause::default(),
+        }
+    }
+
+    /// True, after a pause, when it is to be sent again.
+    pub(crate) async fn after(&mut self, error: &StoreError) -> bool {
+        note(error);
+        self.unknown |= matches!(error, StoreError::Unknown(_));
+        let helps = matches!(error, StoreError::Unknown(_) | StoreError::Unavailable(_));
+        let again = self.unknown && helps && self.started.elapsed() < RESEND_LIMIT;
+        if again {
+            self.pause.pass().await;
+        }
+        again
     }
 }
 

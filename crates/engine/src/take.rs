@@ -10,7 +10,7 @@ use crate::drive::{Owned, Stop, drive, park};
 use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
 use crate::inner::Inner;
 use crate::json;
-use crate::persist::{note, persist};
+use crate::persist::{Resend, note, persist};
 use crate::plan::{Plan, PlanBody};
 use crate::random;
 use crate::runs::{LocalRun, RunEnd};
@@ -28,7 +28,7 @@ pub(crate) enum Taken {
 
 /// Acquires an execution as it was seen, and drives it in a task of the engine's.
 ///
-/// An unknown outcome is left to the audit of owned rows, which finds what was acquired.
+/// An outcome that stays unknown is left to the audit of owned rows, which finds what was acquired.
 ///
 /// # Errors
 /// When the store does not answer.
@@ -46,15 +46,15 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
         token: random::unpredictable(),
         how,
     };
-    let mut sends = 0;
+    let mut resend = Resend::new();
     let acquired = loop {
         match inner.store.acquire(acquire.clone()).await {
             Ok(acquired) => break acquired,
-            Err(StoreError::Unknown(why)) if sends < 3 => {
-                note(&StoreError::Unknown(why));
-                sends += 1;
+            Err(error) => {
+                if !resend.after(&error).await {
+                    return Err(error);
+                }
             }
-            Err(error) => return Err(error),
         }
     };
     let Acquired::Won { record, fence } = acquired else {

@@ -67,6 +67,11 @@ impl Trouble {
                 "its tables are missing or older than this program ({text}): run migrate()"
             )),
             "42501" => Self::Refused(format!("the role may not do this: {text}")),
+            // Only where several clients share a session is a name taken.
+            "42P05" => Self::Refused(format!(
+                "a transaction pooler that knows no prepared statements is before the server ({text}): \
+                 use its session mode, or a direct connection"
+            )),
             _ => match code.get(..2) {
                 // Data exceptions, violated constraints, program limits.
                 Some("22" | "23" | "54") => Self::Rejected(text),
@@ -170,6 +175,7 @@ mod tests {
         assert!(matches!(of_code("57014"), Trouble::Unavailable(_)));
         assert!(matches!(of_code("53100"), Trouble::Unavailable(_)));
         assert!(matches!(of_code("42P01"), Trouble::Refused(_)));
+        assert!(matches!(of_code("42P05"), Trouble::Refused(_)));
         assert!(matches!(of_code(""), Trouble::Unavailable(_)));
     }
 

@@ -27,8 +27,10 @@ use crate::sql::Sql;
 /// An observer may hold a worker's lock for a moment.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
 
-/// A beat that takes longer is no beat: the connection is opened anew.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(3);
+/// A beat that takes longer is no beat: the connection is opened anew. Ending it earlier would show
+/// others a session that is gone, where a hiccup of the network would have passed; ending it later
+/// would leave no time to beat over a new one within the beat limit of 10 s.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(6);
 
 /// The liveness session of a handle.
 pub(crate) struct Liveness {

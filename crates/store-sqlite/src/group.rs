@@ -204,6 +204,7 @@ fn concerns_one_write(error: &StoreError) -> bool {
 mod tests {
     use super::*;
     use crate::connect::Opener;
+    use crate::log_file::LogFile;
     use crate::options::SqliteOptions;
     use std::time::Duration;
     use tempfile::TempDir;
@@ -227,11 +228,13 @@ mod tests {
     }
 
     async fn group_on(folder: &TempDir) -> Group {
-        let options = SqliteOptions::from(folder.path().join("keys.db"));
+        let database = folder.path().join("keys.db");
+        let options = SqliteOptions::from(database.clone());
         let opener = Opener::new(&options).expect("a path").creating();
         let conn = opener.writer().await.expect("a new file");
         let made = start(LaneLimits::default(), Clock::new(), |tasks| {
-            Writer::new(conn, opener, Duration::from_secs(5), tasks)
+            let log = LogFile::of(&database);
+            Writer::new(conn, opener, log, Duration::from_secs(5), tasks)
         });
         made.expect("a thread").0
     }

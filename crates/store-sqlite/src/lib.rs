@@ -25,11 +25,16 @@
 //! * A process that is stopped inside a transaction keeps the write lock of the file. Writes of
 //!   the others then answer [`Unavailable`](keystep::store::StoreError::Unavailable) after the
 //!   busy timeout, reads go on; the lock is never broken.
+//! * The files `<file>-wal` and `<file>-shm` are parts of the database. A log that is removed while
+//!   it is in use is noticed at the next write, which is
+//!   [`Refused`](keystep::store::StoreError::Refused); one that is removed while nobody uses it can
+//!   not be.
 
 mod connect;
 mod error;
 mod group;
 mod liveness;
+mod log_file;
 mod migrate;
 mod moments;
 mod options;

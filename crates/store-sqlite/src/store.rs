@@ -18,6 +18,7 @@ use crate::connect::{Opener, check_writable};
 use crate::error::no_session;
 use crate::group::{self, Group};
 use crate::liveness::Sessions;
+use crate::log_file::LogFile;
 use crate::options::SqliteOptions;
 use crate::reader::Readers;
 use crate::writer::Writer;
@@ -71,7 +72,8 @@ impl SqliteStore {
         migrate::check(&mut conn).await?;
         check_writable(&mut conn).await?;
         let (group, writer) = group::start(options.lane, options.clock.clone(), |tasks| {
-            Writer::new(conn, opener.clone(), options.busy_timeout, tasks).telling(options.moments)
+            let log = LogFile::of(&path);
+            Writer::new(conn, opener.clone(), log, options.busy_timeout, tasks).telling(options.moments)
         })?;
         let inner = Inner {
             instance: random::unpredictable(),

@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::connect::Opener;
 use crate::error::{Cause, at_commit, before_commit, cause, writer_gone};
+use crate::log_file::LogFile;
 use crate::moments::{Moment, Moments};
 
 const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
@@ -33,6 +34,7 @@ pub(crate) struct Writer {
     /// How often the connection has been taken.
     turns: Arc<AtomicU64>,
     opener: Opener,
+    log: LogFile,
     patience: Duration,
     moments: Moments,
     tasks: Handle,
@@ -43,17 +45,25 @@ pub(crate) struct Writer {
 pub(crate) struct Transaction {
     /// `None` once the transaction has ended.
     out: Option<(SqliteConnection, OwnedMutexGuard<Home>)>,
+    log: LogFile,
     moments: Moments,
     tasks: Handle,
 }
 
 impl Writer {
     /// A writer whose tasks run on `tasks`, starting with this connection.
-    pub(crate) fn new(conn: SqliteConnection, opener: Opener, patience: Duration, tasks: Handle) -> Self {
+    pub(crate) fn new(
+        conn: SqliteConnection,
+        opener: Opener,
+        log: LogFile,
+        patience: Duration,
+        tasks: Handle,
+    ) -> Self {
         Self {
             home: Arc::new(Mutex::new(Some(conn))),
             turns: Arc::default(),
             opener,
+            log,
             patience,
             moments: Moments::default(),
             tasks,
@@ -71,14 +81,21 @@ impl Writer {
         let mut home = self.wait().await?;
         let mut conn = match home.take() {
             Some(conn) => conn,
-            None => self.opener.writer().await?,
+            None => {
+                self.log.reopen();
+                self.opener.writer().await?
+            }
         };
         match sqlx::query(BEGIN_IMMEDIATE).execute(&mut conn).await {
-            Ok(_begun) => Ok(Transaction {
-                out: Some((conn, home)),
-                moments: self.moments.clone(),
-                tasks: self.tasks.clone(),
-            }),
+            Ok(_begun) => {
+                let transaction = Transaction {
+                    out: Some((conn, home)),
+                    log: self.log.clone(),
+                    moments: self.moments.clone(),
+                    tasks: self.tasks.clone(),
+                };
+                self.log.check().map(|()| transaction)
+            }
             Err(error) => {
                 if cause(&error) == Cause::Busy {
                     *home = Some(conn);
@@ -151,7 +168,7 @@ impl Transaction {
             Ok(_done) => {
                 self.moments.tell(Moment::Durable);
                 *home = Some(conn);
-                Ok(())
+                self.log.check()
             }
             // A constraint that is checked at the end: the transaction is still open, and after
             // the ROLLBACK it is certain that nothing was written.

@@ -1,5 +1,6 @@
 //! What does a place stand on? A temporary folder, or two schemas of a PostgreSQL server: one for
-//! the store, one for the notebook and the ledger.
+//! the store, one for the notebook and the ledger. On a server that a test breaks, the notebook is a
+//! file apart.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 use tempfile::TempDir;
 
-use super::Booked;
+use super::{Booked, Kind};
 use crate::notebook::LEDGER_TABLE;
 
 /// Where tests find the server.
@@ -22,12 +23,16 @@ pub(super) enum Ground {
     Sqlite {
         folder: TempDir,
         url: String,
+        /// Where the notebook is when it is apart: the folder is the test's own then.
+        apart: Option<TempDir>,
     },
     Postgres {
         admin: PgPool,
         schema: String,
         /// With a `search_path` that finds notebook and ledger.
         url: String,
+        /// Where the notebook is when it is apart: the server is the test's own then.
+        apart: Option<TempDir>,
     },
 }
 
@@ -49,22 +54,30 @@ pub fn server_url() -> String {
 }
 
 impl Ground {
-    /// On SQLite, or on the PostgreSQL server of a URL.
-    pub(super) async fn new(server: Option<&str>) -> Self {
-        match server {
-            None => {
-                let folder = tempfile::Builder::new()
-                    .prefix("keystep-system-")
-                    .tempdir()
-                    .expect("a temporary folder");
-                let url = format!("sqlite:{}", folder.path().join("store.db").display());
-                Self::Sqlite { folder, url }
-            }
-            Some(server) => Self::on_server(server).await,
+    pub(super) async fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Sqlite => Self::in_folder(temporary(), None),
+            Kind::Postgres => Self::on_server(&server_url(), None).await,
         }
     }
 
-    async fn on_server(server: &str) -> Self {
+    /// In a folder of the test's own.
+    pub(super) fn in_own_folder(folder: TempDir) -> Self {
+        Self::in_folder(folder, Some(temporary()))
+    }
+
+    fn in_folder(folder: TempDir, apart: Option<TempDir>) -> Self {
+        let url = format!("sqlite:{}", folder.path().join("store.db").display());
+        Self::Sqlite { folder, url, apart }
+    }
+
+    /// On a server of the test's own.
+    pub(super) async fn on_own_server(server: &str) -> Self {
+        Self::on_server(server, Some(temporary())).await
+    }
+
+    /// On a server, with the notebook apart or there too.
+    pub(super) async fn on_server(server: &str, apart: Option<TempDir>) -> Self {
         let admin = PgPoolOptions::new()
             .max_connections(2)
             .connect(server)
@@ -74,7 +87,12 @@ impl Ground {
         run(&admin, format!("CREATE SCHEMA {schema}_seen")).await;
         let joint = if server.contains('?') { '&' } else { '?' };
         let url = format!("{server}{joint}options[search_path]={schema}_seen");
-        Self::Postgres { admin, schema, url }
+        Self::Postgres {
+            admin,
+            schema,
+            url,
+            apart,
+        }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -93,7 +111,15 @@ impl Ground {
 
     pub(super) fn notebook_url(&self) -> String {
         match self {
-            Self::Sqlite { folder, .. } => {
+            Self::Sqlite {
+                folder, apart: None, ..
+            }
+            | Self::Sqlite {
+                apart: Some(folder), ..
+            }
+            | Self::Postgres {
+                apart: Some(folder), ..
+            } => {
                 format!("sqlite:{}", folder.path().join("notebook.db").display())
             }
             Self::Postgres { url, .. } => url.clone(),
@@ -203,8 +229,15 @@ impl Ground {
         Role { name, url }
     }
 
+    /// Takes away what is on a server that goes on.
     pub(super) async fn remove(&self) {
-        if let Self::Postgres { admin, schema, .. } = self {
+        if let Self::Postgres {
+            admin,
+            schema,
+            apart: None,
+            ..
+        } = self
+        {
             for statement in [
                 format!("DROP SCHEMA IF EXISTS {schema}, {schema}_seen CASCADE"),
                 format!("DROP ROLE IF EXISTS {schema}_role"),
@@ -217,6 +250,13 @@ impl Ground {
             admin.close().await;
         }
     }
+}
+
+fn temporary() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("keystep-system-")
+        .tempdir()
+        .expect("a temporary folder")
 }
 
 /// Runs a statement with names in it that this file made.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use keystep::{Limits, WorkerOptions};
 use keystep_postgres::PostgresOptions;
+use keystep_sqlite::SqliteOptions;
 
 use crate::protocol::Side;
 use crate::releases::Release;
@@ -71,6 +72,15 @@ pub struct Args {
     #[arg(long)]
     lost_owners: Option<u32>,
 
+    /// The store keeps no state in its sessions: for a transaction pooler.
+    #[arg(long)]
+    pooled: bool,
+    #[arg(long)]
+    connect_timeout_ms: Option<u64>,
+    #[arg(long)]
+    deadline_ms: Option<u64>,
+    #[arg(long)]
+    busy_timeout_ms: Option<u64>,
     #[arg(long)]
     lanes: Option<usize>,
     #[arg(long)]
@@ -107,11 +117,6 @@ impl FromStr for Halt {
 impl Args {
     pub(crate) fn worker_options(&self) -> WorkerOptions {
         let mut options = WorkerOptions::default();
-        let set = |option: &mut Duration, millis: Option<u64>| {
-            if let Some(millis) = millis {
-                *option = Duration::from_millis(millis);
-            }
-        };
         set(&mut options.beat, self.beat_ms);
         set(&mut options.grace, self.grace_ms);
         set(&mut options.beat_limit, self.beat_limit_ms);
@@ -138,6 +143,23 @@ impl Args {
         options.lanes = self.lanes.unwrap_or(options.lanes);
         options.readers = self.readers.unwrap_or(options.readers);
         options.transactions = self.transactions.unwrap_or(options.transactions);
+        options.liveness = !self.pooled;
+        set(&mut options.connect_timeout, self.connect_timeout_ms);
+        set(&mut options.deadline, self.deadline_ms);
         options
+    }
+
+    pub(crate) fn sqlite_options(&self) -> SqliteOptions {
+        let options = SqliteOptions::new(&self.url);
+        match self.busy_timeout_ms {
+            Some(millis) => options.busy_timeout(Duration::from_millis(millis)),
+            None => options,
+        }
+    }
+}
+
+fn set(option: &mut Duration, millis: Option<u64>) {
+    if let Some(millis) = millis {
+        *option = Duration::from_millis(millis);
     }
 }

@@ -59,7 +59,7 @@ async fn serve(args: &Args, voice: Voice) -> anyhow::Result<()> {
         if args.migrate {
             SqliteStore::migrate(args.url.as_str()).await?;
         }
-        let store = SqliteStore::connect(script.watching(args.url.as_str().into())).await?;
+        let store = SqliteStore::connect(script.watching(args.sqlite_options())).await?;
         service::serve(store, script, args, voice).await
     }
 }

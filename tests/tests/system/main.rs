@@ -17,7 +17,6 @@ mod racing;
 mod rights;
 mod starting;
 mod statements;
-mod stopped;
 mod takeover;
 mod transactions;
 

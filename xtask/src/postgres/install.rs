@@ -119,8 +119,12 @@ fn install_on_debian(options: &Path) -> Result<()> {
     let reason = "could not switch off the package's own server";
     fs::create_dir_all(options).context(reason)?;
     fs::write(&no_server, "create_main_cluster = false\n").context(reason)?;
-    let installed = apt_get(&["update"])
-        .and_then(|()| apt_get(&["install", "--yes", "--no-install-recommends", "postgresql"]));
+    let installed = apt_get_install("postgresql").with_context(|| {
+        format!(
+            "install the package `postgresql` by hand, or set {VARIABLE} to the folder that holds \
+             initdb, postgres and pg_ctl"
+        )
+    });
     fs::remove_file(&no_server).context("could not restore the package's default")?;
     installed
 }
@@ -147,19 +151,24 @@ fn server_package(packages: &str) -> Option<String> {
     installed.max().map(|(_version, name)| name)
 }
 
+/// Installs a Debian package.
+pub(crate) fn apt_get_install(package: &str) -> Result<()> {
+    apt_get(&["update"])?;
+    apt_get(&["install", "--yes", "--no-install-recommends", package])
+}
+
 fn apt_get(args: &[&str]) -> Result<()> {
     let line = format!("apt-get {}", args.join(" "));
-    println!("==> postgres: {line}");
+    println!("==> {line}");
     let status = Command::new("apt-get")
+        // Somebody else may be installing at this moment.
+        .args(["-o", "DPkg::Lock::Timeout=120"])
         .args(args)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .status()
         .with_context(|| format!("could not start `{line}`"))?;
     if !status.success() {
-        bail!(
-            "`{line}` failed ({status}): install the package `postgresql` by hand, or set \
-             {VARIABLE} to the folder that holds initdb, postgres and pg_ctl"
-        );
+        bail!("`{line}` failed ({status})");
     }
     Ok(())
 }

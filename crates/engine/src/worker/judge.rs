@@ -26,6 +26,10 @@ pub(crate) struct Patience {
 pub(crate) struct Judge {
     patience: Patience,
     last_look: Option<Instant>,
+    /// The age of the database server at a look, and when that was.
+    server: Option<(Duration, Instant)>,
+    /// When a failover to another server was seen.
+    failed_over: Option<Instant>,
     peers: HashMap<WorkerId, Peer>,
 }
 
@@ -41,6 +45,8 @@ impl Judge {
         Self {
             patience,
             last_look: None,
+            server: None,
+            failed_over: None,
             peers: HashMap::new(),
         }
     }
@@ -56,9 +62,7 @@ impl Judge {
             self.peers.clear();
         }
         self.last_look = Some(now);
-        let settled = observation
-            .server_age
-            .is_none_or(|age| age >= self.patience.reconnect_budget + self.patience.grace);
+        let settled = observation.server_age.is_none_or(|age| self.settled(age, now));
 
         let mut dead = Vec::new();
         let mut seen = HashMap::with_capacity(observation.others.len());
@@ -86,6 +90,24 @@ impl Judge {
         }
         self.peers = seen;
         dead
+    }
+
+    /// Whether the clients of the database server have had time to come to it: since it was started,
+    /// or since it took the place of another one, of another age, in a failover.
+    fn settled(&mut self, age: Duration, now: Instant) -> bool {
+        let (budget, grace) = (self.patience.reconnect_budget, self.patience.grace);
+        let another = self.server.is_some_and(|(before, at)| {
+            // An answer that was long on its way is no other server.
+            (before + now.duration_since(at)).abs_diff(age) > budget.max(Duration::from_secs(1))
+        });
+        self.server = Some((age, now));
+        if another {
+            self.failed_over = Some(now);
+        }
+        let here = self
+            .failed_over
+            .map_or(age, |since| age.min(now.duration_since(since)));
+        here >= budget + grace
     }
 
     /// The observer could not look: what it saw of sessions is no longer without a break.
@@ -171,6 +193,27 @@ mod tests {
         assert!(!scene.at(3000, Some(false), 1, Some(3)));
         assert!(!scene.at(6000, Some(false), 1, Some(6)), "the grace begins now");
         assert!(scene.at(7000, Some(false), 1, Some(7)));
+    }
+
+    #[test]
+    fn after_a_failover_to_a_server_that_ran_before_sessions_are_given_time_too() {
+        let mut scene = Scene::new(PATIENCE);
+        assert!(!scene.at(0, Some(true), 1, Some(3600)));
+        assert!(!scene.at(4000, Some(false), 1, Some(1804)), "the standby's age");
+        assert!(!scene.at(8000, Some(false), 1, Some(1808)));
+        assert!(
+            !scene.at(10_000, Some(false), 2, Some(1810)),
+            "the grace begins now"
+        );
+        assert!(scene.at(11_000, Some(false), 2, Some(1811)));
+    }
+
+    #[test]
+    fn an_answer_that_was_long_on_its_way_is_no_failover() {
+        let mut scene = Scene::new(PATIENCE);
+        assert!(!scene.at(0, Some(false), 1, Some(3600)));
+        assert!(!scene.at(900, Some(false), 1, Some(3597)), "the grace goes on");
+        assert!(scene.at(1000, Some(false), 1, Some(3601)));
     }
 
     #[test]

@@ -66,10 +66,7 @@ async fn look(inner: &Arc<Inner>) -> bool {
         }
         match take(inner, seen, how).await {
             Ok(taken) => matches!(taken, Taken::Won(_)),
-            Err(error) => {
-                note(&error);
-                false
-            }
+            Err(_noted) => false,
         }
     });
     let won = futures::future::join_all(taking).await;
@@ -88,8 +85,6 @@ fn found(looked: Result<Vec<Seen>, StoreError>) -> Vec<Seen> {
 #[derive(Default)]
 struct Audit {
     last: Option<Instant>,
-    /// Rows of this worker that it does not know: a takeover or begin whose answer was lost.
-    strange: HashMap<ExecutionId, Seen>,
     /// Executions that nobody alive can run, since when.
     stranded: HashMap<ExecutionId, Instant>,
 }
@@ -106,20 +101,18 @@ impl Audit {
         self.unknown_to_all(inner, now).await;
     }
 
-    /// A row that bears this worker as its owner, unknown to it at two looks, with the same claim.
-    async fn unknown_to_us(&mut self, inner: &Arc<Inner>) {
-        let owned = found(inner.store.owned(inner.liveness.worker()).await);
-        let unknown = owned.into_iter().filter(|seen| !inner.registry.knows(seen.id));
-        let before = std::mem::take(&mut self.strange);
-        for seen in unknown {
-            if before.get(&seen.id) == Some(&seen) {
-                tracing::warn!(execution = %seen.id, "owned by this worker but unknown to it: taking it over");
-                if let Err(error) = take(inner, seen, How::TakeOver).await {
-                    note(&error);
-                }
-            } else {
-                self.strange.insert(seen.id, seen);
-            }
+    /// Takes over what bears this worker as its owner and is unknown to it: a takeover or begin whose
+    /// answer was lost. A run that ended here was forgotten after its row had changed, so what looks
+    /// the same to a second look is none of those.
+    async fn unknown_to_us(&self, inner: &Arc<Inner>) {
+        let before = owned_but_unknown(inner).await;
+        if before.is_empty() {
+            return;
+        }
+        let still = owned_but_unknown(inner).await;
+        for seen in still.into_iter().filter(|seen| before.contains(seen)) {
+            tracing::warn!(execution = %seen.id, "owned by this worker but unknown to it: taking it over");
+            let _lost_or_noted = take(inner, seen, How::TakeOver).await;
         }
     }
 
@@ -149,6 +142,12 @@ impl Audit {
             }
         }
     }
+}
+
+async fn owned_but_unknown(inner: &Inner) -> Vec<Seen> {
+    let mut owned = found(inner.store.owned(inner.liveness.worker()).await);
+    owned.retain(|seen| !inner.registry.knows(seen.id));
+    owned
 }
 
 /// Parks an execution that nobody alive can run; false when it changed since it was seen. It is

@@ -1,10 +1,10 @@
 //! What if the network fails between a store and its PostgreSQL server? A [`Proxy`] on a port of its
 //! own: it passes everything on, until a test says what goes wrong.
 //!
-//! Some faults concern all connections at once: [`delay`](Proxy::delay), [`stall`](Proxy::stall) (a
-//! half-open connection: nothing passes and nothing ends), [`refuse`](Proxy::refuse),
-//! [`cut`](Proxy::cut), [`cut_after`](Proxy::cut_after) so many bytes. A [`Trap`] concerns one
-//! statement: the proxy reads the protocol, waits for the n-th execution of a statement, and does
+//! Some faults concern all connections at once: [`delay`](Proxy::delay), [`delay_each`](Proxy::delay_each)
+//! n-th statement, [`stall`](Proxy::stall) (a half-open connection: nothing passes and nothing ends),
+//! [`refuse`](Proxy::refuse), [`cut`](Proxy::cut), [`cut_after`](Proxy::cut_after) so many bytes,
+//! [`redirect`](Proxy::redirect) to another server. A [`Trap`] concerns one statement: the proxy reads the protocol, waits for the n-th execution of a statement, and does
 //! what its [`Fate`] says, so that a test knows exactly on which side of the network something was.
 //!
 //! The proxy has a thread and a runtime of its own: plain tests can use it, and no load of a test's
@@ -50,19 +50,19 @@ impl Proxy {
         let address = listener.local_addr()?;
         let (server, _rest) = host_of(url);
         let server = server.to_owned();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::before(&server));
         let (running, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (to, of_relay) = (server.clone(), Arc::clone(&shared));
+        let of_relay = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("proxy".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
                         _dropped = ended => {}
-                        _no_port = serve(listener, to, of_relay) => {}
+                        _no_port = serve(listener, of_relay) => {}
                     }
                 });
             })?;
@@ -110,6 +110,12 @@ impl Proxy {
         self.change(|rules| rules.delay = by);
     }
 
+    /// Holds back each `nth` execution of a statement for this long, counted over all connections but
+    /// never twice in a row on one; 0 for none of them.
+    pub fn delay_each(&self, nth: u64, by: Duration) {
+        self.change(|rules| rules.delay_each = (nth, by));
+    }
+
     /// Lets nothing through in either direction while all connections stand: the other side of a
     /// half-open connection. What was sent arrives when the stall ends.
     pub fn stall(&self, stall: bool) {
@@ -138,6 +144,17 @@ impl Proxy {
             rules.refuse = refuse;
             rules.cuts += 1;
         });
+    }
+
+    /// Stands before the server of this URL from now on, as a name that leads to another address
+    /// after a failover. Connections to the former one are cut.
+    ///
+    /// # Panics
+    /// As [`before`](Self::before).
+    pub fn redirect(&self, url: &str) {
+        let (server, _rest) = host_of(url);
+        self.shared.set_server(server);
+        self.cut();
     }
 
     /// Waits for the `nth` execution from now (counted from 1) of a statement that `is_meant`, on
@@ -182,14 +199,14 @@ fn host_of(url: &str) -> (&str, &str) {
     host.split_at(end)
 }
 
-async fn serve(listener: std::net::TcpListener, server: String, shared: Arc<Shared>) -> io::Result<()> {
+async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let (client, _from) = listener.accept().await?;
         let shared = Arc::clone(&shared);
         // From now on: a cut that comes while the server is called cuts this connection too.
         let rules: watch::Receiver<Rules> = shared.rules.subscribe();
-        let server = server.clone();
+        let server = shared.server();
         tokio::spawn(async move {
             if rules.borrow().refuse {
                 return;

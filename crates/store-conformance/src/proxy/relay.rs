@@ -1,6 +1,7 @@
 //! How does one connection pass the proxy? Message by message to the server, piece by piece back.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use super::trap::{Fate, Stage, Trap};
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rules {
     pub(super) delay: Duration,
+    /// Each n-th execution of a statement waits for this long.
+    pub(super) delay_each: (u64, Duration),
     pub(super) stall: bool,
     pub(super) swallow: bool,
     pub(super) refuse: bool,
@@ -24,12 +27,15 @@ pub(super) struct Rules {
 }
 
 /// What the proxy and its connections share.
-#[derive(Default)]
 pub(super) struct Shared {
     pub(super) rules: watch::Sender<Rules>,
     /// Bytes that may still pass to the server; `None` for any number.
     allowed: Mutex<Option<usize>>,
     traps: Mutex<Vec<Set>>,
+    /// Host and port that new connections lead to.
+    server: Mutex<String>,
+    /// Statements executed so far.
+    executed: AtomicU64,
 }
 
 /// A trap that has not caught its statement yet.
@@ -41,6 +47,38 @@ struct Set {
 }
 
 impl Shared {
+    pub(super) fn before(server: &str) -> Self {
+        Self {
+            rules: watch::Sender::default(),
+            allowed: Mutex::default(),
+            traps: Mutex::default(),
+            server: Mutex::new(server.to_owned()),
+            executed: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn server(&self) -> String {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_server(&self, server: &str) {
+        server.clone_into(&mut self.server.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// How long this message waits because it executes an n-th statement. Of two in a row on one
+    /// connection only the first waits; the next statement of another one does in its place.
+    fn delay_of(&self, frame: &Frame, was_late: &mut bool) -> Option<Duration> {
+        frame.executes.as_ref()?;
+        let (nth, by) = self.rules.borrow().delay_each;
+        let number = self.executed.fetch_add(1, Ordering::Relaxed) + 1;
+        let due = nth > 0 && number.is_multiple_of(nth);
+        if due && *was_late {
+            self.executed.fetch_sub(1, Ordering::Relaxed);
+        }
+        *was_late = due && !*was_late;
+        was_late.then_some(by)
+    }
+
     pub(super) fn allow(&self, bytes: Option<usize>) {
         *self.allowed.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
     }
@@ -128,6 +166,7 @@ async fn there(
     answering: &watch::Sender<Option<Trap>>,
 ) -> io::Result<()> {
     let mut frames = Frames::default();
+    let mut was_late = false;
     let mut piece = vec![0_u8; 64 * 1024];
     loop {
         let read = client.read(&mut piece).await?;
@@ -135,11 +174,22 @@ async fn there(
             return Ok(());
         }
         frames.push(&piece[..read]);
+        // Once for what came together, as a long way does.
+        delay(shared).await;
         while let Some(frame) = frames.next() {
-            hold_back(shared).await;
+            stalled(shared).await;
+            if let Some(delay) = shared.delay_of(&frame, &mut was_late) {
+                tokio::time::sleep(delay).await;
+            }
             if let Some(trap) = shared.caught(&frame) {
                 match trap.fate {
                     Fate::CutBefore => {
+                        trap.advance(Stage::Sprung);
+                        return Ok(());
+                    }
+                    Fate::CutInside(bytes) => {
+                        let torn = bytes.min(frame.bytes.len());
+                        server.write_all(&frame.bytes[..torn]).await?;
                         trap.advance(Stage::Sprung);
                         return Ok(());
                     }
@@ -174,7 +224,8 @@ async fn back(
         if read == 0 {
             return Ok(());
         }
-        hold_back(shared).await;
+        delay(shared).await;
+        stalled(shared).await;
         let trap = answering.borrow().clone();
         let Some(trap) = trap else {
             if !shared.rules.borrow().swallow {
@@ -195,13 +246,16 @@ async fn back(
     }
 }
 
-/// Waits as long as the rules hold everything back.
-async fn hold_back(shared: &Shared) {
-    let mut rules = shared.rules.subscribe();
-    let delay = rules.borrow().delay;
+async fn delay(shared: &Shared) {
+    let delay = shared.rules.borrow().delay;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
+}
+
+/// Waits as long as nothing passes.
+async fn stalled(shared: &Shared) {
+    let mut rules = shared.rules.subscribe();
     // The sender lives in `shared`, so the wait can not end without the condition.
     let _passes = rules.wait_for(|rules| !rules.stall).await;
 }

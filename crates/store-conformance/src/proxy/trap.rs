@@ -10,6 +10,9 @@ use tokio::sync::watch;
 pub enum Fate {
     /// It never reaches the server, and its connection is cut.
     CutBefore,
+    /// At most so many bytes of the message that executes it reach the server, then its connection is
+    /// cut: in the middle of a message, or before the word that tells the server to go on.
+    CutInside(usize),
     /// The server carries it out and answers; the answer is lost with the connection.
     LoseAnswer,
     /// It waits before the server until it is released.
