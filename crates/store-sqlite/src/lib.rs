@@ -26,6 +26,8 @@
 //!   the others then answer [`Unavailable`](keystep::store::StoreError::Unavailable) after the
 //!   busy timeout, reads go on; the lock is never broken.
 
+#[cfg(feature = "planted")]
+mod bugs;
 mod connect;
 mod error;
 mod group;

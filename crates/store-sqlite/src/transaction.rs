@@ -11,6 +11,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use futures::future::BoxFuture;
+#[cfg(feature = "planted")]
+use keystep::bugs::{Bug, is_planted};
 use keystep::store::{Enlisted, StoreError, Verdict};
 use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepResult};
 use sqlx::SqliteConnection;
@@ -183,6 +185,10 @@ async fn finish(mut transaction: Transaction, record: &Record, now: i64) -> Resu
             verdict: Verdict::Written,
             now: true,
         }) => transaction.commit().await.map(|()| Verdict::Written),
+        #[cfg(feature = "planted")]
+        Ok(Applied { verdict, .. }) if is_planted(Bug::TransactionCommitsUnseen) => {
+            transaction.commit().await.map(|()| verdict)
+        }
         // An earlier send of this write is durable, with the effects of *that* transaction: these
         // would be a second time.
         Ok(Applied { verdict, .. }) => {

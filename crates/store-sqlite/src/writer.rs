@@ -15,6 +15,8 @@ use sqlx::SqliteConnection;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+#[cfg(feature = "planted")]
+use crate::bugs;
 use crate::connect::Opener;
 use crate::error::{Cause, at_commit, before_commit, cause, writer_gone};
 
@@ -64,7 +66,10 @@ impl Writer {
             Some(conn) => conn,
             None => self.opener.writer().await?,
         };
-        match sqlx::query(BEGIN_IMMEDIATE).execute(&mut conn).await {
+        let text = BEGIN_IMMEDIATE;
+        #[cfg(feature = "planted")]
+        let text = bugs::edited(text);
+        match sqlx::query(text).execute(&mut conn).await {
             Ok(_begun) => Ok(Transaction {
                 out: Some((conn, home)),
                 tasks: self.tasks.clone(),
