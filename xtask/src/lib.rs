@@ -10,6 +10,7 @@
 
 pub mod args;
 pub mod ci;
+pub mod mutants;
 pub mod postgres;
 pub mod run;
 pub mod test;
