@@ -54,8 +54,10 @@ bugs! {
     /// and loads does: a checkpoint that was committed while it waited is missing. Here taking and
     /// loading are two calls of the store, so the second one is made first.
     TakeoverAndLoadInOne = "takeover-and-load-in-one",
-    /// A takeover asks in the statement that locks whether the owner is alive, instead of comparing
-    /// the row with what was seen. With four sweeps 421 of 2,400 executions were taken twice.
+    /// A takeover relies on the owner having been found dead, by a `NOT EXISTS` over the workers, and
+    /// does not compare the row with what was seen. No lock checks a condition on other rows again:
+    /// with four sweeps 421 of 2,400 executions were taken twice. Here that look is a statement of
+    /// its own, so the takeover is left with the run and the state.
     SweepByNotExists = "sweep-by-not-exists",
     /// Batches go in the order in which their operations came. Two processes that began the same
     /// 150 keys met in 22 deadlocks in 80 rounds.

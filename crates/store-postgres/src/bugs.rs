@@ -34,12 +34,8 @@ pub(crate) const EDITS: &[Edit] = &[
     Edit {
         bug: Bug::SweepByNotExists,
         file: ACQUIRE,
-        words: "WHEN x.run_id = a.run_id AND x.epoch = a.epoch AND x.token = a.token
-                AND x.state = a.state THEN 1",
-        by: "WHEN NOT EXISTS (
-                SELECT 1 FROM {schema}.executions AS v JOIN {schema}.workers AS o ON o.id = v.owner
-                WHERE v.id = a.id AND NOT o.dead
-            ) THEN 1",
+        words: " AND x.epoch = a.epoch AND x.token = a.token",
+        by: "",
     },
     Edit {
         bug: Bug::VerdictJoinedOnStep,

@@ -3,6 +3,7 @@
 use keystep::bugs::{self, Bug, Edit};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+const ACQUIRE: &str = include_str!("../sql/acquire.sql");
 const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
 const CHECKPOINT: &str = include_str!("../sql/checkpoint.sql");
 const SETTLE: &str = include_str!("../sql/settle.sql");
@@ -42,6 +43,12 @@ const EDITS: &[Edit] = &[
         bug: Bug::StateCompareRemoved,
         file: SETTLE,
         words: " AND state = 1",
+        by: "",
+    },
+    Edit {
+        bug: Bug::SweepByNotExists,
+        file: ACQUIRE,
+        words: " AND epoch = ?3 AND token = ?4",
         by: "",
     },
     Edit {

@@ -180,15 +180,17 @@ async fn finish(mut transaction: Transaction, record: &Record, now: i64) -> Resu
             "the step's transaction had ended before its checkpoint ({error})"
         )));
     }
-    match record.apply(transaction.conn(), now).await {
+    let applied = record.apply(transaction.conn(), now).await;
+    #[cfg(feature = "planted")]
+    if is_planted(Bug::TransactionCommitsUnseen) {
+        let verdict = applied?.verdict;
+        return transaction.commit().await.map(|()| verdict);
+    }
+    match applied {
         Ok(Applied {
             verdict: Verdict::Written,
             now: true,
         }) => transaction.commit().await.map(|()| Verdict::Written),
-        #[cfg(feature = "planted")]
-        Ok(Applied { verdict, .. }) if is_planted(Bug::TransactionCommitsUnseen) => {
-            transaction.commit().await.map(|()| verdict)
-        }
         // An earlier send of this write is durable, with the effects of *that* transaction: these
         // would be a second time.
         Ok(Applied { verdict, .. }) => {

@@ -39,8 +39,8 @@ pub const MUTANTS: &[Mutant] = &[
         tests: &[Directed {
             package: POSTGRES,
             target: "races",
-            name: "a_checkpoint_that_meets_an_open_takeover_waits_and_is_fenced",
-            says: "there is no verdict while the takeover is open",
+            name: "fences::a_checkpoint_whose_snapshot_is_older_than_a_takeover_is_fenced",
+            says: "right: Verdict(Fenced)",
         }],
     },
     Mutant {
@@ -83,6 +83,41 @@ pub const MUTANTS: &[Mutant] = &[
         }],
     },
     Mutant {
+        bug: "sweep-by-not-exists",
+        tests: &[
+            Directed {
+                package: POSTGRES,
+                target: "races",
+                name: "owners::in_every_order_one_of_two_takeovers_wins",
+                says: "right: (1, 2, 1)",
+            },
+            Directed {
+                package: SQLITE,
+                target: "races",
+                name: "two_and_four_sweeps_that_saw_the_same_rows_take_each_once",
+                says: "sweeps took",
+            },
+        ],
+    },
+    Mutant {
+        bug: "sort-removed",
+        tests: &[Directed {
+            package: POSTGRES,
+            target: "races",
+            name: "batches::a_batch_of_begins_that_waits_for_another_holds_nothing_that_the_other_needs",
+            says: "what it has inserted would be waited for, in a circle",
+        }],
+    },
+    Mutant {
+        bug: "begin-in-one-statement",
+        tests: &[Directed {
+            package: POSTGRES,
+            target: "races",
+            name: "begins::a_begin_whose_snapshot_is_older_than_the_winner_gets_its_row_all_the_same",
+            says: "neither begun nor there",
+        }],
+    },
+    Mutant {
         bug: "verdict-joined-on-step",
         tests: &[
             on(
@@ -106,9 +141,9 @@ pub const MUTANTS: &[Mutant] = &[
         bug: "unknown-is-failure",
         tests: &[Directed {
             package: SUITE,
-            target: "engine_under_faults",
-            name: "a_lost_answer_never_repeats_a_step",
-            says: "runs; LoseAnswer at call",
+            target: "engine_races",
+            name: "verdicts::a_write_whose_answer_was_lost_is_known_again_and_its_owner_goes_on",
+            says: "a lost answer is no failure of the step",
         }],
     },
     Mutant {

@@ -58,6 +58,7 @@ async fn a_write_whose_answer_was_lost_is_known_again_and_its_owner_goes_on() {
     faults.script(&[Call::Commit], 1, Fault::LoseAnswer);
     let told = within(attach(&engine, &schema)).await.expect("no panic");
     assert_eq!(told, Ok(11));
+    assert_eq!(probe.bodies(), 1, "a lost answer is no failure of the step");
     let epoch = find(&engine, &schema).await.epoch;
     assert_eq!(epoch, 1, "nobody had to take it over");
 }
