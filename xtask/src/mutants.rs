@@ -119,6 +119,7 @@ fn attempt(
     command
         .args(["--exact", test.name])
         .current_dir(root().join(test.package))
+        .env("RUST_BACKTRACE", "0")
         .env_remove(VARIABLE);
     if let Some(bug) = bug {
         command.env(VARIABLE, bug);

@@ -39,8 +39,8 @@ pub const MUTANTS: &[Mutant] = &[
         tests: &[Directed {
             package: POSTGRES,
             target: "races",
-            name: "fences::a_checkpoint_whose_snapshot_is_older_than_a_takeover_is_fenced",
-            says: "right: Verdict(Fenced)",
+            name: "fences::in_every_order_a_checkpoint_is_either_loaded_by_the_takeover_or_fenced",
+            says: "loaded and there",
         }],
     },
     Mutant {
