@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use keystep::store::Store;
 use keystep::{Engine, Key, Schema, StepContext, StepResult};
 use tokio::sync::{Mutex, mpsc};
+use uuid::Uuid;
 
 /// Contexts of running steps. Clones share one engine.
 #[derive(Clone)]
@@ -68,7 +69,8 @@ impl StepContexts {
     pub async fn next(&self) -> StepContext {
         let number = self.next_key.fetch_add(1, Ordering::Relaxed);
         let mut handed_out = self.handed_out.lock().await;
-        let key = Key::new(format!("context {number}"));
+        // Nobody else's key: an engine that has met it elsewhere would wait for that one's step.
+        let key = Key::new(Uuid::new_v4().to_string());
         let call = self.engine.run(&self.schema, key, number).submit();
         call.await.expect("the step starts");
         handed_out.recv().await.expect("the engine runs")

@@ -185,7 +185,17 @@ pub async fn run_case<S: Store>(
     factory: impl AsyncFnOnce() -> Harness<S>,
 ) {
     let harness = factory().await;
-    let finished = tokio::time::timeout(CASE_LIMIT, case(harness)).await;
+    run_within_limit(name, case(harness)).await;
+}
+
+/// Waits for a case that has all it needs; what [`crowd_suite!`](crate::crowd_suite) puts into each
+/// test.
+///
+/// # Panics
+///
+/// When the case does, or does not end within two minutes.
+pub async fn run_within_limit(name: &str, case: impl Future<Output = ()>) {
+    let finished = tokio::time::timeout(CASE_LIMIT, case).await;
     assert!(finished.is_ok(), "{name}: no answer within {CASE_LIMIT:?}");
 }
 

@@ -15,6 +15,7 @@
 //! - [`Harness`]: what a factory makes: two handles onto one fresh database, as if two processes
 //! - [`model`]: random operations, every answer compared with the memory store's
 //! - [`planted`]: stores with one known bug each, which show that the suite bites
+//! - [`crowd`]: many processes at one row, for races that need more handles or rounds
 //! - [`faulty`]: a store that fails by script, for tests of the engine
 //! - [`history`]: judges afterwards what happened in a run with crashes
 //!
@@ -25,6 +26,7 @@
 pub mod cases;
 mod catalogue;
 mod contexts;
+pub mod crowd;
 pub mod faulty;
 mod fixture;
 mod harness;
@@ -34,4 +36,4 @@ pub mod planted;
 
 pub use catalogue::{Case, cases, transaction_cases};
 pub use contexts::StepContexts;
-pub use harness::{Harness, Transactions, Work, run_case};
+pub use harness::{Harness, Transactions, Work, run_case, run_within_limit};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use keystep::clock::Clock;
 use keystep::execution::{
-    ExecutionId, Fence, FullKey, InputHash, Payload, PlanId, RunId, ShapeId, WorkerId, WriteId,
+    ExecutionId, Fence, FullKey, InputHash, Payload, PlanId, RunId, Seen, ShapeId, WorkerId, WriteId,
 };
-use keystep::store::{Begin, Begun, Commit, NewCheckpoint, Register, Store, Then};
+use keystep::store::{Acquire, Begin, Begun, Commit, How, NewCheckpoint, Register, Store, Then};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -18,6 +18,21 @@ pub(crate) mod proxy;
 /// The server that `cargo xtask test` starts.
 pub(crate) fn url() -> String {
     std::env::var("KEYSTEP_TEST_POSTGRES_URL").expect("needs a PostgreSQL server: run `cargo xtask test`")
+}
+
+/// The same server, with parameters of the connection.
+pub(crate) fn url_with(parameters: &str) -> String {
+    let url = url();
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}{parameters}")
+}
+
+/// Another database of the same server.
+pub(crate) fn url_to(database: &str) -> String {
+    let url = url();
+    let (address, parameters) = url.split_once('?').unwrap_or((&url, ""));
+    let (server, _database) = address.rsplit_once('/').expect("a database");
+    format!("{server}/{database}?{parameters}")
 }
 
 /// A schema name that nobody else uses.
@@ -82,7 +97,11 @@ pub(crate) async fn fresh_role() -> String {
 
 /// The address of the test server for another role.
 pub(crate) fn url_as(role: &str) -> String {
-    let url = url();
+    url_of(role, &url())
+}
+
+/// An address for another role.
+pub(crate) fn url_of(role: &str, url: &str) -> String {
     let (scheme, rest) = url.split_once("://").expect("a URL");
     let (_user, host) = rest.split_once('@').expect("a user");
     format!("{scheme}://{role}:{role}@{host}")
@@ -142,6 +161,16 @@ pub(crate) async fn started(store: &PostgresStore, text: &str) -> Fence {
 
 pub(crate) fn payload(text: &str) -> Payload {
     Payload(text.as_bytes().to_vec().into())
+}
+
+/// A wish of a fresh worker to own what was seen.
+pub(crate) fn acquire_of(seen: Seen, how: How) -> Acquire {
+    Acquire {
+        seen,
+        owner: WorkerId::fresh(),
+        token: Uuid::new_v4(),
+        how,
+    }
 }
 
 /// A write that records a step.
