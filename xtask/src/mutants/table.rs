@@ -91,12 +91,11 @@ pub const MUTANTS: &[Mutant] = &[
                 name: "owners::in_every_order_one_of_two_takeovers_wins",
                 says: "right: (1, 2, 1)",
             },
-            Directed {
-                package: SQLITE,
-                target: "races",
-                name: "two_and_four_sweeps_that_saw_the_same_rows_take_each_once",
-                says: "sweeps took",
-            },
+            on(
+                SQLITE,
+                "an_acquisition_by_an_older_view_is_lost_and_changes_nothing",
+                "right: Lost",
+            ),
         ],
     },
     Mutant {
