@@ -4,7 +4,7 @@
 //! However many callers wait for however many keys, the process asks the store with one statement:
 //! after 20 ms at first, growing to 500 ms while nothing happens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,6 +67,12 @@ impl Follower {
         followed.keys().copied().collect()
     }
 
+    fn still_followed(&self, mut ids: Vec<ExecutionId>) -> HashSet<ExecutionId> {
+        let followed = locked(&self.followed);
+        ids.retain(|id| followed.contains_key(id));
+        ids.into_iter().collect()
+    }
+
     fn tell(&self, id: ExecutionId, seen: Seen) {
         if let Some(changes) = locked(&self.followed).remove(&id) {
             changes.send_replace(Some(seen));
@@ -78,7 +84,7 @@ impl Follower {
 async fn poll(inner: Arc<Inner>) {
     let this = &inner.follower;
     let mut pause = FIRST_PAUSE;
-    let mut known = 0;
+    let mut known = HashSet::new();
     loop {
         let ids = this.ids();
         if ids.is_empty() {
@@ -90,11 +96,12 @@ async fn poll(inner: Arc<Inner>) {
             }
             continue;
         }
-        if ids.len() > known {
+        // Whoever comes later is looked for as often as the first, however long others have waited.
+        if !ids.iter().all(|id| known.contains(id)) {
             pause = FIRST_PAUSE;
         }
-        known = ids.len();
-        look(&inner, ids).await;
+        look(&inner, ids.clone()).await;
+        known = this.still_followed(ids);
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(LONGEST_PAUSE),
             () = this.look.notified() => {}

@@ -112,7 +112,7 @@ pub async fn a_finish_and_a_takeover_that_race_never_both_win<S: Store + Clone>(
 
 /// Sweeps take what they saw, and saw the same: orphans of a dead worker, and what is due.
 pub async fn two_and_four_sweeps_that_saw_the_same_rows_take_each_once<S: Store + Clone>(crowd: Crowd<S>) {
-    const ROWS: usize = 40;
+    const ROWS: usize = 25;
     for round in 0..10 {
         let sweeps = [2, 4][round % 2];
         let of_the_dead = round / 2 % 2 == 0;

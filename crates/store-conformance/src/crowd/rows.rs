@@ -41,7 +41,7 @@ pub async fn begins_of_the_same_keys_by_four_start_each_once<S: Store + Clone>(c
 
 /// As after an answer that was lost, or came while its caller had sent it again.
 pub async fn one_write_sent_by_four_at_once_is_written_once<S: Store + Clone>(crowd: Crowd<S>) {
-    for round in 0..100 {
+    for round in 0..30 {
         let fence = started(crowd.first(), &format!("{round}")).await;
         let mut sent = write(fence).step(0, "output");
         if round % 2 == 0 {

@@ -3,7 +3,9 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use keystep::execution::{ExecutionRecord, Fence, InputHash, RunId, Seen};
-use keystep::store::{Acquired, Begin, Begun, Commit, Enlisted, Fresh, How, Progress, Store, Verdict};
+use keystep::store::{
+    Acquired, Begin, Begun, Commit, Enlisted, Fresh, How, Progress, Store, StoreError, Verdict,
+};
 use keystep_postgres::PostgresStore;
 
 use super::stage::Player;
@@ -16,6 +18,8 @@ pub(crate) type Act = BoxFuture<'static, Told>;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Told {
     Verdict(Verdict),
+    /// Nothing of a transaction was written, and there is no verdict.
+    RolledBack,
     /// The row as it was acquired, and what the new owner loaded.
     Won(Box<ExecutionRecord>, Progress),
     Lost,
@@ -41,7 +45,15 @@ impl Player {
 
     pub(crate) fn commits_with(&self, mut commit: Commit, enlisted: Enlisted) -> Act {
         commit.enlisted = Some(enlisted);
-        self.commits(commit)
+        let store = self.store.clone();
+        async move {
+            match store.commit(commit).await {
+                Ok(verdict) => Told::Verdict(verdict),
+                Err(StoreError::Unavailable(_)) => Told::RolledBack,
+                Err(error) => panic!("a transaction ended with {error}"),
+            }
+        }
+        .boxed()
     }
 
     /// Acquires what was seen and, when it has won, loads what there is.

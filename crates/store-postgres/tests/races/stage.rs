@@ -251,28 +251,36 @@ impl Stage {
             for gate in GATES {
                 self.close(player, gate).await;
             }
-            acts.push((player, Some(act), None));
+            acts.push((player, Some(act)));
         }
+        let mut calls: Vec<Option<Call<T>>> = acts.iter().map(|_act| None).collect();
+        let mut places = vec![Place::Done; acts.len()];
         for &turn in order {
-            let (player, act, call) = &mut acts[turn];
-            match (act.take(), &call) {
-                (Some(act), _) => *call = Some(player.asked(act)),
-                (None, Some(call)) => {
-                    if let Place::At(gate) = self.settles(call).await {
-                        self.turn("pg_advisory_unlock", &player.name, gate).await;
-                    }
-                }
-                (None, None) => panic!("an act that was begun has a call"),
+            let (player, act) = &mut acts[turn];
+            if let Some(act) = act.take() {
+                calls[turn] = Some(player.asked(act));
+            } else if let Place::At(gate) = places[turn] {
+                self.turn("pg_advisory_unlock", &player.name, gate).await;
+            } else {
+                continue;
             }
-            // Also those whom this turn has let go on.
-            let begun: Vec<_> = acts.iter().filter_map(|(_, _, call)| call.as_ref()).collect();
-            self.settle(&begun).await;
+            let call = calls[turn].as_ref().expect("it has begun");
+            places[turn] = self.settles(call).await;
+            if places[turn] == Place::Done {
+                // Its locks are free, so others may have gone on.
+                let (who, begun): (Vec<_>, Vec<_>) = (0..)
+                    .zip(&calls)
+                    .filter_map(|(who, call)| Some((who, call.as_ref()?)))
+                    .unzip();
+                for (who, place) in who.into_iter().zip(self.settle(&begun).await) {
+                    places[who] = place;
+                }
+            }
         }
         sql(&mut self.control, "SELECT pg_advisory_unlock_all()").await;
         let mut answers = Vec::new();
-        for (_player, act, call) in acts {
-            assert!(act.is_none(), "everybody has a turn");
-            answers.push(call.expect("begun").answer().await);
+        for call in calls {
+            answers.push(call.expect("everybody has a turn").answer().await);
         }
         answers
     }

@@ -109,7 +109,7 @@ async fn a_transaction_that_meets_an_open_takeover_waits_and_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn a_transaction_whose_write_was_written_before_is_rolled_back_in_every_order() {
+async fn in_every_order_one_of_two_transactions_of_the_same_write_leaves_its_row() {
     let mut stage = Stage::new().await;
     let (owner, other) = (stage.player("owner").await, stage.player("other").await);
     let books = [
@@ -130,8 +130,16 @@ async fn a_transaction_whose_write_was_written_before_is_rolled_back_in_every_or
             (&other, other.commits_with(write, second)),
         ];
         let told = stage.play(&order, cast).await;
+        // Who began to write before the other's checkpoint could be seen runs into it.
         let written = Told::Verdict(Verdict::Written);
-        assert_eq!(told, [written.clone(), written], "in {order:?}");
+        assert!(told.contains(&written), "{told:?} in {order:?}");
+        for told in told {
+            assert!(
+                told == written || told == Told::RolledBack,
+                "{told:?} in {order:?}"
+            );
+        }
+        assert_eq!(recorded(&owner.store, &fence).await, 1, "in {order:?}");
         assert_eq!(books[0].booked(&key).await, 1, "one row in {order:?}");
     }
 }

@@ -9,9 +9,9 @@ use keystep_sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, unconstrained};
 
-use crate::support::{Database, Failed, begin_of, commit_of, commits_in_log, execute, number, start};
-
-const OWNER: WorkerId = WorkerId(1);
+use crate::support::{
+    Database, Failed, OWNER, begin_of, commit_of, commits_in_log, execute, number, start, succeed,
+};
 
 /// Holds the writer until the answer is used, so that writes gather behind it.
 async fn hold(store: &SqliteStore) -> (oneshot::Sender<()>, JoinHandle<Result<(), StoreError>>) {
@@ -122,11 +122,7 @@ async fn a_replay_of_a_finished_key_takes_no_write() {
     let database = Database::new();
     let store = database.open().await;
     let fence = start(&store, "done", OWNER).await;
-    let succeed = Then::Succeed {
-        output_step: "step".to_owned(),
-        retention: None,
-    };
-    let verdict = store.commit(commit_of(fence, "step", succeed)).await;
+    let verdict = store.commit(commit_of(fence, "step", succeed("step"))).await;
     assert_eq!(verdict.expect("an answer"), Verdict::Written);
 
     // Nobody can write now, and the answer comes all the same.

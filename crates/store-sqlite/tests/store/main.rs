@@ -2,6 +2,7 @@
 
 mod format;
 mod group;
+mod others;
 mod processes;
 mod rules;
 mod sessions;

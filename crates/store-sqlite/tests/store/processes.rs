@@ -1,91 +1,16 @@
 //! What happens between processes? Each test starts itself again as the other process.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 use keystep::execution::WorkerId;
 use keystep::store::{Beat, Begun, Store, StoreError, Then, Verdict};
 use keystep_sqlite::{SqliteOptions, SqliteStore};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+use crate::others::{Other, in_child, say};
 use crate::sessions::{register, session};
 use crate::support::{Database, begin_of, commit_of, start};
-
-/// Tells a started copy of a test which database to work on.
-const DATABASE: &str = "KEYSTEP_TEST_DATABASE";
-
-/// The database, when this process is the other one. It ends with the process that started it.
-fn in_child() -> Option<PathBuf> {
-    let database = std::env::var_os(DATABASE)?;
-    std::thread::spawn(|| {
-        let _until_the_end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        std::process::abort();
-    });
-    Some(database.into())
-}
-
-/// Says a line to the process that started this one.
-fn say(word: &str) {
-    println!("\n> {word}");
-}
-
-/// Another process that runs the same test. Killed when it is dropped.
-struct Other {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl Other {
-    fn start(test: &str, database: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .env(DATABASE, database)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a process");
-        let lines = BufReader::new(child.stdout.take().expect("its output"));
-        Self { child, lines }
-    }
-
-    /// The next word that it says; `None` when it has ended.
-    fn hear(&mut self) -> Option<String> {
-        let mut line = String::new();
-        while self.lines.read_line(&mut line).expect("its output") > 0 {
-            if let Some(word) = line.trim_end().strip_prefix("> ") {
-                return Some(word.to_owned());
-            }
-            line.clear();
-        }
-        None
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().try_into().expect("an id")).expect("an id");
-        kill_process(pid, signal).expect("it runs");
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ended");
-    }
-
-    fn succeed(mut self) {
-        // Waiting closes its input, which would end it too early.
-        let _input = self.child.stdin.take();
-        assert!(self.child.wait().expect("it ended").success());
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
 
 async fn impatient(database: &Path) -> SqliteStore {
     let options = SqliteOptions::from(database).busy_timeout(Duration::from_millis(200));

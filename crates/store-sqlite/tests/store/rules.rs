@@ -11,20 +11,7 @@ use keystep::store::{
 };
 use keystep_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::support::{Database, SHAPE, begin_of, commit_of, payload, start};
-
-const OWNER: WorkerId = WorkerId(1);
-
-fn copy_of(commit: &Commit) -> Commit {
-    Commit {
-        fence: commit.fence,
-        write_id: commit.write_id,
-        worker: commit.worker,
-        checkpoint: commit.checkpoint.clone(),
-        then: commit.then.clone(),
-        enlisted: None,
-    }
-}
+use crate::support::{Database, OWNER, SHAPE, again, begin_of, commit_of, payload, start, succeed};
 
 fn ending_of(fence: Fence, then: Then) -> Commit {
     Commit {
@@ -61,10 +48,10 @@ async fn a_write_that_ended_the_ownership_is_told_from_another_one_like_it() {
     for (n, then) in endings().into_iter().enumerate() {
         let fence = start(&store, &format!("key-{n}"), OWNER).await;
         let first = ending_of(fence, then.clone());
-        let again = copy_of(&first);
+        let same = again(&first);
         let other = ending_of(fence, then);
         let mut verdicts = Vec::new();
-        for commit in [first, again, other] {
+        for commit in [first, same, other] {
             verdicts.push(store.commit(commit).await.expect("an answer"));
         }
         let expected = [Verdict::Written, Verdict::Written, Verdict::Fenced];
@@ -78,16 +65,9 @@ async fn an_earlier_write_is_known_after_a_later_one_finished_the_execution() {
     let store = database.open().await;
     let fence = start(&store, "key", OWNER).await;
     let first = commit_of(fence, "one", Then::Continue);
-    let again = copy_of(&first);
-    let last = commit_of(
-        fence,
-        "two",
-        Then::Succeed {
-            output_step: "two".to_owned(),
-            retention: None,
-        },
-    );
-    for commit in [first, last, again] {
+    let same = again(&first);
+    let last = commit_of(fence, "two", succeed("two"));
+    for commit in [first, last, same] {
         let verdict = store.commit(commit).await.expect("an answer");
         assert_eq!(verdict, Verdict::Written);
     }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use keystep::execution::{
-    ExecutionId, Fence, FullKey, InputHash, Payload, PlanId, RunId, ShapeId, WorkerId, WriteId,
+    ExecutionId, Fence, FullKey, InputHash, Payload, PlanId, RunId, Seen, ShapeId, WorkerId, WriteId,
 };
 use keystep::random;
-use keystep::store::{Begin, Begun, Commit, NewCheckpoint, Store, Then};
+use keystep::store::{Acquire, Begin, Begun, Commit, How, NewCheckpoint, Store, Then};
 use keystep_sqlite::SqliteStore;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -31,6 +31,9 @@ impl Database {
         SqliteStore::open(self.path()).await.expect("a new database")
     }
 }
+
+/// Who owns what needs no owner of its own.
+pub(crate) const OWNER: WorkerId = WorkerId(1);
 
 pub(crate) const SHAPE: ShapeId = ShapeId(Uuid::from_u128(7));
 
@@ -75,6 +78,35 @@ pub(crate) fn commit_of(fence: Fence, step: &str, then: Then) -> Commit {
         }),
         then,
         enlisted: None,
+    }
+}
+
+/// The same write once more, as after a lost answer.
+pub(crate) fn again(commit: &Commit) -> Commit {
+    Commit {
+        fence: commit.fence,
+        write_id: commit.write_id,
+        worker: commit.worker,
+        checkpoint: commit.checkpoint.clone(),
+        then: commit.then.clone(),
+        enlisted: None,
+    }
+}
+
+pub(crate) fn succeed(step: &str) -> Then {
+    Then::Succeed {
+        output_step: step.to_owned(),
+        retention: None,
+    }
+}
+
+/// A wish of a fresh worker to own what was seen.
+pub(crate) fn acquire_of(seen: Seen, how: How) -> Acquire {
+    Acquire {
+        seen,
+        owner: WorkerId::fresh(),
+        token: random::unpredictable(),
+        how,
     }
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keystep::execution::{ExecutionId, WorkerId};
-use keystep::store::{Acquire, Acquired, Enlisted, How, Store, StoreError, Then, Verdict};
+use keystep::store::{Acquired, Enlisted, How, Store, StoreError, Then, Verdict};
 use keystep::{
-    Engine, IntoEnlisted, Retry, RunError, Schema, StepContext, StepError, StepResult, WorkerOptions, random,
+    Engine, IntoEnlisted, Retry, RunError, Schema, StepContext, StepError, StepResult, WorkerOptions,
 };
 use keystep_sqlite::{SqliteOptions, SqliteStore, SqliteTransaction};
 use tokio::sync::Semaphore;
 
-use crate::support::{Database, commit_of, execute, number, start};
+use crate::support::{Database, acquire_of, commit_of, execute, number, start};
 
 const TABLES: &str = "CREATE TABLE orders (sku TEXT PRIMARY KEY);
     CREATE TABLE items (sku TEXT REFERENCES orders (sku) DEFERRABLE INITIALLY DEFERRED)";
@@ -208,13 +208,10 @@ async fn a_step_whose_rows_are_gone_is_not_recorded() {
 /// Takes the execution over as another process would, while its owner still works.
 async fn take_over(store: &SqliteStore, id: ExecutionId) {
     let seen = store.find(vec![id]).await.expect("a read")[0].seen();
-    let acquire = Acquire {
-        seen,
-        owner: WorkerId::fresh(),
-        token: random::unpredictable(),
-        how: How::TakeOver,
-    };
-    let acquired = store.acquire(acquire).await.expect("an answer");
+    let acquired = store
+        .acquire(acquire_of(seen, How::TakeOver))
+        .await
+        .expect("an answer");
     assert!(matches!(acquired, Acquired::Won { .. }), "{acquired:?}");
 }
 
