@@ -18,6 +18,7 @@
 //! - [`crowd`]: many processes at one row, for races that need more handles or rounds
 //! - [`faulty`]: a store that fails by script, for tests of the engine
 //! - [`history`]: judges afterwards what happened in a run with crashes
+//! - [`proxy`]: a network between a store and its PostgreSQL server that fails as a test says
 //!
 //! # Promises
 //!
@@ -33,6 +34,7 @@ mod harness;
 pub mod history;
 pub mod model;
 pub mod planted;
+pub mod proxy;
 
 pub use catalogue::{Case, cases, transaction_cases};
 pub use contexts::StepContexts;
