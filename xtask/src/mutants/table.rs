@@ -192,9 +192,9 @@ pub const MUTANTS: &[Mutant] = &[
         bug: "begin-not-immediate",
         tests: &[Directed {
             package: SQLITE,
-            target: "store",
-            name: "processes::a_process_stopped_inside_a_transaction_makes_writes_unavailable_until_it_is_gone",
-            says: "Ok(Started",
+            target: "races",
+            name: "immediate::a_transaction_that_reads_before_it_writes_keeps_every_other_writer_out",
+            says: "somebody wrote between the read and the write",
         }],
     },
 ];
