@@ -20,8 +20,8 @@ use crate::test::{beside_postgres, told};
 
 pub use table::{Directed, MUTANTS, Mutant, UNITS};
 
-/// Names the planted bug to the program that has it; in `crates/engine/src/bugs.rs` too.
-const VARIABLE: &str = "KEYSTEP_PLANT";
+/// Names the planted bug to the program that has it, which can not ask here for this name.
+pub const VARIABLE: &str = "KEYSTEP_PLANT";
 
 /// A test that takes longer has no bound of its own, and finds nothing.
 const LIMIT: Duration = Duration::from_secs(120);

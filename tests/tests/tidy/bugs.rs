@@ -2,7 +2,7 @@
 //! finds it.
 
 use serde_json::Value;
-use xtask::mutants::{MUTANTS, UNITS};
+use xtask::mutants::{MUTANTS, UNITS, VARIABLE};
 
 use crate::files::File;
 use crate::source;
@@ -12,9 +12,6 @@ const FEATURE: &str = "planted";
 
 /// Where the bugs are listed.
 pub(crate) const LIST: &str = "crates/engine/src/bugs.rs";
-
-/// What names the planted bug to a program that has the feature, and is in no other.
-pub(crate) const VARIABLE: &str = "KEYSTEP_PLANT";
 
 /// What a source says when it talks of the bugs.
 const WORDS: [&str; 3] = ["bugs", "Bug", "is_planted"];
@@ -84,11 +81,11 @@ pub(crate) fn unmatched(list: &str) -> Vec<String> {
     let mut bugs: Vec<&str> = bugs.iter().map(String::as_str).collect();
     bugs.sort_unstable();
     rows.sort_unstable();
-    if bugs == rows {
+    if bugs == rows && list.contains(&format!("\"{VARIABLE}\"")) {
         return Vec::new();
     }
     vec![format!(
-        "{LIST} has {bugs:?},\nxtask/src/mutants/table.rs has {rows:?}"
+        "{LIST} has {bugs:?},\nxtask/src/mutants/table.rs has {rows:?}; the variable is {VARIABLE}"
     )]
 }
 

@@ -102,7 +102,7 @@ fn every_bug_has_its_row_and_every_row_its_test() {
 fn no_program_as_it_is_built_by_default_has_the_bugs() {
     let here = std::env::current_exe().expect("this program");
     assert!(
-        files::holds(&here, bugs::VARIABLE),
+        files::holds(&here, xtask::mutants::VARIABLE),
         "this program names it, so the search works"
     );
     let built = std::path::Path::new(env!("CARGO_BIN_EXE_victim"));
@@ -111,7 +111,7 @@ fn no_program_as_it_is_built_by_default_has_the_bugs() {
     for program in programs.iter().map(|name| built.with_file_name(name)) {
         assert!(program.exists(), "build it first: cargo build --workspace --bins");
         assert!(
-            !files::holds(&program, bugs::VARIABLE),
+            !files::holds(&program, xtask::mutants::VARIABLE),
             "{} was built with the feature `planted`",
             program.display()
         );
