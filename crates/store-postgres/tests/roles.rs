@@ -109,7 +109,19 @@ async fn a_role_with_strange_defaults_gets_the_same_promises() {
         let store = store.clone();
         async move { store.commit(record(fence, "one", 0, Then::Continue)).await }
     });
-    sql(&mut other, "SELECT pg_sleep(0.1); COMMIT").await;
+    let met = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND state = 'idle' \
+         AND query ~ '^WITH held AS'"
+    );
+    until("the write has met the open takeover", async || {
+        number(&mut common::session().await, met.clone()).await > 0
+    })
+    .await;
+    assert!(
+        !write.is_finished(),
+        "there is no verdict while the takeover is open"
+    );
+    sql(&mut other, "COMMIT").await;
     let verdict = write.await.expect("no panic").expect("a verdict");
     assert_eq!(verdict, Verdict::Fenced);
 }

@@ -248,8 +248,17 @@ async fn a_commit_whose_answer_is_lost_is_found_and_the_step_does_not_run_again(
         })
         .await;
         shop.proxy.cut();
-        // The engine asks what became of it, and waits for the row.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        until(
+            "the engine asks what became of it, and waits for the row",
+            async || {
+                let asking = format!(
+                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                 AND query ~ '^SELECT e.run_id' AND query LIKE '%\"{schema}\"%'"
+                );
+                number(&mut session().await, asking).await == 1
+            },
+        )
+        .await;
         sql(&mut holder, format!("SELECT pg_advisory_unlock({lock})")).await;
     };
     let (outcome, ()) = tokio::join!(shop.order("a"), cut);

@@ -131,7 +131,7 @@ async fn a_batch_of_begins_that_waits_for_another_holds_nothing_that_the_other_n
 /// No order is forced here; the server counts dead locks for each database, so this has its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_in_opposite_order_meet_in_no_dead_lock_and_each_row_has_one_winner() {
-    const ROWS: usize = 60;
+    const ROWS: usize = 150;
     let database = fresh_schema();
     let mut server = session().await;
     sql(&mut server, format!("CREATE DATABASE {database}")).await;
@@ -146,7 +146,7 @@ async fn batches_in_opposite_order_meet_in_no_dead_lock_and_each_row_has_one_win
         store
     };
     let stores = [handle().await, handle().await];
-    for round in 0..20 {
+    for round in 0..12 {
         let key = |at: usize| format!("{round}/{at}");
         let begun = both_ways(&stores, ROWS, |store, at| {
             let begin = begin_of(&key(at), OWNER);

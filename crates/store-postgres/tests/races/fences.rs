@@ -100,6 +100,47 @@ async fn a_takeover_that_meets_an_open_checkpoint_waits_and_loads_it() {
     assert_eq!(progress.checkpoints.len(), 1, "the new owner sees the step");
 }
 
+#[tokio::test]
+async fn a_checkpoint_that_meets_an_open_end_of_its_claim_waits_and_is_fenced() {
+    let mut stage = Stage::new().await;
+    let (owner, late) = (stage.player("owner").await, stage.player("late").await);
+    for then in [Then::Release, succeed("none")] {
+        let fence = started(&owner.store, &format!("{then:?}")).await;
+        let mut end = record(fence, "none", 0, then.clone());
+        end.checkpoint = None;
+        stage.close(&owner, Gate::Commit).await;
+        let end = owner.asked(owner.commits(end));
+        stage.arrives(&end, Gate::Commit).await;
+        let write = late.asked(late.commits(record(fence, "one", 0, Then::Continue)));
+        stage.is_held_up(&write).await;
+        stage.open(&owner, Gate::Commit).await;
+        assert_eq!(end.answer().await, Told::Verdict(Verdict::Written));
+        assert_eq!(
+            write.answer().await,
+            Told::Verdict(Verdict::Fenced),
+            "after {then:?}"
+        );
+        assert_eq!(recorded(&owner.store, &fence).await, 0);
+    }
+}
+
+/// After a failover that lost the tail of the log an epoch is used twice; only the token differs.
+#[tokio::test]
+async fn a_checkpoint_that_meets_an_open_claim_of_its_own_epoch_waits_and_is_fenced() {
+    let mut stage = Stage::new().await;
+    let owner = stage.player("owner").await;
+    let fence = started(&owner.store, "a").await;
+    let mut other = session().await;
+    let schema = &stage.schema;
+    let claim = format!("BEGIN; UPDATE {schema}.executions SET token = gen_random_uuid(), owner = 9");
+    sql(&mut other, claim).await;
+    let write = owner.asked(owner.commits(record(fence, "one", 0, Then::Continue)));
+    stage.is_held_up(&write).await;
+    sql(&mut other, "COMMIT").await;
+    assert_eq!(write.answer().await, Told::Verdict(Verdict::Fenced));
+    assert_eq!(recorded(&owner.store, &fence).await, 0);
+}
+
 /// A lane's statement with a begin and a write in it begins with the begin. So it can be stopped when
 /// its snapshot is taken, and the row of its write is not locked yet.
 async fn with_an_old_snapshot(

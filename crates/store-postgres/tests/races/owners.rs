@@ -49,7 +49,8 @@ async fn in_every_order_one_of_three_sweeps_takes_the_row() {
         let cast = cast.map(|sweep| (sweep, sweep.acquires(seen, How::TakeOver)));
         let told = stage.play(&order, cast.collect()).await;
         let won = told.iter().filter(|told| told.won()).count();
-        assert_eq!(won, 1, "took it in {order:?}");
+        let now = row(&sweeps[0].store, &fence).await;
+        assert_eq!((won, now.claim.epoch, now.lost), (1, 2, 1), "in {order:?}");
     }
 }
 
@@ -124,4 +125,9 @@ async fn a_sweep_that_meets_an_open_takeover_waits_and_loses() {
     stage.open(&first, Gate::Commit).await;
     assert!(open.answer().await.won());
     assert_eq!(other.answer().await, Told::Lost);
+    assert_eq!(
+        row(&first.store, &fence).await.claim.epoch,
+        2,
+        "it was taken once"
+    );
 }
