@@ -11,6 +11,8 @@ The project's own commands:
                                  only the layers that kill, race and let calls fail, N times in a
                                  row, until one fails; ARGS as above
   cargo xtask ci                 format, clippy, documentation, then test: what must pass to land
+  cargo xtask mutants [NAME…]    plant each known bug of the protocol (or the named ones), and show
+                                 the test that finds it by itself
   cargo xtask postgres [COMMAND] start a private PostgreSQL server and run COMMAND beside it, or
                                  print its URL and wait for Ctrl-C
 
@@ -33,6 +35,8 @@ pub enum Verb {
     },
     /// Run everything that must pass.
     Ci,
+    /// Plant bugs; all of them, or those that are named.
+    Mutants(Vec<String>),
     /// Run a command beside a private server; without one, wait.
     Postgres(Vec<String>),
 }
@@ -58,6 +62,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Verb, String> {
         "help" | "-h" | "--help" => Ok(Verb::Help),
         "test" => Ok(Verb::Test(rest)),
         "crash" => Ok(Verb::Crash { times, args: rest }),
+        "mutants" => Ok(Verb::Mutants(rest)),
         "postgres" => Ok(Verb::Postgres(rest)),
         "ci" if rest.is_empty() => Ok(Verb::Ci),
         "ci" => Err(format!("`ci` takes no arguments, but got {:?}", rest[0])),
@@ -88,7 +93,7 @@ mod tests {
     #[test]
     fn no_argument_lists_the_verbs() {
         assert_eq!(parsed(""), Ok(Verb::Help));
-        for verb in ["test", "crash", "ci", "postgres"] {
+        for verb in ["test", "crash", "ci", "mutants", "postgres"] {
             assert!(HELP.contains(&format!("cargo xtask {verb} ")), "{verb}");
         }
     }

@@ -11,6 +11,7 @@
 pub mod args;
 pub mod ci;
 pub mod crash;
+pub mod mutants;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod run;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use xtask::args::{self, Verb};
 use xtask::run::Runner;
-use xtask::{ci, crash, test};
+use xtask::{ci, crash, mutants, test};
 
 fn main() -> ExitCode {
     let verb = match args::parse(std::env::args().skip(1)) {
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Verb::Test(filter) => test::run(&runner, &filter),
         Verb::Crash { times, args } => crash::run(&runner, times, &args),
         Verb::Ci => ci::run(&runner),
+        Verb::Mutants(names) => mutants::run(&runner, &names),
         Verb::Postgres(command) => test::with_postgres(&runner, &command),
     });
     done.unwrap_or_else(|error| {

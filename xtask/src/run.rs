@@ -8,11 +8,11 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// Starts children and hands signals on to them.
@@ -62,6 +62,18 @@ impl Runner {
     /// # Errors
     /// When it can not be started. That it fails is no error but its status.
     pub fn run(&self, command: &mut Command) -> Result<ExitStatus> {
+        self.run_until(None, command)
+    }
+
+    /// As [`run`](Self::run), but kills the program and what it started when the time is over.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_within(&self, limit: Duration, command: &mut Command) -> Result<ExitStatus> {
+        self.run_until(Some(limit), command)
+    }
+
+    fn run_until(&self, limit: Option<Duration>, command: &mut Command) -> Result<ExitStatus> {
         let mut child = {
             let mut state = self.shared.lock();
             let child = command
@@ -75,11 +87,28 @@ impl Runner {
             }
             child
         };
+        if let Some(limit) = limit {
+            self.kill_after(limit, Pid::from_raw(child.id().cast_signed()));
+        }
         let status = child
             .wait()
             .with_context(|| format!("could not wait for {}", line(command)));
         self.shared.lock().child = None;
+        self.shared.changed.notify_all();
         status
+    }
+
+    /// Kills the group of this child when the time is over and it still runs.
+    fn kill_after(&self, limit: Duration, child: Option<Pid>) {
+        let shared = Arc::clone(&self.shared);
+        std::thread::spawn(move || {
+            let runs = |state: &mut State| state.child == child;
+            let waited = shared.changed.wait_timeout_while(shared.lock(), limit, runs);
+            let (state, _timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if state.child == child {
+                hand_on(child, SIGKILL);
+            }
+        });
     }
 
     /// Runs a program as a named step, and prints what runs and how long it took.
@@ -208,6 +237,19 @@ mod tests {
         let runner = Runner::new().expect("signals");
         let status = runner.run(&mut shell("kill -9 $$")).expect("a shell");
         assert_eq!(runner.exit_code(&[status]), ExitCode::from(128 + 9));
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_killed() {
+        let runner = Runner::new().expect("signals");
+        let limit = Duration::from_millis(50);
+        let status = runner
+            .run_within(limit, &mut shell("sleep 600"))
+            .expect("a shell");
+        assert_eq!(runner.exit_code(&[status]), ExitCode::from(128 + 9));
+        let limit = Duration::from_secs(600);
+        let status = runner.run_within(limit, &mut shell("exit 0")).expect("a shell");
+        assert!(status.success());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! name of the module they are in: they run while nothing else does. Nextest learns that from
 //! `.config/nextest.toml`; `cargo test` runs in two passes.
 
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -46,7 +46,7 @@ pub fn run(runner: &Runner, filter: &[String]) -> Result<ExitCode> {
                 break;
             }
         }
-        Ok(statuses)
+        Ok(runner.exit_code(&statuses))
     })
 }
 
@@ -59,12 +59,12 @@ pub fn with_postgres(runner: &Runner, command: &[String]) -> Result<ExitCode> {
         [] => {
             println!("{URL_VARIABLE}={}", server.url());
             runner.wait_for_signal();
-            Ok(Vec::new())
+            Ok(runner.exit_code(&[]))
         }
         [program, args @ ..] => {
             let mut command = Command::new(program);
             command.args(args);
-            Ok(vec![runner.run(&mut told(command, server))?])
+            Ok(runner.exit_code(&[runner.run(&mut told(command, server))?]))
         }
     })
 }
@@ -72,7 +72,7 @@ pub fn with_postgres(runner: &Runner, command: &[String]) -> Result<ExitCode> {
 /// Starts the server, does the work, and stops the server whatever came of the work.
 pub(crate) fn beside_postgres(
     runner: &Runner,
-    work: impl FnOnce(&Cluster) -> Result<Vec<ExitStatus>>,
+    work: impl FnOnce(&Cluster) -> Result<ExitCode>,
 ) -> Result<ExitCode> {
     let started = Instant::now();
     let server = Cluster::start(Options::default())?;
@@ -86,9 +86,7 @@ pub(crate) fn beside_postgres(
     if runner.signal().is_some() {
         return Ok(runner.exit_code(&[]));
     }
-    let statuses = work(&server)?;
-    drop(server);
-    Ok(runner.exit_code(&statuses))
+    work(&server)
 }
 
 /// Tells a program where the server is.

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use tracing::Instrument;
 
 use crate::attempt::{AttemptEnd, attempt};
+#[cfg(feature = "planted")]
+use crate::bugs;
 use crate::codec::{Place, Slot};
 use crate::context::{Inner as ContextInner, Outputs, StepContext};
 use crate::decide::{AfterAttempt, after_attempt, may_go_on};
@@ -111,6 +113,10 @@ async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -> Result<Do
     }
     let mut pause = Pause::default();
     let loaded = loop {
+        #[cfg(feature = "planted")]
+        if let Some(early) = bugs::loaded_too_early(run.fence().run) {
+            break early;
+        }
         match inner.store.load(run.id, run.fence().run).await {
             Ok(Some(loaded)) => break loaded,
             Ok(None) => return Err(RunEnd::Lost.into()),

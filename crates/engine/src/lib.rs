@@ -39,6 +39,8 @@
 //! - What a store must do: [`store::Store`]; [`MemoryStore`] is the reference
 mod admission;
 mod attempt;
+#[cfg(feature = "planted")]
+pub mod bugs;
 mod builder;
 mod call;
 pub mod clock;

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::clock::monotonic;
 use crate::execution::WriteId;
 use crate::inner::Inner;
@@ -39,6 +41,12 @@ pub(crate) async fn persist(
     let own_transaction = enlisted.is_some();
     let mut pause = Pause::default();
     loop {
+        #[cfg(feature = "planted")]
+        let write_id = if bugs::is_planted(Bug::ResentAsAnotherWrite) {
+            WriteId::fresh()
+        } else {
+            write_id
+        };
         let commit = Commit {
             fence: run.fence(),
             write_id,
@@ -47,6 +55,12 @@ pub(crate) async fn persist(
             then: then.clone(),
             enlisted: enlisted.take(),
         };
+        #[cfg(feature = "planted")]
+        if bugs::is_planted(Bug::AcknowledgedBeforeVerdict) {
+            let store = std::sync::Arc::clone(&inner.store);
+            inner.spawn(async move { store.commit(commit).await });
+            return Persisted::Written;
+        }
         let error = match inner.store.commit(commit).await {
             Ok(Verdict::Written) => return Persisted::Written,
             Ok(Verdict::Fenced) => return Persisted::Fenced,
@@ -59,6 +73,15 @@ pub(crate) async fn persist(
             Err(error) => error,
         };
         note(&error);
+        #[cfg(feature = "planted")]
+        if matches!(error, StoreError::Unknown(_)) {
+            if bugs::is_planted(Bug::UnknownIsFailure) {
+                return Persisted::RolledBack("no answer".into());
+            }
+            if bugs::is_planted(Bug::UnknownIsSuccess) {
+                return Persisted::Written;
+            }
+        }
         match error {
             StoreError::Restarted => return Persisted::Restarted,
             StoreError::Rejected(why) => return Persisted::Rejected(why),

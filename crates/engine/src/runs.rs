@@ -9,6 +9,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::error::Failure;
 use crate::execution::{ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, WorkerId};
 use crate::store::StoreError;
@@ -93,6 +95,10 @@ impl LocalRun {
     /// Waits for the end.
     pub(crate) async fn ended(&self) -> RunEnd {
         let mut end = self.end.subscribe();
+        #[cfg(feature = "planted")]
+        if bugs::is_planted(Bug::WaitsAfterItsLook) {
+            let _told = end.changed().await;
+        }
         let ended = end.wait_for(Option::is_some).await;
         match ended.ok().and_then(|end| end.clone()) {
             Some(end) => end,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::clock;
 use crate::drive::{Owned, Stop, drive, park};
 use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
@@ -46,6 +48,10 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
         token: random::unpredictable(),
         how,
     };
+    #[cfg(feature = "planted")]
+    if bugs::is_planted(Bug::TakeoverAndLoadInOne) {
+        bugs::load_too_early(&*inner.store, &acquire.seen).await;
+    }
     let mut resend = Resend::new();
     let acquired = loop {
         match inner.store.acquire(acquire.clone()).await {

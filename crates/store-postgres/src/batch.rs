@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+#[cfg(feature = "planted")]
+use keystep::bugs::{Bug, is_planted};
 use keystep::execution::{Claim, ExecutionId, ExecutionRecord, Fence, WriteId};
 use keystep::store::{Acquire, Acquired, Begin, Begun, StoreError, Verdict};
 use sqlx::PgConnection;
@@ -23,10 +25,17 @@ use crate::rows::{self, RECORD_COLUMNS, column};
 /// them are acquisitions or none is.
 pub(crate) async fn run(line: &mut Line, jobs: &mut Vec<Job>) -> Result<(), Trouble> {
     // The order in which rows are locked and inserted, the same for everybody.
-    jobs.sort_by_key(|job| match &job.op {
-        Op::Begin(begin) => (0, begin.id),
-        Op::Commit(write) => (1, write.fence.execution),
-        Op::Acquire(acquire) => (2, acquire.seen.id),
+    jobs.sort_by_key(|job| {
+        let order = match &job.op {
+            Op::Begin(begin) => (0, begin.id),
+            Op::Commit(write) => (1, write.fence.execution),
+            Op::Acquire(acquire) => (2, acquire.seen.id),
+        };
+        #[cfg(feature = "planted")]
+        if is_planted(Bug::SortRemoved) {
+            return (order.0, ExecutionId(Uuid::nil()));
+        }
+        order
     });
     let mut begins = Vec::new();
     let mut commits = Vec::new();
@@ -162,6 +171,12 @@ impl Begins {
             .collect();
         if missing.is_empty() {
             return;
+        }
+        #[cfg(feature = "planted")]
+        if is_planted(Bug::BeginInOneStatement) {
+            let nothing = || Err(Trouble::Unreadable("neither begun nor there".to_owned()));
+            let ids = missing.into_iter().map(ExecutionId);
+            return self.existing.extend(ids.map(|id| (id, nothing())));
         }
         // What can not be read now is begun again.
         if let Ok(records) = find(line, missing, offset).await {

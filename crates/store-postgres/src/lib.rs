@@ -25,6 +25,8 @@
 
 mod batch;
 mod bind;
+#[cfg(feature = "planted")]
+mod bugs;
 mod connect;
 mod error;
 mod lanes;

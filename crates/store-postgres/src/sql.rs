@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+#[cfg(feature = "planted")]
+use crate::bugs;
 use crate::options::SchemaName;
 
 macro_rules! statements {
@@ -108,6 +110,8 @@ fn text(file: &str, schema: &SchemaName, skip_locked: &str) -> SqlStr {
 /// Comments are for readers of the files; without them the server's statistics and logs show the
 /// statement itself.
 fn without_comments(file: &str) -> String {
+    #[cfg(feature = "planted")]
+    let file = &keystep::bugs::edited(bugs::EDITS, file);
     let lines = file.lines().filter(|line| !line.trim_start().starts_with("--"));
     let text = lines.collect::<Vec<_>>().join("\n");
     text.trim_end().to_owned()

@@ -9,6 +9,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+#[cfg(feature = "planted")]
+use keystep::bugs::{Bug, is_planted};
 use keystep::execution::WriteId;
 use keystep::store::{Enlisted, StoreError, Verdict};
 use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepError, StepResult};
@@ -145,6 +147,10 @@ async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result
             Ok(()) => Ok(Verdict::Written),
             Err(trouble) => Err(trouble.of_write()),
         };
+    }
+    #[cfg(feature = "planted")]
+    if is_planted(Bug::TransactionCommitsUnseen) {
+        open.commit().await.map_err(Trouble::of_write)?;
     }
     open.roll_back().await;
     match judged {

@@ -30,6 +30,8 @@
 //!   [`Refused`](keystep::store::StoreError::Refused); one that is removed while nobody uses it can
 //!   not be.
 
+#[cfg(feature = "planted")]
+mod bugs;
 mod connect;
 mod error;
 mod group;

@@ -11,6 +11,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use futures::future::BoxFuture;
+#[cfg(feature = "planted")]
+use keystep::bugs::{Bug, is_planted};
 use keystep::store::{Enlisted, StoreError, Verdict};
 use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepResult};
 use sqlx::SqliteConnection;
@@ -178,7 +180,13 @@ async fn finish(mut transaction: Transaction, record: &Record, now: i64) -> Resu
             "the step's transaction had ended before its checkpoint ({error})"
         )));
     }
-    match record.apply(transaction.conn(), now).await {
+    let applied = record.apply(transaction.conn(), now).await;
+    #[cfg(feature = "planted")]
+    if is_planted(Bug::TransactionCommitsUnseen) {
+        let verdict = applied?.verdict;
+        return transaction.commit().await.map(|()| verdict);
+    }
+    match applied {
         Ok(Applied {
             verdict: Verdict::Written,
             now: true,

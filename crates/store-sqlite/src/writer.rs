@@ -15,6 +15,8 @@ use sqlx::SqliteConnection;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+#[cfg(feature = "planted")]
+use crate::bugs;
 use crate::connect::Opener;
 use crate::error::{Cause, at_commit, before_commit, cause, writer_gone};
 use crate::log_file::LogFile;
@@ -86,7 +88,10 @@ impl Writer {
                 self.opener.writer().await?
             }
         };
-        match sqlx::query(BEGIN_IMMEDIATE).execute(&mut conn).await {
+        let text = BEGIN_IMMEDIATE;
+        #[cfg(feature = "planted")]
+        let text = bugs::edited(text);
+        match sqlx::query(text).execute(&mut conn).await {
             Ok(_begun) => {
                 let transaction = Transaction {
                     out: Some((conn, home)),

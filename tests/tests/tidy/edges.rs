@@ -113,7 +113,8 @@ pub(crate) fn manifests() -> Vec<String> {
         .collect()
 }
 
-fn metadata() -> Vec<Value> {
+/// The packages of the workspace, as cargo describes them.
+pub(crate) fn metadata() -> Vec<Value> {
     let output: std::process::Output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(xtask::run::root())

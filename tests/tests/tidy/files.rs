@@ -40,6 +40,12 @@ pub(crate) fn bytes(path: &str) -> Option<Vec<u8>> {
     fs::read(xtask::run::root().join(path)).ok()
 }
 
+/// Whether a program has this text in it.
+pub(crate) fn holds(program: &Path, text: &str) -> bool {
+    let bytes = fs::read(program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
 fn walk(folder: &Path, paths: &mut Vec<String>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
     for entry in entries {

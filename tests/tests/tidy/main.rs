@@ -6,6 +6,7 @@
 //! files that never change. Every checker is given text, so that each rule also has a planted
 //! breach which it must see.
 
+mod bugs;
 mod edges;
 mod files;
 mod released;
@@ -74,6 +75,47 @@ fn every_crate_forbids_unsafe_code_through_the_shared_lints() {
         .map(|path| (path.as_str(), files::read(path)))
         .collect();
     expect_none(&edges::lint_breaches(&files::read("Cargo.toml"), &manifests));
+}
+
+#[test]
+fn no_source_talks_of_the_bugs_outside_the_feature_that_brings_them() {
+    let files = files::all();
+    let breaches: Vec<String> = files
+        .iter()
+        .flat_map(|File { path, text }| bugs::mentions(path, text))
+        .collect();
+    expect_none(&breaches);
+}
+
+#[test]
+fn no_package_brings_the_bugs_unasked() {
+    expect_none(&bugs::switched_on(&edges::metadata()));
+}
+
+#[test]
+fn every_bug_has_its_row_and_every_row_its_test() {
+    expect_none(&bugs::unmatched(&files::read(bugs::LIST)));
+    expect_none(&bugs::missing_tests(&files::all()));
+}
+
+#[test]
+fn no_program_as_it_is_built_by_default_has_the_bugs() {
+    let here = std::env::current_exe().expect("this program");
+    assert!(
+        files::holds(&here, xtask::mutants::VARIABLE),
+        "this program names it, so the search works"
+    );
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_victim"));
+    let programs = bugs::programs(&edges::metadata());
+    assert!(programs.len() > 1, "only {programs:?}");
+    for program in programs.iter().map(|name| built.with_file_name(name)) {
+        assert!(program.exists(), "build it first: cargo build --workspace --bins");
+        assert!(
+            !files::holds(&program, xtask::mutants::VARIABLE),
+            "{} was built with the feature `planted`",
+            program.display()
+        );
+    }
 }
 
 #[test]

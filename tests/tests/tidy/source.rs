@@ -145,13 +145,34 @@ fn raw(rest: &[char], at: usize, prefix: usize) -> Token {
     literal(at, open, closing.len(), at + end)
 }
 
+/// The code of a source without what stands under a `cfg` of this feature: an item, a statement.
+pub(crate) fn without_feature(text: &str, feature: &str) -> String {
+    let mut code: Vec<char> = parse(text).code.chars().collect();
+    let mark = format!("#[cfg(feature = \"{feature}\")]");
+    for (start, end) in marked(&text.chars().collect::<Vec<_>>(), &code, &mark) {
+        for blank in &mut code[start..end] {
+            if *blank != '\n' {
+                *blank = ' ';
+            }
+        }
+    }
+    code.into_iter().collect()
+}
+
 /// The (start, end) of everything that follows a `#[cfg(test)]`, up to its closing brace.
 fn test_modules(code: &[char]) -> Vec<(usize, usize)> {
-    let mark: Vec<char> = "#[cfg(test)]".chars().collect();
+    marked(code, code, "#[cfg(test)]")
+}
+
+/// The (start, end) of everything that follows a mark of the text, up to the closing brace or the
+/// semicolon in its code.
+fn marked(text: &[char], code: &[char], mark: &str) -> Vec<(usize, usize)> {
+    let mark: Vec<char> = mark.chars().collect();
     let mut found = Vec::new();
     let mut at = 0;
-    while at + mark.len() <= code.len() {
-        if code[at..at + mark.len()] != mark {
+    while at + mark.len() <= text.len() {
+        // In a comment the mark is no code.
+        if text[at..at + mark.len()] != mark || code[at] != mark[0] {
             at += 1;
             continue;
         }

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::execution::WorkerId;
 use crate::store::Observation;
 
@@ -63,6 +65,8 @@ impl Judge {
         }
         self.last_look = Some(now);
         let settled = observation.server_age.is_none_or(|age| self.settled(age, now));
+        #[cfg(feature = "planted")]
+        let settled = settled || bugs::is_planted(Bug::GraceNotReset);
 
         let mut dead = Vec::new();
         let mut seen = HashMap::with_capacity(observation.others.len());

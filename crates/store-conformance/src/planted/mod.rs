@@ -3,6 +3,9 @@
 //! A [`Plant`] changes a few operations of the store inside; [`Planted`] is the store that results.
 //! Each plant is a mistake that has been made, here or elsewhere, in a form that any store can
 //! carry. `tests/planted.rs` runs all cases against each of them.
+//!
+//! The bugs of our own engine and stores are others, and no wrappers: switches in their code, for
+//! `cargo xtask mutants`.
 
 mod begin;
 mod commit;

@@ -4,6 +4,8 @@ use keystep::execution::{Claim, Fence};
 use keystep::store::{Acquire, Acquired, Fresh, How, StoreError};
 use sqlx::SqliteConnection;
 
+#[cfg(feature = "planted")]
+use crate::bugs;
 use crate::error::before_commit;
 use crate::group::Write;
 use crate::reads;
@@ -48,7 +50,10 @@ async fn go_on(
     now: i64,
 ) -> Result<(), StoreError> {
     let seen = &acquire.seen;
-    let updated = sqlx::query(ACQUIRE)
+    let text = ACQUIRE;
+    #[cfg(feature = "planted")]
+    let text = bugs::edited(text);
+    let updated = sqlx::query(text)
         .bind(seen.id.0)
         .bind(seen.run.0)
         .bind(seen.claim.epoch)

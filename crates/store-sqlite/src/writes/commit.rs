@@ -7,10 +7,14 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "planted")]
+use keystep::bugs::{Bug, is_planted};
 use keystep::execution::{Fence, ParkReason, State, WorkerId, WriteId};
 use keystep::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Tries, Verdict};
 use sqlx::SqliteConnection;
 
+#[cfg(feature = "planted")]
+use crate::bugs;
 use crate::error::before_commit;
 use crate::group::Write;
 use crate::rows;
@@ -89,7 +93,10 @@ async fn insert(
     conn: &mut SqliteConnection,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let inserted = sqlx::query(CHECKPOINT)
+    let text = CHECKPOINT;
+    #[cfg(feature = "planted")]
+    let text = bugs::edited(text);
+    let inserted = sqlx::query(text)
         .bind(record.fence.execution.0)
         .bind(record.fence.run.0)
         .bind(record.fence.claim.epoch)
@@ -190,7 +197,10 @@ async fn settle(
     ending: &Ending<'_>,
     conn: &mut SqliteConnection,
 ) -> Result<bool, StoreError> {
-    let updated = sqlx::query(SETTLE)
+    let text = SETTLE;
+    #[cfg(feature = "planted")]
+    let text = bugs::edited(text);
+    let updated = sqlx::query(text)
         .bind(record.fence.execution.0)
         .bind(record.fence.run.0)
         .bind(record.fence.claim.epoch)
@@ -235,6 +245,10 @@ struct Standing {
 
 impl Standing {
     fn knows(&self, write: WriteId) -> bool {
+        #[cfg(feature = "planted")]
+        if is_planted(Bug::VerdictJoinedOnStep) && self.recorded_by.is_some() {
+            return true;
+        }
         self.ended_by == Some(write) || self.recorded_by == Some(write)
     }
 }
@@ -244,7 +258,10 @@ async fn standing(
     step: Option<&str>,
     conn: &mut SqliteConnection,
 ) -> Result<Option<Standing>, StoreError> {
-    let row = sqlx::query(STANDING)
+    let text = STANDING;
+    #[cfg(feature = "planted")]
+    let text = bugs::edited(text);
+    let row = sqlx::query(text)
         .bind(fence.execution.0)
         .bind(fence.run.0)
         .bind(fence.claim.epoch)

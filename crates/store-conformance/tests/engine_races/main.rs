@@ -1,6 +1,8 @@
 //! What if two things happen at the same moment? Calls of the store are held at gates, so that each
 //! race has one order: the one that hurts.
 
+mod verdicts;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

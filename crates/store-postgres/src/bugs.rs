@@ -1,0 +1,46 @@
+//! Which words of our SQL does a planted bug replace? See [`keystep::bugs`].
+
+use keystep::bugs::{Bug, Edit};
+
+const ACQUIRE: &str = include_str!("../sql/acquire.sql");
+const COMMIT: &str = include_str!("../sql/parts/commit.sql");
+
+/// The bugs that are planted in SQL.
+pub(crate) const EDITS: &[Edit] = &[
+    Edit {
+        bug: Bug::RowLockRemoved,
+        file: COMMIT,
+        words: "FOR NO KEY UPDATE {skip_locked}",
+        by: "",
+    },
+    Edit {
+        bug: Bug::ClaimCompareRemoved,
+        file: COMMIT,
+        words: " OR e.token <> w.token",
+        by: "",
+    },
+    Edit {
+        bug: Bug::StateCompareRemoved,
+        file: COMMIT,
+        words: "WHEN e.state <> 1 AND w.step IS NOT NULL AND r.write_id IS NULL THEN",
+        by: "WHEN false THEN",
+    },
+    Edit {
+        bug: Bug::StateCompareRemoved,
+        file: COMMIT,
+        words: "WHEN e.state <> 1 THEN 4",
+        by: "",
+    },
+    Edit {
+        bug: Bug::SweepByNotExists,
+        file: ACQUIRE,
+        words: " AND x.epoch = a.epoch AND x.token = a.token",
+        by: "",
+    },
+    Edit {
+        bug: Bug::VerdictJoinedOnStep,
+        file: COMMIT,
+        words: "OR r.write_id = w.write_id THEN 2",
+        by: "OR r.write_id IS NOT NULL THEN 2",
+    },
+];

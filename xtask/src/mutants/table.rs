@@ -1,0 +1,210 @@
+//! Which test finds which bug? One row for each bug of `crates/engine/src/bugs.rs`.
+//!
+//! Each named test finds the bug by itself. Where both stores can have the bug, each has a test.
+
+/// A bug and the tests that find it.
+#[derive(Debug)]
+pub struct Mutant {
+    /// The name that plants it.
+    pub bug: &'static str,
+    /// Each of them must fail with the bug, and pass without.
+    pub tests: &'static [Directed],
+}
+
+/// A test that finds a bug by itself.
+#[derive(Debug)]
+pub struct Directed {
+    /// The folder of its package.
+    pub package: &'static str,
+    /// Its file in `tests`, or [`UNITS`].
+    pub target: &'static str,
+    /// Its name with its modules.
+    pub name: &'static str,
+    /// Words of its own complaint: a test that could not even begin says something else.
+    pub says: &'static str,
+}
+
+/// The target of the tests inside a library.
+pub const UNITS: &str = "lib";
+
+const ENGINE: &str = "crates/engine";
+const POSTGRES: &str = "crates/store-postgres";
+const SQLITE: &str = "crates/store-sqlite";
+const SUITE: &str = "crates/store-conformance";
+
+/// All bugs that can be planted.
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        bug: "row-lock-removed",
+        tests: &[Directed {
+            package: POSTGRES,
+            target: "races",
+            name: "fences::in_every_order_a_checkpoint_is_either_loaded_by_the_takeover_or_fenced",
+            says: "loaded and there",
+        }],
+    },
+    Mutant {
+        bug: "claim-compare-removed",
+        tests: &[
+            on(
+                POSTGRES,
+                "an_epoch_without_its_token_is_no_fence",
+                "an epoch used twice after a failover",
+            ),
+            on(
+                SQLITE,
+                "an_epoch_without_its_token_is_no_fence",
+                "an epoch used twice after a failover",
+            ),
+        ],
+    },
+    Mutant {
+        bug: "state-compare-removed",
+        tests: &[
+            on(
+                POSTGRES,
+                "an_execution_that_is_not_running_refuses_a_new_write",
+                "ended by",
+            ),
+            on(
+                SQLITE,
+                "an_execution_that_is_not_running_refuses_a_new_write",
+                "ended by",
+            ),
+        ],
+    },
+    Mutant {
+        bug: "takeover-and-load-in-one",
+        tests: &[Directed {
+            package: SUITE,
+            target: "engine_races",
+            name: "verdicts::a_new_owner_builds_on_what_was_recorded_while_its_acquisition_was_under_way",
+            says: "what is recorded never runs again",
+        }],
+    },
+    Mutant {
+        bug: "sweep-by-not-exists",
+        tests: &[
+            Directed {
+                package: POSTGRES,
+                target: "races",
+                name: "owners::in_every_order_one_of_two_takeovers_wins",
+                says: "right: (1, 2, 1)",
+            },
+            on(
+                SQLITE,
+                "an_acquisition_by_an_older_view_is_lost_and_changes_nothing",
+                "right: Lost",
+            ),
+        ],
+    },
+    Mutant {
+        bug: "sort-removed",
+        tests: &[Directed {
+            package: POSTGRES,
+            target: "races",
+            name: "batches::a_batch_of_begins_that_waits_for_another_holds_nothing_that_the_other_needs",
+            says: "what it has inserted would be waited for, in a circle",
+        }],
+    },
+    Mutant {
+        bug: "begin-in-one-statement",
+        tests: &[Directed {
+            package: POSTGRES,
+            target: "races",
+            name: "begins::a_begin_whose_snapshot_is_older_than_the_winner_gets_its_row_all_the_same",
+            says: "neither begun nor there",
+        }],
+    },
+    Mutant {
+        bug: "verdict-joined-on-step",
+        tests: &[
+            on(
+                POSTGRES,
+                "a_step_recorded_by_another_write_exists",
+                "right: Exists",
+            ),
+            on(SQLITE, "a_step_recorded_by_another_write_exists", "right: Exists"),
+        ],
+    },
+    Mutant {
+        bug: "acknowledged-before-verdict",
+        tests: &[Directed {
+            package: SUITE,
+            target: "engine_races",
+            name: "verdicts::a_caller_is_told_nothing_that_the_fence_refuses",
+            says: "what the second body made is recorded",
+        }],
+    },
+    Mutant {
+        bug: "unknown-is-failure",
+        tests: &[Directed {
+            package: SUITE,
+            target: "engine_races",
+            name: "verdicts::a_write_whose_answer_was_lost_is_known_again_and_its_owner_goes_on",
+            says: "a lost answer is no failure of the step",
+        }],
+    },
+    Mutant {
+        bug: "unknown-is-success",
+        tests: &[Directed {
+            package: SUITE,
+            target: "engine_under_faults",
+            name: "an_outage_of_one_call_never_repeats_a_step",
+            says: "runs; Refuse(Unknown",
+        }],
+    },
+    Mutant {
+        bug: "transaction-commits-unseen",
+        tests: &[
+            on(POSTGRES, "a_fenced_commit_rolls_the_transaction_back", "right: 0"),
+            on(SQLITE, "a_fenced_commit_rolls_the_transaction_back", "right: 0"),
+        ],
+    },
+    Mutant {
+        bug: "grace-not-reset",
+        tests: &[Directed {
+            package: ENGINE,
+            target: UNITS,
+            name: "worker::judge::tests::after_a_restart_of_the_database_sessions_are_given_time_to_come_back",
+            says: "scene.at(3000",
+        }],
+    },
+    Mutant {
+        bug: "waits-after-its-look",
+        tests: &[Directed {
+            package: SUITE,
+            target: "engine_races",
+            name: "verdicts::a_caller_who_comes_to_wait_after_the_end_gets_the_outcome",
+            says: "left: Err(InProgress",
+        }],
+    },
+    Mutant {
+        bug: "resent-as-another-write",
+        tests: &[Directed {
+            package: SUITE,
+            target: "engine_races",
+            name: "verdicts::a_write_whose_answer_was_lost_is_known_again_and_its_owner_goes_on",
+            says: "nobody had to take it over",
+        }],
+    },
+    Mutant {
+        bug: "begin-not-immediate",
+        tests: &[Directed {
+            package: SQLITE,
+            target: "races",
+            name: "immediate::a_transaction_that_reads_before_it_writes_keeps_every_other_writer_out",
+            says: "somebody wrote between the read and the write",
+        }],
+    },
+];
+
+/// A promise of the conformance suite, on one store.
+const fn on(package: &'static str, name: &'static str, says: &'static str) -> Directed {
+    Directed {
+        package,
+        target: "conformance",
+        name,
+        says,
+    }
+}
