@@ -25,12 +25,14 @@
 pub mod cases;
 mod catalogue;
 mod contexts;
-pub mod faulty;
 mod fixture;
 mod harness;
 pub mod history;
 pub mod model;
 pub mod planted;
+
+/// A store that fails by script: [`keystep::testing`] has it, because users' tests need it too.
+pub use keystep::testing::faulty;
 
 pub use catalogue::{Case, cases, transaction_cases};
 pub use contexts::StepContexts;
