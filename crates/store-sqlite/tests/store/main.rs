@@ -7,3 +7,4 @@ mod rules;
 mod sessions;
 mod support;
 mod transactions;
+mod trial;
