@@ -45,6 +45,12 @@ const TRANSACTION_FIRST: Bounds = Bounds {
     transactional: 0,
     ..QUIET
 };
+/// Two executions at once, one call each.
+const TWO_KEYS: Bounds = Bounds {
+    keys: 2,
+    calls: 1,
+    ..QUIET
+};
 
 mod sound {
     use super::*;
@@ -143,19 +149,47 @@ mod sound {
     }
 
     #[test]
-    fn every_promise_is_kept_for_two_keys_at_once() {
-        let two = Bounds {
-            keys: 2,
-            calls: 1,
+    fn every_promise_is_kept_for_two_keys_when_the_server_loses_its_last_writes_and_an_answer() {
+        let bounds = Bounds {
             cuts: 1,
-            ..QUIET
+            failovers: 1,
+            ..TWO_KEYS
         };
-        keeps_all(Bounds { crashes: 1, ..two }, &[ALL_DONE, TAKEN_OVER, RESOLVED]);
+        keeps_all(bounds, &[ALL_DONE, RESOLVED, GOES_ON]);
+    }
+
+    #[test]
+    fn every_promise_is_kept_for_two_keys_when_one_dies_one_is_taken_for_dead_and_an_answer_is_lost() {
+        let bounds = Bounds {
+            crashes: 1,
+            burials: 1,
+            cuts: 1,
+            ..TWO_KEYS
+        };
         keeps_all(
-            Bounds { burials: 1, ..two },
-            &[ALL_DONE, ZOMBIE_FENCED, LATE_BODY],
+            bounds,
+            &[ALL_DONE, TAKEN_OVER, ZOMBIE_FENCED, RESOLVED, LATE_BODY],
         );
-        keeps_all(Bounds { failovers: 1, ..two }, &[ALL_DONE, RESOLVED, GOES_ON]);
+    }
+
+    #[test]
+    fn every_promise_is_kept_for_two_keys_when_a_process_dies_and_the_server_loses_its_last_writes() {
+        let bounds = Bounds {
+            crashes: 1,
+            failovers: 1,
+            ..TWO_KEYS
+        };
+        keeps_all(bounds, &[ALL_DONE, TAKEN_OVER, GOES_ON]);
+    }
+
+    #[test]
+    fn every_promise_is_kept_for_two_keys_when_one_is_taken_for_dead_and_the_server_loses_its_last_writes() {
+        let bounds = Bounds {
+            burials: 1,
+            failovers: 1,
+            ..TWO_KEYS
+        };
+        keeps_all(bounds, &[ALL_DONE, ZOMBIE_FENCED, GOES_ON]);
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! - [`planted`]: stores with one known bug each, which show that the suite bites
 //! - [`faulty`]: a store that fails by script, for tests of the engine
 //! - [`history`]: judges afterwards what happened in a run with crashes
+//! - [`proxy`]: a network between a store and its PostgreSQL server that fails as a test says
 //!
 //! # Promises
 //!
@@ -30,6 +31,7 @@ mod harness;
 pub mod history;
 pub mod model;
 pub mod planted;
+pub mod proxy;
 
 /// A store that fails by script: [`keystep::testing`] has it, because users' tests need it too.
 pub use keystep::testing::faulty;

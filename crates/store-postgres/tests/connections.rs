@@ -5,11 +5,11 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::proxy::Proxy;
 use common::*;
 use keystep::store::{Begun, Store, StoreError, Then, Verdict};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::PgConnection;
+use store_conformance::proxy::{Fate, Proxy};
 
 /// Ends all sessions that ran a statement on the schema, but not the caller's.
 async fn end_sessions(session: &mut PgConnection, schema: &str) -> i64 {
@@ -49,14 +49,14 @@ async fn lanes_and_readers_come_back_after_their_sessions_were_ended() {
 
 #[tokio::test]
 async fn a_lost_answer_leaves_a_write_unknown_and_the_same_write_finds_out() {
-    let proxy = Proxy::start(&url()).await;
+    let proxy = Proxy::before(&url()).expect("a proxy");
     let schema = fresh_schema();
     let options = PostgresOptions {
         schema: schema.clone(),
         deadline: Duration::from_millis(500),
         ..PostgresOptions::default()
     };
-    let store = PostgresStore::connect_with(&proxy.url(), options)
+    let store = PostgresStore::connect_with(proxy.url(), options)
         .await
         .expect("connected");
     same(&schema).await.migrate().await.expect("migrated");
@@ -89,14 +89,39 @@ async fn a_lost_answer_leaves_a_write_unknown_and_the_same_write_finds_out() {
 }
 
 #[tokio::test]
+async fn a_write_that_is_cut_before_the_server_is_not_there_and_one_that_is_cut_after_it_is() {
+    for (fate, there) in [(Fate::CutBefore, 0), (Fate::LoseAnswer, 1)] {
+        let proxy = Proxy::before(&url()).expect("a proxy");
+        let options = options();
+        let schema = options.schema.clone();
+        let store = PostgresStore::connect_with(proxy.url(), options)
+            .await
+            .expect("connected");
+        same(&schema).await.migrate().await.expect("migrated");
+        let fence = started(&store, "a").await;
+
+        let cut = proxy.trap(|text| text.contains("held AS MATERIALIZED"), 1, fate);
+        let write = record(fence, "one", 0, Then::Continue);
+        let unknown = store.commit(again(&write)).await;
+        assert!(matches!(unknown, Err(StoreError::Unknown(_))), "{unknown:?}");
+        assert!(cut.is_sprung());
+        let mut session = session().await;
+        let recorded = format!("SELECT count(*) FROM {schema}.checkpoints");
+        assert_eq!(number(&mut session, recorded.clone()).await, there);
+        assert_eq!(store.commit(write).await.expect("a verdict"), Verdict::Written);
+        assert_eq!(number(&mut session, recorded).await, 1);
+    }
+}
+
+#[tokio::test]
 async fn while_the_server_is_away_calls_fail_quickly_and_afterwards_they_go_on() {
-    let proxy = Proxy::start(&url()).await;
+    let proxy = Proxy::before(&url()).expect("a proxy");
     let schema = fresh_schema();
     let options = PostgresOptions {
         schema: schema.clone(),
         ..PostgresOptions::default()
     };
-    let store = PostgresStore::connect_with(&proxy.url(), options)
+    let store = PostgresStore::connect_with(proxy.url(), options)
         .await
         .expect("connected");
     same(&schema).await.migrate().await.expect("migrated");

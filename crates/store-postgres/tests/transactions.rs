@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::proxy::Proxy;
 use common::*;
 use keystep::{Engine, Key, Retry, Schema, StepContext, StepError, StepResult};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection};
+use store_conformance::proxy::Proxy;
 
 /// What happens in the step after it has written its row.
 enum Twist {
@@ -80,14 +80,14 @@ async fn create_order(cx: StepContext, item: String) -> StepResult<i64> {
 
 async fn shop(twist: Option<Twist>) -> Shop {
     let schema = fresh_schema();
-    let proxy = Proxy::start(&url()).await;
+    let proxy = Proxy::before(&url()).expect("a proxy");
     let options = PostgresOptions {
         schema: schema.clone(),
         transactions: 1,
         deadline: Duration::from_secs(4),
         ..PostgresOptions::default()
     };
-    let store = PostgresStore::connect_with(&proxy.url(), options)
+    let store = PostgresStore::connect_with(proxy.url(), options)
         .await
         .expect("connected");
     shop_on(store, schema, proxy, twist).await
@@ -277,7 +277,7 @@ async fn many_steps_share_one_connection_without_starving_the_store() {
 #[tokio::test]
 async fn a_store_over_a_pool_takes_transactions_from_it_as_it_is() {
     let schema = fresh_schema();
-    let proxy = Proxy::start(&url()).await;
+    let proxy = Proxy::before(&url()).expect("a proxy");
     let path = schema.clone();
     let pool = PgPoolOptions::new()
         .max_connections(2)

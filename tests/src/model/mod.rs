@@ -105,7 +105,9 @@ pub enum Bug {
     RunNotCompared,
     /// A takeover reads the checkpoints in its own statement.
     TakeOverLoads,
-    /// A takeover takes the row with whatever claim it has by now.
+    /// A takeover takes the row with whatever claim it has by now: a sweep whose condition is about
+    /// other rows (`NOT EXISTS` a live owner), which is not looked at again after the lock was
+    /// waited for.
     TakenAsItIs,
     /// An acquisition starts counting again.
     EpochReset,

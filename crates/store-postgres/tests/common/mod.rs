@@ -13,8 +13,6 @@ use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-pub(crate) mod proxy;
-
 /// The server that `cargo xtask test` starts.
 pub(crate) fn url() -> String {
     std::env::var("KEYSTEP_TEST_POSTGRES_URL").expect("needs a PostgreSQL server: run `cargo xtask test`")
