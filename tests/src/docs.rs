@@ -12,6 +12,7 @@ pages! {
     FirstSchema: "docs/guide/first-schema.md",
     ErrorsAndRetries: "docs/guide/errors-and-retries.md",
     ChangingASchema: "docs/guide/changing-a-schema.md",
+    TestingASchema: "docs/guide/testing-a-schema.md",
     Operating: "docs/guide/operating.md",
     WritingAStore: "docs/guide/writing-a-store.md",
 }

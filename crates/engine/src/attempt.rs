@@ -68,7 +68,8 @@ fn panicked(error: JoinError) -> Attempted {
     Attempted::Failed(StepError::retry(format!("the step panicked: {message}")).code("panic"))
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+/// The words of a panic.
+pub(crate) fn text_of(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -41,6 +41,18 @@ impl Clock {
         self.offset.send_modify(|offset| *offset += by);
     }
 
+    /// Whether somebody waits for a time on this clock.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.offset.receiver_count() > 0
+    }
+
+    /// Whether moving one of the two moves the other.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.offset, &other.offset)
+    }
+
     /// How far this clock is ahead of the database's, in microseconds: what a store adds to
     /// `now()` in its statements.
     pub fn offset_micros(&self) -> i64 {

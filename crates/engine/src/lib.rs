@@ -37,6 +37,7 @@
 //! - What an operator reads and does: [`Execution`], [`Engine::list`], [`Engine::resume`]
 //! - How a process takes part: [`WorkerOptions`], [`Worker`]
 //! - What a store must do: [`store::Store`]; [`MemoryStore`] is the reference
+//! - How a schema is tried at every boundary: the module `testing`, behind the feature of its name
 mod admission;
 mod attempt;
 #[cfg(feature = "planted")]
@@ -77,6 +78,8 @@ mod step;
 pub mod store;
 mod take;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod worker;
 
 pub use builder::{BuildError, EngineBuilder};

@@ -24,3 +24,26 @@ pub fn positive() -> i64 {
 pub fn fraction() -> f64 {
     rand::random::<f64>()
 }
+
+/// Numbers that look random and are the same again for the same seed.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub(crate) struct Repeatable(rand::rngs::StdRng);
+
+#[cfg(feature = "testing")]
+impl Repeatable {
+    /// The numbers of this seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(rand::SeedableRng::seed_from_u64(seed))
+    }
+
+    /// A number in `0..limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        rand::Rng::random_range(&mut self.0, 0..limit)
+    }
+
+    /// One of these.
+    pub(crate) fn one_of<T: Copy>(&mut self, these: &[T]) -> T {
+        these[self.below(these.len())]
+    }
+}

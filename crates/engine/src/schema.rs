@@ -82,6 +82,31 @@ impl<In, Out> Schema<In, Out> {
     pub(crate) fn core(&self) -> &Arc<SchemaCore> {
         &self.core
     }
+
+    /// The same schema, with something around the body of each step.
+    #[cfg(feature = "testing")]
+    pub(crate) fn with_bodies(
+        &self,
+        around: impl Fn(&str, Arc<dyn ErasedStep>) -> Arc<dyn ErasedStep>,
+    ) -> Self {
+        let steps = self.core.steps.iter().map(|step| StepEntry {
+            name: step.name.clone(),
+            retry: step.retry,
+            body: around(&step.name, Arc::clone(&step.body)),
+            function: step.function,
+            stored: step.stored.clone(),
+        });
+        Self {
+            core: Arc::new(SchemaCore {
+                name: self.core.name.clone(),
+                steps: steps.collect(),
+                retention: self.core.retention,
+                ignored: self.core.ignored.clone(),
+                plan: self.core.plan.clone(),
+            }),
+            types: PhantomData,
+        }
+    }
 }
 
 impl<In, Out> Clone for Schema<In, Out> {

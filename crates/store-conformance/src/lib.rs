@@ -29,7 +29,6 @@ pub mod cases;
 mod catalogue;
 mod contexts;
 pub mod crowd;
-pub mod faulty;
 mod fixture;
 mod harness;
 pub mod history;
@@ -37,6 +36,9 @@ pub mod model;
 pub mod planted;
 pub mod proxy;
 pub mod under_faults;
+
+/// A store that fails by script: [`keystep::testing`] has it, because users' tests need it too.
+pub use keystep::testing::faulty;
 
 pub use catalogue::{Case, cases, transaction_cases};
 pub use contexts::StepContexts;

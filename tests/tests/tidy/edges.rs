@@ -30,8 +30,10 @@ const EDGES: &[Edges] = &[
     Edges {
         package: "keystep",
         uses: &[],
-        tests_use: &[],
-        why: "the engine is the centre: it knows no store, no front door and no test kit",
+        // Itself, with the feature that its tests try.
+        tests_use: &["keystep"],
+        why: "the engine is the centre: it knows no store and no front door, and no test kit but its \
+              own, which is behind the feature `testing`",
     },
     Edges {
         package: "store-conformance",
@@ -248,6 +250,25 @@ fn planted_edges_are_seen() {
         edge("keystep", "tokio", false),
     ];
     assert_eq!(breaches(&allowed), Vec::<String>::new());
+}
+
+#[test]
+fn the_engine_has_its_test_kit_only_behind_its_feature() {
+    let manifest = crate::files::read("crates/engine/Cargo.toml");
+    let features: Vec<&str> = manifest
+        .lines()
+        .skip_while(|line| *line != "[features]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    assert_eq!(
+        features,
+        ["testing = []"],
+        "no default has it, and it brings no crate"
+    );
+    let rooms = crate::files::read("crates/engine/src/lib.rs");
+    assert!(rooms.contains("#[cfg(feature = \"testing\")]\npub mod testing;"));
 }
 
 #[test]

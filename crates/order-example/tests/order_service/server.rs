@@ -73,7 +73,7 @@ impl Place {
     }
 
     /// Removes what the test made on a server.
-    pub(crate) async fn clean_up(self) {
+    pub(crate) async fn clean_up(&self) {
         if let Database::Postgres(url) = &self.database {
             for schema in [&self.schemas.store_schema, &self.schemas.shop_schema] {
                 drop_schema(url, schema).await.expect("drops");

@@ -9,3 +9,4 @@ mod rules;
 mod sessions;
 mod support;
 mod transactions;
+mod trial;

@@ -8,7 +8,7 @@
 //! ```
 //! use keystep::memory::MemoryStore;
 //! use keystep::store::{Store, StoreError};
-//! use store_conformance::faulty::{Call, Fault, FaultyStore};
+//! use keystep::testing::faulty::{Call, Fault, FaultyStore};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! let store = FaultyStore::new(MemoryStore::new());
@@ -27,9 +27,11 @@ mod store;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use keystep::store::StoreError;
+use super::watch::Watch;
+use crate::runs::locked;
+use crate::store::StoreError;
 
 pub use self::gate::Gate;
 
@@ -143,12 +145,15 @@ impl Fault {
 #[derive(Clone, Default)]
 pub struct Faults {
     script: Arc<Mutex<Script>>,
+    /// Who notes what the calls really did; only in a [`Trial`](super::Trial).
+    watch: Arc<OnceLock<Watch>>,
 }
 
 #[derive(Default)]
 struct Script {
     calls: Vec<Call>,
     planned: Vec<Planned>,
+    cut_off: bool,
 }
 
 struct Planned {
@@ -185,11 +190,23 @@ impl Faults {
 
     /// Lets every call of these methods fail like this until [`clear`](Self::clear): an outage.
     pub fn script_outage(&self, calls: &[Call], error: &StoreError) {
+        self.script_each(calls, Fault::Refuse(error.clone()));
+    }
+
+    /// Lets every call of these methods fail like this until [`clear`](Self::clear), for example
+    /// wait at a gate.
+    pub fn script_each(&self, calls: &[Call], fault: Fault) {
         self.lock().planned.push(Planned {
             calls: calls.to_vec(),
             remaining: None,
-            fault: Fault::Refuse(error.clone()),
+            fault,
         });
+    }
+
+    /// From now on, and for ever, no call reaches the store, also none that is held: as if the
+    /// process of this handle were dead.
+    pub fn cut_off(&self) {
+        self.lock().cut_off = true;
     }
 
     /// Forgets the rest of the script: the store is healthy again. Held calls stay held.
@@ -208,8 +225,21 @@ impl Faults {
         self.lock().calls.clone()
     }
 
+    /// Lets somebody note what the calls really do.
+    pub(super) fn watched_by(&self, watch: Watch) {
+        self.watch.get_or_init(|| watch);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Script> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.script)
+    }
+
+    /// Refuses what would happen after the process is dead.
+    fn alive(&self) -> Result<(), StoreError> {
+        if self.lock().cut_off {
+            return Err(StoreError::Unavailable("the process is dead by script".into()));
+        }
+        Ok(())
     }
 
     /// Counts a call and takes the fault that is due for it. Of several that are due together the
@@ -241,6 +271,7 @@ impl Faults {
         call: Call,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        self.alive()?;
         match self.next(call) {
             None => work.await,
             Some(Fault::Refuse(error)) => Err(error),
@@ -254,6 +285,7 @@ impl Faults {
             }
             Some(Fault::HoldBefore(gate)) => {
                 gate.pass().await;
+                self.alive()?;
                 work.await
             }
             Some(Fault::HoldAfter(gate)) => {

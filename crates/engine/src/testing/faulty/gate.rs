@@ -39,7 +39,12 @@ impl Gate {
         self.until(|state| state.arrived >= calls).await;
     }
 
-    pub(super) async fn pass(&self) {
+    /// Whether a call has come to the gate, whether it still waits or not.
+    pub fn has_arrived(&self) -> bool {
+        self.state.borrow().arrived > 0
+    }
+
+    pub(in crate::testing) async fn pass(&self) {
         self.state.send_modify(|state| state.arrived += 1);
         self.until(|state| state.open).await;
     }

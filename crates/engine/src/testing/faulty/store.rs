@@ -1,13 +1,14 @@
 //! Every method of the store, with the script around it.
 
-use keystep::clock::Clock;
-use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
-use keystep::store::{
+use crate::clock::Clock;
+use crate::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
+use crate::store::{
     Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
     Progress, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
 };
 
 use super::{Call, FaultyStore};
+use crate::testing::watch;
 
 impl<S: Store> Store for FaultyStore<S> {
     fn describe(&self) -> StoreInfo {
@@ -29,17 +30,17 @@ impl<S: Store> Store for FaultyStore<S> {
     }
 
     async fn begin(&self, begin: Begin) -> Result<Begun, StoreError> {
-        let work = self.inner.begin(begin);
+        let work = watch::begin(self.faults.watch.get(), &self.inner, begin);
         self.faults.around(Call::Begin, work).await
     }
 
     async fn acquire(&self, acquire: Acquire) -> Result<Acquired, StoreError> {
-        let work = self.inner.acquire(acquire);
+        let work = watch::acquire(self.faults.watch.get(), &self.inner, acquire);
         self.faults.around(Call::Acquire, work).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Verdict, StoreError> {
-        let work = self.inner.commit(commit);
+        let work = watch::commit(self.faults.watch.get(), &self.inner, commit);
         self.faults.around(Call::Commit, work).await
     }
 
