@@ -8,26 +8,6 @@
 //! A [`Place`](place::Place) is a fresh store for one test, with its notebook, on SQLite or on
 //! PostgreSQL. [`Evidence`](evidence::Evidence) collects what happened there, for the history checker.
 
-/// Two tests of one promise, one for each store.
-#[macro_export]
-macro_rules! on_both_stores {
-    ($($promise:ident),* $(,)?) => {$(
-        mod $promise {
-            use $crate::place::Kind;
-
-            #[test]
-            fn on_sqlite() {
-                super::$promise(Kind::Sqlite);
-            }
-
-            #[test]
-            fn on_postgres() {
-                super::$promise(Kind::Postgres);
-            }
-        }
-    )*};
-}
-
 pub mod chaos;
 pub mod crowd;
 #[cfg(doctest)]

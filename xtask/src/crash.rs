@@ -43,7 +43,7 @@ pub fn run(runner: &Runner, times: u32, args: &[String]) -> Result<ExitCode> {
                 break;
             }
         }
-        Ok(statuses)
+        Ok(runner.exit_code(&statuses))
     })
 }
 

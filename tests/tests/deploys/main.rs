@@ -3,7 +3,7 @@
 //!
 //! What is documented is in `docs/guide/changing-a-schema.md`.
 
-#[macro_use]
+#[macro_use(on_both_stores)]
 extern crate system_tests;
 
 use std::time::Duration;
