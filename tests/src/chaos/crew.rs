@@ -142,9 +142,12 @@ impl Crew {
     /// Lets all processes shut down. Gives what is wrong with them.
     pub(super) fn leave(&mut self) -> Vec<String> {
         let now = Instant::now();
+        // They hand back what they still run, and need their way to the database for it.
+        let mut proxies = Vec::new();
         for mut slot in self.slots.drain(..) {
             slot.victim.leave();
             self.leaving.push((slot.victim, now));
+            proxies.push(slot.proxy);
         }
         let mut wrong = Vec::new();
         while !self.leaving.is_empty() {
