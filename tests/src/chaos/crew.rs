@@ -1,5 +1,6 @@
 //! Which processes are there, and how are they? A fixed number of places; who is gone is replaced.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use store_conformance::proxy::Proxy;
@@ -27,8 +28,8 @@ pub(super) struct Slot {
     stopped: bool,
     /// Lines of what it said that were looked at.
     heard: usize,
-    /// Calls that it has not answered.
-    unanswered: usize,
+    /// Calls that it has not answered, by their number.
+    unanswered: HashMap<u64, Run>,
 }
 
 impl Crew {
@@ -55,7 +56,21 @@ impl Crew {
 
     /// Calls of living processes that have no answer.
     pub(super) fn unanswered(&self) -> usize {
-        self.slots.iter().map(|slot| slot.unanswered).sum()
+        self.slots.iter().map(|slot| slot.unanswered.len()).sum()
+    }
+
+    /// What those calls are, with what their processes said and logged last.
+    pub(super) fn waiting(&self) -> Vec<String> {
+        let slots = self.slots.iter().filter(|slot| !slot.unanswered.is_empty());
+        slots
+            .map(|slot| {
+                format!(
+                    "callers got no answer: {:?}\n{}",
+                    slot.unanswered.values(),
+                    slot.victim
+                )
+            })
+            .collect()
     }
 
     /// Makes a process call.
@@ -63,7 +78,7 @@ impl Crew {
         let slot = &mut self.slots[process];
         let call = slot.victim.call(run.clone());
         evidence.asked_to(&slot.victim, call, &run);
-        slot.unanswered += 1;
+        slot.unanswered.insert(call.number(), run);
         self.calls += 1;
     }
 
@@ -142,9 +157,12 @@ impl Crew {
     /// Lets all processes shut down. Gives what is wrong with them.
     pub(super) fn leave(&mut self) -> Vec<String> {
         let now = Instant::now();
+        // They hand back what they still run, and need their way to the database for it.
+        let mut proxies = Vec::new();
         for mut slot in self.slots.drain(..) {
             slot.victim.leave();
             self.leaving.push((slot.victim, now));
+            proxies.push(slot.proxy);
         }
         let mut wrong = Vec::new();
         while !self.leaving.is_empty() {
@@ -185,7 +203,7 @@ impl Slot {
             proxy,
             stopped: false,
             heard: 0,
-            unanswered: 0,
+            unanswered: HashMap::new(),
         }
     }
 
@@ -196,13 +214,16 @@ impl Slot {
     /// Whether it keeps up with what it is asked.
     pub(super) fn has_room(&self) -> bool {
         const AT_MOST: usize = 60;
-        self.unanswered < AT_MOST
+        self.unanswered.len() < AT_MOST
     }
 
     fn hear(&mut self) {
         let lines = self.said.since(self.heard);
         self.heard += lines.len();
-        let answers = lines.iter().filter(|line| line.contains(r#""event":"answer""#));
-        self.unanswered -= answers.count();
+        for line in lines.iter().filter(|line| line.contains(r#""event":"answer""#)) {
+            if let Ok(Event::Answer { call, .. }) = serde_json::from_str(line) {
+                self.unanswered.remove(&call);
+            }
+        }
     }
 }

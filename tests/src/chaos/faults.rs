@@ -1,6 +1,7 @@
 //! What goes wrong next? Kills, stops, cuts and restarts, drawn at random; some last for a while.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -20,6 +21,8 @@ pub(super) struct Faults {
     /// When the server may be restarted again.
     next_server_restart: Instant,
     long_locks: bool,
+    /// What comes before all that is drawn, last first: each kind once.
+    opening: Vec<u32>,
     lasting: Vec<Lasting>,
     traps: Vec<(Instant, Trap)>,
 }
@@ -50,8 +53,15 @@ enum End {
     CutAndPass,
 }
 
+/// How many of a hundred faults are of which kind. A restart that can not be is a cut.
+const KILL: Range<u32> = 0..40;
+const STOP: Range<u32> = 40..65;
+const RELIEF: Range<u32> = 65..75;
+const RESTART: Range<u32> = 75..80;
+const CUT: Range<u32> = 80..100;
+
 /// Between two faults.
-const PAUSE_MS: std::ops::Range<u64> = 150..450;
+const PAUSE_MS: Range<u64> = 150..450;
 const BETWEEN_SERVER_RESTARTS: Duration = Duration::from_secs(15);
 
 impl Faults {
@@ -64,6 +74,7 @@ impl Faults {
             next_server_restart: now + time.min(BETWEEN_SERVER_RESTARTS) / 3,
             // They stop all work for seconds.
             long_locks: time > Duration::from_secs(60),
+            opening: vec![KILL.start, CUT.start, STOP.start, RELIEF.start],
             lasting: Vec::new(),
             traps: Vec::new(),
         }
@@ -106,27 +117,32 @@ impl Faults {
 
     fn strike(&mut self, random: &mut StdRng, crew: &mut Crew, ground: &mut Ground, evidence: &mut Evidence) {
         let process = random.random_range(0..crew.slots().len());
-        match random.random_range(0..100) {
-            0..40 => {
+        let drawn = random.random_range(0..CUT.end);
+        let kind = self.opening.pop().unwrap_or(drawn);
+        let restart = ground.can_restart()
+            && Instant::now() >= self.next_server_restart
+            && (self.counts.server_restarts == 0 || RESTART.contains(&kind));
+        match kind {
+            _ if restart => {
+                ground.restart();
+                self.counts.server_restarts += 1;
+                self.next_server_restart = Instant::now() + BETWEEN_SERVER_RESTARTS;
+            }
+            kind if KILL.contains(&kind) => {
                 crew.kill(process, evidence);
                 self.counts.kills += 1;
             }
-            40..65 => {
+            kind if STOP.contains(&kind) => {
                 let time = millis(random, 50..2_500);
                 if crew.stop(process, evidence) {
                     self.counts.stops += 1;
                     self.last(process, time, End::GoOn);
                 }
             }
-            65..75 => {
+            kind if RELIEF.contains(&kind) => {
                 if crew.relieve(process) {
                     self.counts.worker_restarts += 1;
                 }
-            }
-            75..80 if ground.can_restart() && Instant::now() >= self.next_server_restart => {
-                ground.restart();
-                self.counts.server_restarts += 1;
-                self.next_server_restart = Instant::now() + BETWEEN_SERVER_RESTARTS;
             }
             _ => {
                 if self.cut(random, process, crew, ground, evidence) {
@@ -272,7 +288,7 @@ fn is_meant(text: &str, is_commit: bool) -> bool {
     }
 }
 
-fn millis(random: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
+fn millis(random: &mut StdRng, range: Range<u64>) -> Duration {
     Duration::from_millis(random.random_range(range))
 }
 

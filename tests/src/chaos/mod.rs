@@ -105,7 +105,9 @@ impl Chaos {
             .option("sweep-ms", SWEEP.as_millis())
             .option("reconnect-budget-ms", RECONNECT_BUDGET.as_millis())
             .option("purge-ms", 5_000)
-            .option("log", "warn");
+            .option("log", "warn")
+            // One that is stopped does not see that its standard input has ended.
+            .switch("dies-with-starter");
         Self {
             random: StdRng::seed_from_u64(options.seed()),
             crew: Crew::start(PROCESSES, &launch, &ground),
@@ -153,14 +155,29 @@ impl Chaos {
     fn calm_down(&mut self) -> Recovery {
         self.faults
             .end(&mut self.crew, &mut self.ground, &mut self.evidence);
-        let calm = Instant::now();
+        self.rest()
+    }
+
+    /// Calls each key again: what was stored is what is answered now.
+    fn ask_once_more(&mut self) {
+        for (number, run) in self.traffic.all_again().into_iter().enumerate() {
+            self.crew.ask(number % PROCESSES, run, &mut self.evidence);
+        }
+        self.rest();
+        // Now: those whose process has ended are not waited for.
+        self.seen.extend(self.crew.waiting());
+    }
+
+    /// Waits until nobody waits for anything, and no execution is left to be run.
+    fn rest(&mut self) -> Recovery {
+        let begun = Instant::now();
         let left = [State::Ready, State::Running, State::Waiting];
         let mut recovery = Recovery::default();
         loop {
             self.seen.extend(self.crew.tend());
             // Callers first: one that waits in a pipe may still begin an execution.
             let callers_wait = self.crew.unanswered() > 0;
-            let looked = calm.elapsed();
+            let looked = begun.elapsed();
             let still_run = self.ground.place().executions(&left);
             if !still_run.is_empty() {
                 recovery.executions = looked;
@@ -173,23 +190,6 @@ impl Chaos {
                 return recovery;
             }
             std::thread::sleep(TICK);
-        }
-    }
-
-    /// Calls each key again: what was stored is what is answered now.
-    fn ask_once_more(&mut self) {
-        for (number, run) in self.traffic.all_again().into_iter().enumerate() {
-            self.crew.ask(number % PROCESSES, run, &mut self.evidence);
-        }
-        let begun = Instant::now();
-        while self.crew.unanswered() > 0 && begun.elapsed() < SOON {
-            self.seen.extend(self.crew.tend());
-            std::thread::sleep(TICK);
-        }
-        let left = self.crew.unanswered();
-        if left > 0 {
-            self.seen
-                .push(format!("{left} callers got no answer within {SOON:?}"));
         }
     }
 }

@@ -29,6 +29,9 @@ pub struct Args {
     /// Which binary of a deploy to be.
     #[arg(long, value_enum, default_value = "old")]
     pub(crate) release: Release,
+    /// Be killed when the thread that started this process ends, also while this process is stopped.
+    #[arg(long)]
+    pub(crate) dies_with_starter: bool,
     /// Steps whose gates are closed from the start.
     #[arg(long = "gate")]
     pub(crate) gates: Vec<String>,

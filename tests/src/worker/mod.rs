@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::protocol::Event;
 use halt::Script;
@@ -27,6 +28,9 @@ use voice::Voice;
 /// # Panics
 /// When there is no runtime to be had, or something logs already.
 pub fn main(args: &Args) -> ExitCode {
+    if args.dies_with_starter {
+        set_parent_process_death_signal(Some(Signal::KILL)).expect("Linux");
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)

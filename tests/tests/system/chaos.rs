@@ -29,6 +29,8 @@ fn alone_under_random_faults_every_promise_is_kept(kind: Kind) {
         verdict.kills > 0 && verdict.stops > 0 && verdict.cuts > 0 && verdict.restarts > 0,
         "nothing happened to the processes"
     );
+    assert_eq!(verdict.server_restarts.is_some(), kind == Kind::Postgres);
+    assert_ne!(verdict.server_restarts, Some(0), "the server was not restarted");
     assert!(
         verdict.takeovers > 0 && verdict.failures > 0 && verdict.tx_effects > 0,
         "nothing happened to the executions"
