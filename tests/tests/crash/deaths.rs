@@ -43,14 +43,24 @@ fn what_dies_inside_a_step_leaves_this_step_to_be_run_again(kind: Kind) {
     everyone_dies_at_each(kind, Way::Inside);
 }
 
-/// The answer to the commit of the step's own transaction is lost, so the store is asked for it. The
-/// call that is both lost and to be held is held at the next one.
+/// The answer to the commit of the step's own transaction is lost, so the store is asked for it.
 fn what_dies_while_it_asks_for_a_lost_answer_has_booked_once(kind: Kind) {
     let scene = Scene::new(kind);
-    let known = [
-        "SavePlan", "Register", "Begin", "Commit", "Confirm", "Confirm", "Commit",
-    ];
-    for way in [Way::Before, Way::After] {
+    for way in [Way::Before, Way::Sent, Way::Done, Way::After] {
+        let mut known = points(kind, way, None);
+        let last = known.pop().expect("the last commit");
+        known.push("Confirm");
+        match (way, kind) {
+            // The call that is both lost and to be held is held at the next one.
+            (Way::Before | Way::After, _) => {
+                known.remove(known.len() - 2);
+                known.push("Confirm");
+            }
+            // It takes two statements.
+            (_, Kind::Postgres) => known.push("Confirm"),
+            (_, Kind::Sqlite) => {}
+        }
+        known.push(last);
         let deaf = scene.silent().option("lose-commit", 2);
         dies_at_each(&scene, way, &[], &deaf, &known);
     }

@@ -27,7 +27,7 @@ pub(crate) enum Way {
 /// The statements at which a process is held on its way to PostgreSQL, by the store's name, and the
 /// calls whose part they are. `Write` is the fenced checkpoint inside a step's own transaction,
 /// which ends with a `COMMIT` after it.
-const STATEMENTS: [(&str, &str); 11] = [
+const STATEMENTS: [(&str, &str); 12] = [
     ("save_plan", "SavePlan"),
     ("register", "Register"),
     ("bury", "Bury"),
@@ -39,6 +39,7 @@ const STATEMENTS: [(&str, &str); 11] = [
     ("commit_waiting", "Write"),
     ("COMMIT", "Commit"),
     ("lock", "Confirm"),
+    ("recorded_by", "Confirm"),
 ];
 
 /// A process that will be held, once, at its n-th point.
