@@ -67,32 +67,29 @@ async fn dropped_calls_and_steps_leave_no_session_of_postgres_idle_in_a_transact
         .await
         .expect("a ledger");
 
-    let look = {
-        let (server, schema) = (server.clone(), schema.clone());
-        move || {
-            let (server, schema) = (server.clone(), schema.clone());
-            async move {
-                let forgotten = forgotten(&server, &schema, Duration::from_secs(2)).await;
-                assert_eq!(forgotten, [], "idle in a transaction during the storm");
+    let look = async || {
+        let forgotten = forgotten(&server, &schema, Duration::from_secs(2)).await;
+        assert_eq!(forgotten, [], "idle in a transaction during the storm");
+    };
+    // When no step is there any more, a roll-back may still be on its way.
+    let look_closely = async || {
+        let none_is_left = async {
+            while !forgotten(&server, &schema, Duration::ZERO).await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
+        };
+        if tokio::time::timeout(Duration::from_secs(3), none_is_left)
+            .await
+            .is_err()
+        {
+            let left = forgotten(&server, &schema, Duration::ZERO).await;
+            panic!("idle in a transaction, and nobody is at work: {left:?}");
         }
     };
     // Kept, so that its pool is as the storm has left it.
     let kept = stores.clone();
-    let expected = storm(stores, seed(), look).await;
+    let expected = storm(stores, seed(), look, look_closely).await;
 
-    let none_is_left = async {
-        while !forgotten(&server, &schema, Duration::ZERO).await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(2), none_is_left)
-        .await
-        .is_err()
-    {
-        let left = forgotten(&server, &schema, Duration::ZERO).await;
-        panic!("idle in a transaction at the end: {left:?}");
-    }
     let booked: Vec<String> = sqlx::query_scalar("SELECT nonce FROM ledger")
         .fetch_all(&server)
         .await
@@ -120,19 +117,12 @@ async fn dropped_calls_and_steps_leave_no_writer_of_sqlite_in_a_transaction() {
         .await
         .expect("a ledger");
 
-    let look = {
-        let writer = writer.clone();
-        move || {
-            let writer = writer.clone();
-            async move {
-                let mut other = writer.connect().await.expect("the file opens");
-                take_and_free(&mut other).await;
-            }
-        }
+    let look = async || {
+        let mut other = writer.connect().await.expect("the file opens");
+        take_and_free(&mut other).await;
     };
-    let expected = storm(stores, seed(), look).await;
+    let expected = storm(stores, seed(), look, look).await;
 
-    take_and_free(&mut other).await;
     let booked: Vec<String> = sqlx::query_scalar("SELECT nonce FROM ledger")
         .fetch_all(&mut other)
         .await

@@ -2,7 +2,6 @@
 //! give up at any await, owners who are declared dead or shut down; then everybody finishes.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,8 +15,10 @@ use tokio::sync::{Barrier, RwLock};
 use crate::drops::{after_polls, some_polls};
 use crate::steps::{Books, Left, Site, meeting, schema};
 
-/// How long it lasts.
-const STORM: Duration = Duration::from_secs(10);
+/// It comes in gusts. After each one all engines are gone, so that nobody uses a connection which was
+/// left with a transaction in it, and so hides it.
+const GUSTS: u32 = 10;
+const GUST: Duration = Duration::from_secs(1);
 const CALLERS: u64 = 12;
 /// No wait afterwards is longer.
 const CALM: Duration = Duration::from_secs(60);
@@ -46,11 +47,13 @@ async fn engine<S: Books>(site: &Site<S>) -> Engine {
         .expect("an engine")
 }
 
-/// Runs a storm, with a look at the database now and then; answers the rows that must be in the ledger.
-pub(crate) async fn storm<S: Books, L: Future<Output = ()> + Send>(
+/// Runs a storm, with a look at the database now and then, and a closer one when nobody is at work;
+/// answers the rows that must be in the ledger.
+pub(crate) async fn storm<S: Books>(
     stores: [S; 2],
     seed: u64,
-    look: impl Fn() -> L + Send + Sync + 'static,
+    look: impl AsyncFn(),
+    look_closely: impl AsyncFn(),
 ) -> BTreeSet<String> {
     println!("KEYSTEP_SEED={seed}");
     let played = Arc::default();
@@ -65,45 +68,76 @@ pub(crate) async fn storm<S: Books, L: Future<Output = ()> + Send>(
         let engine = RwLock::new(engine(&site).await);
         processes.push(Arc::new(Process { site, engine }));
     }
-    let over = Arc::new(AtomicBool::new(false));
     let keys = Arc::new(AtomicU64::new(0));
+    let mut total = Counts::default();
+    for gust in 0..GUSTS {
+        let seed = seed ^ u64::from(gust) << 40;
+        total.add(&blow(&processes, seed, &keys, &look).await);
+        for process in &processes {
+            process.engine.read().await.shutdown().await;
+        }
+        look_closely().await;
+        for process in &processes {
+            *process.engine.write().await = engine(&process.site).await;
+        }
+    }
+    let keys = keys.load(Ordering::Relaxed);
+    let left = finish(&processes, keys).await;
+    for process in &processes {
+        process.engine.read().await.shutdown().await;
+    }
+    look_closely().await;
+    let played = played.lock().expect("no panic under this lock");
+    println!("{total:?}; {keys} keys, {} rows; steps: {played:?}", left.len());
+    assert!(total.dropped > 200, "a storm drops calls");
+    assert!(total.burials > 3 && total.shutdowns > 3, "a storm ends owners");
+    assert_eq!(played.len(), 8, "a storm plays all: {played:?}");
+    left
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    calls: u32,
+    dropped: u32,
+    burials: u32,
+    shutdowns: u32,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.dropped += other.dropped;
+        self.burials += other.burials;
+        self.shutdowns += other.shutdowns;
+    }
+}
+
+/// One gust.
+async fn blow<S: Books>(
+    processes: &[Arc<Process<S>>],
+    seed: u64,
+    keys: &Arc<AtomicU64>,
+    look: impl AsyncFn(),
+) -> Counts {
+    let over = Arc::new(AtomicBool::new(false));
     let mut callers = Vec::new();
     for nth in 0..CALLERS {
         let process = Arc::clone(&processes[nth as usize % 2]);
-        let (over, keys) = (Arc::clone(&over), Arc::clone(&keys));
+        let (over, keys) = (Arc::clone(&over), Arc::clone(keys));
         callers.push(tokio::spawn(call_and_drop(process, seed ^ nth << 32, over, keys)));
     }
-    let trouble = tokio::spawn(make_trouble(processes.clone(), seed, Arc::clone(&over)));
-
+    let trouble = tokio::spawn(make_trouble(processes.to_vec(), seed, Arc::clone(&over)));
     let began = Instant::now();
-    while began.elapsed() < STORM {
+    while began.elapsed() < GUST {
         look().await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     over.store(true, Ordering::Relaxed);
-    let (mut calls, mut dropped) = (0, 0);
+    let mut counts = trouble.await.expect("no panic");
     for caller in callers {
-        let counts = caller.await.expect("no panic");
-        (calls, dropped) = (calls + counts.0, dropped + counts.1);
+        counts.add(&caller.await.expect("no panic"));
     }
-    let (burials, shutdowns) = trouble.await.expect("no panic");
-    look().await;
-
-    let left = finish(&processes, keys.load(Ordering::Relaxed)).await;
-    for process in &processes {
-        process.engine.read().await.shutdown().await;
-    }
-    let played = played.lock().expect("no panic under this lock");
-    println!(
-        "{calls} calls, {dropped} of them dropped; {burials} burials, {shutdowns} shutdowns; {} keys, \
-         {} rows; steps: {played:?}",
-        keys.load(Ordering::Relaxed),
-        left.len(),
-    );
-    assert!(dropped > 200, "a storm drops calls");
-    assert!(burials > 3 && shutdowns > 3, "a storm ends owners");
-    assert_eq!(played.len(), 8, "a storm plays all: {played:?}");
-    left
+    counts
 }
 
 /// Calls old and new keys, and drops most of the calls.
@@ -112,9 +146,9 @@ async fn call_and_drop<S: Books>(
     seed: u64,
     over: Arc<AtomicBool>,
     keys: Arc<AtomicU64>,
-) -> (u32, u32) {
+) -> Counts {
     let mut chance = StdRng::seed_from_u64(seed);
-    let (mut calls, mut dropped) = (0, 0);
+    let mut counts = Counts::default();
     while !over.load(Ordering::Relaxed) {
         let known = keys.load(Ordering::Relaxed);
         let key = match chance.random_bool(0.5) && known > 0 {
@@ -125,25 +159,21 @@ async fn call_and_drop<S: Books>(
         let call = engine
             .run(&schema::<S>(), format!("{key}"), key)
             .on_duplicate(OnDuplicate::Attach);
-        calls += 1;
+        counts.calls += 1;
         // What it answers is asked for later. One that is not dropped may wait for a dead owner.
         let polls = some_polls(&mut chance);
         let within = tokio::time::timeout(Duration::from_millis(300), after_polls(polls, call.into_future()));
         if !matches!(within.await, Ok(Some(_answer))) {
-            dropped += 1;
+            counts.dropped += 1;
         }
     }
-    (calls, dropped)
+    counts
 }
 
 /// Declares owners dead that live, and shuts engines down with all that they run.
-async fn make_trouble<S: Books>(
-    processes: Vec<Arc<Process<S>>>,
-    seed: u64,
-    over: Arc<AtomicBool>,
-) -> (u32, u32) {
+async fn make_trouble<S: Books>(processes: Vec<Arc<Process<S>>>, seed: u64, over: Arc<AtomicBool>) -> Counts {
     let mut chance = StdRng::seed_from_u64(!seed);
-    let (mut burials, mut shutdowns) = (0, 0);
+    let mut counts = Counts::default();
     while !over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(chance.random_range(50..250))).await;
         let process = &processes[chance.random_range(0..2)];
@@ -152,12 +182,12 @@ async fn make_trouble<S: Books>(
             let next = engine(&process.site).await;
             let old = std::mem::replace(&mut *process.engine.write().await, next);
             old.shutdown().await;
-            shutdowns += 1;
+            counts.shutdowns += 1;
         } else if bury(&process.site.store).await {
-            burials += 1;
+            counts.burials += 1;
         }
     }
-    (burials, shutdowns)
+    counts
 }
 
 /// Declares one of the others dead, wrongly.

@@ -105,8 +105,8 @@ async fn a_batch_of_begins_that_waits_for_another_holds_nothing_that_the_other_n
     let mut stage = Stage::new().await;
     let (forth, back) = (stage.player("forth").await, stage.player("back").await);
     let hi = begin_of("hi", OWNER).id;
-    let mut keys = (0..).map(|n| format!("lo {n}"));
-    let lo = keys.find(|lo| begin_of(lo, OWNER).id < hi);
+    let mut lo = (0..).map(|n| format!("lo {n}"));
+    let lo = lo.find(|lo| begin_of(lo, OWNER).id < hi);
     let lo = lo.expect("a smaller id");
 
     stage.close(&forth, Gate::BeginHi).await;
