@@ -10,7 +10,7 @@ use store_conformance::history::{Checker, Report};
 use crate::evidence::Evidence;
 use crate::place::Place;
 use crate::protocol::{Policy, Trail};
-use crate::victim::{Answer, Call, Launch, Victim};
+use crate::victim::{Answer, Call, Launch, SOON, Victim};
 
 /// How often a new key is called while a crowd is busy, unless it is told to.
 const PACE: Duration = Duration::from_millis(50);
@@ -156,6 +156,7 @@ impl Crowd {
     /// When a key does not come to an output, its callers got different ones, or the history breaks
     /// a promise.
     pub fn judge(&mut self, place: &Place) -> Outcome {
+        self.works_again();
         let before = self.asked.len();
         for key in 0..self.keys.len() {
             self.ask(key % self.members.len(), key);
@@ -180,6 +181,21 @@ impl Crowd {
             answered,
             refused: answers.len() - answered,
             booked: booked.count(),
+        }
+    }
+
+    /// Waits until each member reaches its store again: one that has just lost it says so for a moment.
+    fn works_again(&mut self) {
+        for member in 0..self.members.len() {
+            let deadline = Instant::now() + SOON;
+            while {
+                self.ask(member, 0);
+                let last = *self.asked.last().expect("just asked");
+                self.answer(last).is_err()
+            } {
+                assert!(Instant::now() < deadline, "no store\n{}", self.members[member]);
+                std::thread::sleep(self.pace);
+            }
         }
     }
 

@@ -210,7 +210,7 @@ async fn begin(
             }
             Ok(Begun::Exists(record)) => return Opened::Exists(Arc::from(record)),
             Err(error) => {
-                if !resend.after(&error).await {
+                if !resend.after(inner, &error).await {
                     return Opened::Failed(error);
                 }
             }

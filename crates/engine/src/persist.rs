@@ -151,16 +151,19 @@ impl Resend {
         }
     }
 
-    /// True, after a pause, when it is to be sent again.
-    pub(crate) async fn after(&mut self, error: &StoreError) -> bool {
+    /// True, after a pause, when it is to be sent again. Not when the process stops: its worker is
+    /// retired, so that others take up what it left.
+    pub(crate) async fn after(&mut self, inner: &Inner, error: &StoreError) -> bool {
         note(error);
         self.unknown |= matches!(error, StoreError::Unknown(_));
         let helps = matches!(error, StoreError::Unknown(_) | StoreError::Unavailable(_));
-        let again = self.unknown && helps && self.started.elapsed() < RESEND_LIMIT;
-        if again {
-            self.pause.pass().await;
+        if !self.unknown || !helps || self.started.elapsed() >= RESEND_LIMIT {
+            return false;
         }
-        again
+        tokio::select! {
+            () = self.pause.pass() => true,
+            () = inner.stopped.cancelled() => false,
+        }
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
         match inner.store.acquire(acquire.clone()).await {
             Ok(acquired) => break acquired,
             Err(error) => {
-                if !resend.after(&error).await {
+                if !resend.after(inner, &error).await {
                     return Err(error);
                 }
             }

@@ -53,15 +53,16 @@ fn through_a_pooler_in_session_mode_all_works_and_a_death_is_seen_at_once() {
     show(&format!("session mode, {} keys: {outcome:?}", crowd.keys()));
     assert_eq!((outcome.taken_over, outcome.refused), (0, 0));
 
-    let survivor = &crowd.members()[0];
     let mut owner = pooled.launch.clone().gate("second").ready();
     let _never_answered = owner.run("three", "left", Policy::Attach);
     owner.at_gate("three", "left", "second");
     let killed = owner.kill();
-    let (entered, _attempt) = survivor.entered("three", "left", "second");
-    let took = entered - killed;
+    pooled
+        .place
+        .until("three", "left", |record| record.claim.epoch == 2);
+    let took = killed.elapsed();
     show(&format!(
-        "session mode: {took:?} from a kill until another process is in the step"
+        "session mode: {took:?} from a kill until another process has taken over"
     ));
     let options = keystep::WorkerOptions::default();
     assert!(

@@ -41,7 +41,8 @@ fn a_server_that_is_away_for_twenty_seconds_loses_nothing_and_all_goes_on_by_its
     let place = Place::on(&server.url());
     place.audit();
     place.settle();
-    let mut crowd = Crowd::of(processes(3, &victim(&place)));
+    let crowd = Crowd::of(processes(3, &victim(&place)));
+    let mut crowd = crowd.calling_each(Duration::from_millis(150));
     crowd.work(5);
     crowd.busy_while(|| {
         std::thread::sleep(Duration::from_millis(300));
