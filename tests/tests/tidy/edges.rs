@@ -264,8 +264,8 @@ fn the_engine_has_its_test_kit_only_behind_its_feature() {
         .collect();
     assert_eq!(
         features,
-        ["testing = []"],
-        "no default has it, and it brings no crate"
+        ["planted = []", "testing = []"],
+        "no default has one, and none brings a crate"
     );
     let rooms = crate::files::read("crates/engine/src/lib.rs");
     assert!(rooms.contains("#[cfg(feature = \"testing\")]\npub mod testing;"));

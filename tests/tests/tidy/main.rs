@@ -9,6 +9,7 @@
 mod bugs;
 mod edges;
 mod files;
+mod proofs;
 mod released;
 mod rules;
 mod source;
@@ -133,4 +134,16 @@ fn the_page_about_states_names_every_state_and_reason() {
         .filter(|mark| !page.contains(mark))
         .collect();
     assert!(missing.is_empty(), "docs/states.md lacks {missing:?}");
+}
+
+#[test]
+fn every_guarantee_of_the_readme_is_proven_by_a_test_that_exists() {
+    let page = files::read("README.md");
+    assert!(proofs::named(&page).len() > 10, "the table was not found");
+    expect_none(&proofs::breaches(&page, |path| {
+        let bytes = files::bytes(path)?;
+        String::from_utf8(bytes).ok()
+    }));
+    let unproven = proofs::unproven(&page);
+    assert!(unproven.is_empty(), "no test is named for {unproven:#?}");
 }

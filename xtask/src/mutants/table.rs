@@ -150,7 +150,7 @@ pub const MUTANTS: &[Mutant] = &[
         tests: &[Directed {
             package: SUITE,
             target: "engine_under_faults",
-            name: "an_outage_of_one_call_never_repeats_a_step",
+            name: "an_outage_of_one_call_repeats_only_what_was_rolled_back",
             says: "runs; Refuse(Unknown",
         }],
     },
