@@ -10,7 +10,8 @@ The project's own commands:
   cargo xtask crash [--times N] [-- ARGS]
                                  only the layers that kill, race and let calls fail, N times in a
                                  row, until one fails; ARGS as above
-  cargo xtask ci                 format, clippy, documentation, then test: what must pass to land
+  cargo xtask ci                 format, clippy, documentation, mutants, then test: what must
+                                 pass to land
   cargo xtask mutants [NAME…]    plant each known bug of the protocol (or the named ones), and show
                                  the test that finds it by itself
   cargo xtask postgres [COMMAND] start a private PostgreSQL server and run COMMAND beside it, or

@@ -1,10 +1,12 @@
-//! What must pass before a change lands? Format, lints, documentation, then every test.
+//! What must pass before a change lands? Format, lints, documentation, the bugs that tests must find,
+//! then every test.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::mutants;
 use crate::run::{Runner, cargo};
 use crate::test;
 
@@ -24,6 +26,11 @@ pub fn run(runner: &Runner) -> Result<ExitCode> {
         if !status.success() || runner.signal().is_some() {
             return Ok(runner.exit_code(&[status]));
         }
+    }
+    // Before the tests, so that their summary is the last that is seen.
+    let found = mutants::run(runner, &[])?;
+    if found != ExitCode::SUCCESS {
+        return Ok(found);
     }
     let code = test::run(runner, &[])?;
     println!("==> ci: {:.1} s in all", started.elapsed().as_secs_f64());
