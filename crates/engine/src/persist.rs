@@ -11,6 +11,7 @@ use crate::clock::monotonic;
 use crate::execution::WriteId;
 use crate::inner::Inner;
 use crate::random;
+use crate::refusal::Asked;
 use crate::runs::LocalRun;
 use crate::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Verdict};
 use crate::telemetry;
@@ -42,6 +43,7 @@ pub(crate) async fn persist(
     let write_id = WriteId::fresh();
     let own_transaction = enlisted.is_some();
     let mut pause = Pause::default();
+    let mut asked = Asked::new(inner, run.id);
     loop {
         #[cfg(feature = "planted")]
         let write_id = if bugs::is_planted(Bug::ResentAsAnotherWrite) {
@@ -74,7 +76,7 @@ pub(crate) async fn persist(
             }
             Err(error) => error,
         };
-        note(&error);
+        asked.failed(&error);
         #[cfg(feature = "planted")]
         if matches!(error, StoreError::Unknown(_)) {
             if bugs::is_planted(Bug::UnknownIsFailure) {
@@ -110,6 +112,7 @@ async fn confirm(
         return Persisted::RolledBack("the transaction carried no checkpoint".into());
     };
     let mut pause = Pause::default();
+    let mut asked = Asked::new(inner, run.id);
     loop {
         let confirm = Confirm {
             fence: run.fence(),
@@ -123,7 +126,7 @@ async fn confirm(
             }
             Ok(Confirmed::Fenced) => return Persisted::Fenced,
             Err(StoreError::Restarted) => return Persisted::Restarted,
-            Err(error) => note(&error),
+            Err(error) => asked.failed(&error),
         }
         if let Some(given_up) = pause.wait_for_verdict(inner, run).await {
             return given_up;
