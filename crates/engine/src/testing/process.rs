@@ -57,8 +57,11 @@ impl Process {
         self.with(|builder| builder.provide(resource))
     }
 
-    /// Changes how its engine is built: codec, limits. The trial adds its schema and decides how the
-    /// worker works.
+    /// Changes how its engine is built: codec, limits, resources, other schemas.
+    ///
+    /// Two things are replaced by the trial, whatever is said here. Its own schema is registered with
+    /// notes about each attempt. And [`EngineBuilder::worker`] has no effect: the story decides when a
+    /// process is dead and when somebody looks for work, so nothing may happen by itself and by time.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
         self.builder = change(self.builder);
