@@ -310,6 +310,11 @@ async fn retries_that_are_days_apart_take_no_time() {
         report.boundaries, 6,
         "the wait is put down, acquired and loaded: {report}"
     );
+    assert_eq!(
+        report.incomplete, 4,
+        "the second begin, acquire and load and the fourth commit, which no story needs: the process in \
+         charge does all of the work, also after a wait: {report}"
+    );
 }
 
 #[tokio::test]
