@@ -133,6 +133,41 @@ async fn an_effect_without_a_steady_key_is_found_by_the_check_and_its_script_rep
 }
 
 #[tokio::test]
+async fn every_check_is_asked() {
+    let trial = with_gateway(good())
+        .check(async |_, _story| panic!("the first check"))
+        .check(async |_, _story| {});
+    let panic = panic_of(trial.run()).await;
+    assert!(broken(&panic).contains("the first check"), "{panic}");
+}
+
+#[tokio::test]
+async fn a_script_that_does_not_happen_is_no_replay() {
+    for script in [
+        "die before commit 99",
+        "refuse confirm 1 as unknown",
+        "die before commit 1; lose the answer of load 7",
+    ] {
+        let panic = panic_of(with_gateway(good()).replay(script).run()).await;
+        let said = format!("`test.good` was not replayed: not all of the script \"{script}\" happened");
+        assert!(panic.contains(&said), "{panic}");
+    }
+    let report = with_gateway(good()).replay("quiet").run().await;
+    assert_eq!((report.stories, report.incomplete), (2, 0), "{report}");
+}
+
+#[tokio::test]
+async fn a_random_story_that_ends_before_its_script_is_counted_apart() {
+    // What goes wrong first takes the other call away in some of them, and none is lost.
+    let run = async |random| with_gateway(good()).random(random).seed(5).run().await;
+    let (listed, with_random) = (run(0).await, run(40).await);
+    let stories = with_random.stories - listed.stories;
+    let incomplete = with_random.incomplete - listed.incomplete;
+    assert_eq!(stories + incomplete, 40, "{with_random}");
+    assert!(stories > 0 && incomplete > 0, "{with_random}");
+}
+
+#[tokio::test]
 async fn an_output_that_is_another_one_each_time_is_fine_because_it_is_recorded_once() {
     let schema = Schema::new("test.random")
         .step("draw", |_cx, _n: u64| async {
@@ -275,6 +310,11 @@ async fn retries_that_are_days_apart_take_no_time() {
         report.boundaries, 6,
         "the wait is put down, acquired and loaded: {report}"
     );
+    assert_eq!(
+        report.incomplete, 4,
+        "the second begin, acquire and load and the fourth commit, which no story needs: the process in \
+         charge does all of the work, also after a wait: {report}"
+    );
 }
 
 #[tokio::test]
@@ -300,4 +340,16 @@ async fn a_failure_is_an_outcome_that_all_callers_share() {
 #[should_panic(expected = "`jump before commit 1` is no act of a script")]
 async fn a_replay_of_something_else_is_refused() {
     let _trial = Trial::new(good(), 7).replay("jump before commit 1");
+}
+
+#[test]
+#[should_panic(expected = "a check was said before the world that it is about")]
+#[expect(unused_must_use, reason = "the compiler says that nothing runs it")]
+fn a_check_before_its_world_is_refused() {
+    Trial::new(good(), 7)
+        .check(async |_, story| assert_eq!(story.outcome, Ok(9)))
+        .world(
+            async |clock| MemoryStore::with_clock(clock),
+            async |store: &MemoryStore| Process::on(store.another_handle()),
+        );
 }

@@ -13,11 +13,9 @@
 //! - [`Trial`]: what a test says; [`Process`]: what one process of it has; [`Story`]: what a check sees
 //! - [`Script`]: what goes wrong; [`Report`]: what a run did
 //! - [`faulty`]: a store that fails by script, for tests of one's own
-//!
-//! # Rooms
-//!
-//! `run` tells the stories that `plot` lists, `stage` plays one with the processes of `process` and
-//! the callers of `client`, `watch` notes what really happened, `judge` compares.
+
+// `run` tells the stories that `plot` lists, `stage` plays one with the processes of `process` and
+// the callers of `client`, `watch` notes what really happened, `judge` compares.
 
 mod client;
 pub mod faulty;

@@ -57,8 +57,11 @@ impl Process {
         self.with(|builder| builder.provide(resource))
     }
 
-    /// Changes how its engine is built: codec, limits. The trial adds its schema and decides how the
-    /// worker works.
+    /// Changes how its engine is built: codec, limits, resources, other schemas.
+    ///
+    /// Two things are replaced by the trial, whatever is said here. Its own schema is registered with
+    /// notes about each attempt. And [`EngineBuilder::worker`] has no effect: the story decides when a
+    /// process is dead and when somebody looks for work, so nothing may happen by itself and by time.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
         self.builder = change(self.builder);
@@ -165,6 +168,16 @@ impl Running {
                 "the store has a clock of its own: open it with the one that the world is given".into(),
             );
         }
+        // Its first look for work is over before the story goes on: later ones are made when the story
+        // says so, and none takes up by chance what another process is in charge of.
+        let looked = async {
+            while !faults.calls().contains(&Call::Orphans) {
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(FIRST_LOOK, looked).await.is_err() {
+            return Err("a process never looked for work".to_owned());
+        }
         Ok(Arc::new(Self {
             place: process,
             engine,
@@ -250,8 +263,11 @@ impl Running {
     }
 }
 
-/// How soon a burial is tried again: a beat that was under way came between, or the store was busy.
+/// How soon a process is looked at again, and a burial tried again: a beat that was under way came
+/// between, or the store was busy.
 const AGAIN: Duration = Duration::from_millis(5);
+/// Far more than the first look for work takes.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
 
 async fn buried(inner: &Inner, worker: WorkerId) -> Result<bool, StoreError> {
     let observation = inner.store.observe(inner.liveness.worker()).await?;

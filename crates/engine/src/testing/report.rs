@@ -6,8 +6,11 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// Stories that were played.
+    /// Stories in which everything happened that their script says.
     pub stories: usize,
+    /// Stories that ended before all of their script had happened, because they needed fewer calls.
+    /// They are judged and checked as the others are, and are not among [`stories`](Self::stories).
+    pub incomplete: usize,
     /// Calls at which something can go wrong in a story without faults: begin, commits and so on.
     pub boundaries: usize,
     /// Executions that were taken over from an owner that was declared dead.
@@ -29,8 +32,12 @@ pub(super) struct Counts {
 }
 
 impl Report {
-    pub(super) fn add(&mut self, story: &Counts) {
-        self.stories += 1;
+    pub(super) fn add(&mut self, story: &Counts, as_scripted: bool) {
+        if as_scripted {
+            self.stories += 1;
+        } else {
+            self.incomplete += 1;
+        }
         self.takeovers += story.takeovers;
         self.fenced += story.fenced;
         self.late_attempts += story.late_attempts;
@@ -41,6 +48,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             stories,
+            incomplete,
             boundaries,
             takeovers,
             fenced,
@@ -49,8 +57,8 @@ impl fmt::Display for Report {
         } = self;
         write!(
             f,
-            "{stories} stories, {boundaries} boundaries, {takeovers} takeovers, {fenced} writes fenced, \
-             {late_attempts} late attempts, seed {seed}"
+            "{stories} stories, {incomplete} incomplete, {boundaries} boundaries, {takeovers} takeovers, \
+             {fenced} writes fenced, {late_attempts} late attempts, seed {seed}"
         )
     }
 }

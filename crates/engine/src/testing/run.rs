@@ -38,7 +38,8 @@ where
     /// nothing stays unfinished.
     ///
     /// # Panics
-    /// When a promise is broken or a check panics: with the sentence, the seed and the script.
+    /// When a promise is broken or a check panics: with the sentence, the seed and the script. When a
+    /// script that is to be [replayed](Self::replay) does not happen, because the story ends before it.
     pub async fn run(self) -> Report {
         let seed = self.seed.unwrap_or_else(|| random::positive().unsigned_abs());
         let mut run = Run {
@@ -53,7 +54,13 @@ where
         run.report.boundaries = quiet.calls.len();
         run.quiet = Some(quiet.ending);
         if let Some(script) = &self.replay {
-            run.story(script.clone()).await;
+            let told = run.story(script.clone()).await;
+            assert!(
+                told.as_scripted,
+                "`{}` was not replayed: not all of the script \"{script}\" happened, because the story \
+                 ended before it and needed fewer such calls",
+                self.schema.name()
+            );
             return run.report;
         }
         for family in plot::families(&quiet.calls, &quiet.enlisting) {
@@ -128,12 +135,12 @@ where
     fn told(&mut self, script: &Script, told: Result<Told, String>) -> Told {
         match told {
             Ok(told) => {
-                self.report.add(&told.counts);
+                self.report.add(&told.counts, told.as_scripted);
                 told
             }
             Err(broken) => {
                 let (schema, seed) = (self.trial.schema.name(), self.report.seed);
-                let number = self.report.stories + 1;
+                let number = self.report.stories + self.report.incomplete + 1;
                 panic!(
                     "`{schema}` broke a promise: {broken}\n  replay this story with \
                      .replay(\"{script}\")\n  it is story {number} of the run with .seed({seed})"
@@ -185,11 +192,11 @@ where
     }
 
     async fn check(&self, world: &W, story: &Story<Out>) -> Result<(), String> {
-        let Some(checks) = &self.trial.checks else {
-            return Ok(());
-        };
-        let checked = AssertUnwindSafe(checks.check(world, story)).catch_unwind().await;
-        checked.map_err(|panic| format!("the check of the story failed: {}", text_of(panic.as_ref())))
+        for check in &self.trial.checks {
+            let checked = AssertUnwindSafe(check.check(world, story)).catch_unwind().await;
+            checked.map_err(|panic| format!("the check of the story failed: {}", text_of(panic.as_ref())))?;
+        }
+        Ok(())
     }
 }
 

@@ -51,12 +51,13 @@ use crate::schema::Schema;
 /// assert!(report.stories > 50);
 /// # }
 /// ```
+#[must_use = "nothing happens before `.run().await`"]
 pub struct Trial<In, Out, W = MemoryStore> {
     pub(super) schema: Schema<In, Out>,
     pub(super) input: In,
     pub(super) makes: Box<dyn Makes<W>>,
     pub(super) opens: Arc<dyn Opens<W>>,
-    pub(super) checks: Option<Box<dyn Checks<W, Out>>>,
+    pub(super) checks: Vec<Box<dyn Checks<W, Out>>>,
     pub(super) replay: Option<Script>,
     pub(super) random: usize,
     pub(super) seed: Option<u64>,
@@ -105,7 +106,7 @@ impl<In, Out> Trial<In, Out> {
             input,
             makes: Box::new(async |clock| MemoryStore::with_clock(clock)),
             opens: Arc::new(async |store: &MemoryStore| Process::on(store.another_handle())),
-            checks: None,
+            checks: Vec::new(),
             replay: None,
             random: 0,
             seed: None,
@@ -122,17 +123,25 @@ impl<In, Out, W> Trial<In, Out, W> {
     ///
     /// The clock moves by itself whenever somebody waits for it, so that no story lasts as long as
     /// its retries.
+    ///
+    /// # Panics
+    /// When a [`check`](Self::check) was said before: it is about the world that this one replaces.
+    #[track_caller]
     pub fn world<V>(
         self,
         make: impl AsyncFn(Clock) -> V + 'static,
         open: impl AsyncFn(&V) -> Process + Send + Sync + 'static,
     ) -> Trial<In, Out, V> {
+        assert!(
+            self.checks.is_empty(),
+            "a check was said before the world that it is about: say `.world(…)` first, then `.check(…)`"
+        );
         Trial {
             schema: self.schema,
             input: self.input,
             makes: Box::new(make),
             opens: Arc::new(open),
-            checks: None,
+            checks: Vec::new(),
             replay: self.replay,
             random: self.random,
             seed: self.seed,
@@ -141,18 +150,17 @@ impl<In, Out, W> Trial<In, Out, W> {
     }
 
     /// What must hold after each story, when its processes have ended: panics when it does not. Say
-    /// it after [`world`](Self::world).
-    #[must_use]
+    /// it after [`world`](Self::world). Of several, each is asked, in this order.
     pub fn check(mut self, check: impl AsyncFn(&W, &Story<Out>) + 'static) -> Self {
-        self.checks = Some(Box::new(check));
+        self.checks.push(Box::new(check));
         self
     }
 
-    /// Plays only this story: the script that a failing run has printed.
+    /// Plays only this story, after the one without faults: the script that a failing run has
+    /// printed. [`run`](Self::run) panics when not all of it happens.
     ///
     /// # Panics
     /// When the text is no [`Script`].
-    #[must_use]
     #[track_caller]
     pub fn replay(mut self, script: &str) -> Self {
         match script.parse() {
@@ -162,23 +170,24 @@ impl<In, Out, W> Trial<In, Out, W> {
         self
     }
 
-    /// Plays so many random stories too, in which two things go wrong.
-    #[must_use]
+    /// Plays so many random stories too, none by default, in which two things go wrong. Where the
+    /// first of them leaves no room for the second, [`Report::incomplete`] counts the story.
+    ///
+    /// [`Report::incomplete`]: super::Report::incomplete
     pub fn random(mut self, stories: usize) -> Self {
         self.random = stories;
         self
     }
 
-    /// Plays so many stories at the same time, one by default. They share nothing but what the test
-    /// lets them share; more are quicker where a world is a database.
-    #[must_use]
+    /// Plays so many stories at the same time, one by default and at least. They share nothing but
+    /// what the test lets them share; more are quicker where a world is a database.
     pub fn at_once(mut self, stories: usize) -> Self {
         self.at_once = stories.max(1);
         self
     }
 
-    /// Draws the random stories from this seed, which a failing run has printed.
-    #[must_use]
+    /// Draws the random stories from this seed, which a failing run has printed; by default each run
+    /// draws others.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
