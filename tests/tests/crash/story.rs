@@ -71,17 +71,30 @@ impl Scene {
 
     /// The execution stands as those have left it who are dead.
     pub(crate) fn is_left(&self, key: &str, dead: &[Life]) {
-        self.stands(key, &Story::of(dead), "when the last one died");
+        let (story, when) = (Story::of(dead), "when the last one died");
+        self.has_recorded(key, &story, when);
+        assert_eq!(
+            self.noted(key),
+            story.noted,
+            "{key} {when}: attempts and who made them"
+        );
     }
 
     /// A process finishes what the dead have left, and each step was run and recorded by whom it
     /// must be.
     pub(crate) fn is_finished(&self, process: &mut Victim, mut evidence: Evidence, key: &str, dead: &[Life]) {
         self.is_taken_over(process, &mut evidence, key, dead);
+        let told = Story::of(dead).told_to_its_end();
+        assert_eq!(
+            self.noted(key),
+            told.noted,
+            "{key} in the end: attempts and who made them"
+        );
         self.judge(&evidence, key);
     }
 
-    /// The same before anybody judges what was seen; gives the result.
+    /// The same whatever else was tried beside that, before anybody judges what was seen; gives the
+    /// result.
     pub(crate) fn is_taken_over(
         &self,
         process: &mut Victim,
@@ -91,7 +104,7 @@ impl Scene {
     ) -> Vec<String> {
         let left = Story::of(given_up);
         let output = self.ends(process, evidence, key, left.epoch > 0);
-        self.stands(key, &left.told_to_its_end(), "in the end");
+        self.has_recorded(key, &left.told_to_its_end(), "in the end");
         output
     }
 
@@ -125,6 +138,12 @@ impl Scene {
         assert!(report.executions == 1 && report.answers >= 1, "{key}: {report:?}");
     }
 
+    /// Attempts and who made them.
+    fn noted(&self, key: &str) -> Vec<(String, i64)> {
+        let attempts = self.place.attempts(SCHEMA, key).into_iter();
+        attempts.map(|attempt| (attempt.step, attempt.epoch)).collect()
+    }
+
     /// All that is recorded of an execution: its row, its checkpoints and its rows in the ledger.
     pub(crate) fn recorded(&self, key: &str) -> Standing {
         let mut record = self.place.execution(SCHEMA, key).expect("an execution");
@@ -137,8 +156,8 @@ impl Scene {
         }
     }
 
-    /// Compares the row, the checkpoints, the attempts and the ledger with what must be there.
-    fn stands(&self, key: &str, story: &Story, when: &str) {
+    /// Compares the row, the checkpoints and the ledger with what must be there.
+    fn has_recorded(&self, key: &str, story: &Story, when: &str) {
         let record = self.place.execution(SCHEMA, key);
         let epoch = record.map_or(0, |record| record.claim.epoch);
         assert_eq!(epoch, story.epoch, "{key} {when}: acquisitions");
@@ -149,13 +168,6 @@ impl Scene {
             .collect();
         let expected: Vec<(&str, i64)> = STEPS.into_iter().zip(story.recorded.iter().copied()).collect();
         assert_eq!(recorded, expected, "{key} {when}: steps and who recorded them");
-        let noted: Vec<(String, i64)> = self
-            .place
-            .attempts(SCHEMA, key)
-            .into_iter()
-            .map(|attempt| (attempt.step, attempt.epoch))
-            .collect();
-        assert_eq!(noted, story.noted, "{key} {when}: attempts and who made them");
         let ledger = self.place.ledger(SCHEMA, key);
         let booked: Vec<String> = ledger.into_iter().map(|row| row.nonce).collect();
         let effective: Vec<String> = checkpoints
