@@ -210,7 +210,7 @@ async fn begin(
             }
             Ok(Begun::Exists(record)) => return Opened::Exists(Arc::from(record)),
             Err(error) => {
-                if !resend.after(inner, &error).await {
+                if !resend.after(&error, &inner.stopped).await {
                     return Opened::Failed(error);
                 }
             }

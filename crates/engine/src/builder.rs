@@ -16,6 +16,7 @@ use crate::execution::ShapeId;
 use crate::follow::Follower;
 use crate::inner::Inner;
 use crate::limits::Limits;
+use crate::refusal::Refusals;
 use crate::runs::Registry;
 use crate::schema::{Schema, SchemaCore};
 use crate::store::{Store, StoreError};
@@ -114,6 +115,7 @@ impl EngineBuilder {
             resources: Arc::new(self.resources),
             registry: Registry::default(),
             follower: Follower::default(),
+            refusals: Refusals::default(),
             liveness: Liveness::new(options.beat_limit),
             sweep: Notify::new(),
             wakeups: Wakeups::default(),

@@ -19,9 +19,11 @@ use crate::decide::{AfterAttempt, after_attempt, may_go_on};
 use crate::error::{Failure, FailureKind, Meaning, StepError, cut};
 use crate::execution::{CheckpointRecord, ExecutionRecord, FullKey, ParkReason, Payload, WriteId};
 use crate::inner::Inner;
+use crate::lookout::on_the_lookout;
 use crate::persist::{Pause, Persisted, note, persist};
 use crate::random;
 use crate::reacquire::reacquire;
+use crate::refusal::Asked;
 use crate::runs::{LocalRun, RunEnd};
 use crate::schema::SchemaCore;
 use crate::step::{Attempted, ErasedStep};
@@ -66,25 +68,22 @@ impl From<RunEnd> for Stop {
 /// Runs an owned execution to its end, or until the ownership ends.
 pub(crate) async fn drive(inner: &Inner, run: &LocalRun, mut owned: Owned) -> RunEnd {
     loop {
-        let stop = match progress(inner, run, &mut owned).await {
-            Ok(done) => {
-                Driver {
-                    inner,
-                    run,
-                    owned: &mut owned,
-                }
-                .all_steps(done)
-                .await
-            }
-            Err(stop) => stop,
-        };
-        match stop {
+        // Acquiring anew changes the fence, so it is no part of what is watched.
+        match on_the_lookout(inner, run, advance(inner, run, &mut owned)).await {
             Stop::End(end) => return end,
             Stop::Restarted => match reacquire(inner, run).await {
                 Some(record) => owned.reset(&record),
                 None => return RunEnd::Lost,
             },
         }
+    }
+}
+
+/// Loads what is recorded, and does what is left.
+async fn advance(inner: &Inner, run: &LocalRun, owned: &mut Owned) -> Stop {
+    match progress(inner, run, owned).await {
+        Ok(done) => Driver { inner, run, owned }.all_steps(done).await,
+        Err(stop) => stop,
     }
 }
 
@@ -112,6 +111,7 @@ async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -> Result<Do
         });
     }
     let mut pause = Pause::default();
+    let mut asked = Asked::new(inner, run.id);
     let loaded = loop {
         #[cfg(feature = "planted")]
         if let Some(early) = bugs::loaded_too_early(run.fence().run) {
@@ -123,7 +123,7 @@ async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -> Result<Do
             Err(error @ (StoreError::Unreadable(_) | StoreError::Rejected(_))) => {
                 return Err(park(inner, run, ParkReason::Unreadable, error.to_string()).await);
             }
-            Err(error) => note(&error),
+            Err(error) => asked.failed(&error),
         }
         if !pause.wait(inner, run).await {
             return Err(RunEnd::Lost.into());

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use crate::execution::{ExecutionId, ExecutionRecord, State};
 use crate::inner::Inner;
 use crate::persist::note;
+use crate::refusal::Refused;
 use crate::runs::locked;
 use crate::store::StoreError;
 
@@ -22,8 +23,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// What a follower sees of an execution that is not running elsewhere any more.
 pub(crate) type Seen = Option<Arc<ExecutionRecord>>;
 
-/// One followed execution: its callers listen, the poll tells.
-type Followed = watch::Sender<Option<Seen>>;
+/// One followed execution: its callers listen, the poll tells what it saw, or that the store refuses
+/// to be used.
+type Followed = watch::Sender<Option<Result<Seen, StoreError>>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Follower {
@@ -34,7 +36,10 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Waits until the execution is not running any more, or is gone (`None`).
-    pub(crate) async fn follow(inner: &Arc<Inner>, id: ExecutionId) -> Seen {
+    ///
+    /// # Errors
+    /// When the store has refused to be used for a while.
+    pub(crate) async fn follow(inner: &Arc<Inner>, id: ExecutionId) -> Result<Seen, StoreError> {
         let this = &inner.follower;
         let mut changes = locked(&this.followed).entry(id).or_default().subscribe();
         if !std::mem::replace(&mut *locked(&this.polling), true) {
@@ -42,7 +47,7 @@ impl Follower {
         }
         this.look.notify_one();
         let told = changes.wait_for(Option::is_some).await;
-        told.ok().and_then(|seen| seen.clone()).flatten()
+        told.ok().and_then(|seen| seen.clone()).unwrap_or(Ok(None))
     }
 
     /// Something happened to this execution here: look at once.
@@ -52,12 +57,12 @@ impl Follower {
         }
     }
 
-    /// The process shuts down: ends the poll and tells everybody. Whoever comes later starts a poll
-    /// of their own, which ends here too.
+    /// Ends the poll and tells everybody, so that they look for themselves. Whoever comes later
+    /// starts a poll of their own; when the process shuts down, that one ends here too.
     fn close(&self) {
         *locked(&self.polling) = false;
         for (_id, changes) in locked(&self.followed).drain() {
-            changes.send_replace(Some(None));
+            changes.send_replace(Some(Ok(None)));
         }
     }
 
@@ -73,7 +78,7 @@ impl Follower {
         ids.into_iter().collect()
     }
 
-    fn tell(&self, id: ExecutionId, seen: Seen) {
+    fn tell(&self, id: ExecutionId, seen: Result<Seen, StoreError>) {
         if let Some(changes) = locked(&self.followed).remove(&id) {
             changes.send_replace(Some(seen));
         }
@@ -83,7 +88,12 @@ impl Follower {
 /// Asks for all followed executions until nobody follows one any more.
 async fn poll(inner: Arc<Inner>) {
     let this = &inner.follower;
+    let mut polling_ends = PollEnds {
+        follower: this,
+        nobody_waits: false,
+    };
     let mut pause = FIRST_PAUSE;
+    let mut refused = Refused::default();
     let mut known = HashSet::new();
     loop {
         let ids = this.ids();
@@ -92,6 +102,7 @@ async fn poll(inner: Arc<Inner>) {
             // Somebody may have come between the two locks; they saw that a poll was running.
             if this.ids().is_empty() {
                 *polling = false;
+                polling_ends.nobody_waits = true;
                 return;
             }
             continue;
@@ -100,17 +111,35 @@ async fn poll(inner: Arc<Inner>) {
         if !ids.iter().all(|id| known.contains(id)) {
             pause = FIRST_PAUSE;
         }
-        look(&inner, ids.clone()).await;
+        let failed = look(&inner, ids.clone()).await.inspect_err(note).err();
+        let lasts = refused.lasts(failed.as_ref());
+        if let Some(refusal) = failed.filter(|_error| lasts) {
+            ids.iter().for_each(|id| this.tell(*id, Err(refusal.clone())));
+        }
         known = this.still_followed(ids);
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(LONGEST_PAUSE),
             () = this.look.notified() => {}
-            () = inner.closing.cancelled() => return this.close(),
+            () = inner.closing.cancelled() => return,
         }
     }
 }
 
-async fn look(inner: &Inner, ids: Vec<ExecutionId>) {
+/// Ends a poll in whatever way it ends, also by a panic in the store or together with its runtime.
+struct PollEnds<'a> {
+    follower: &'a Follower,
+    nobody_waits: bool,
+}
+
+impl Drop for PollEnds<'_> {
+    fn drop(&mut self) {
+        if !self.nobody_waits {
+            self.follower.close();
+        }
+    }
+}
+
+async fn look(inner: &Inner, ids: Vec<ExecutionId>) -> Result<(), StoreError> {
     match inner.store.find(ids.clone()).await {
         Ok(records) => told(&inner.follower, &ids, records),
         Err(StoreError::Unreadable(why)) => {
@@ -120,13 +149,14 @@ async fn look(inner: &Inner, ids: Vec<ExecutionId>) {
             for id in ids {
                 match inner.store.find(vec![id]).await {
                     Ok(records) => told(&inner.follower, &[id], records),
-                    Err(StoreError::Unreadable(_)) => inner.follower.tell(id, None),
-                    Err(error) => return note(&error),
+                    Err(StoreError::Unreadable(_)) => inner.follower.tell(id, Ok(None)),
+                    Err(error) => return Err(error),
                 }
             }
         }
-        Err(error) => note(&error),
+        Err(error) => return Err(error),
     }
+    Ok(())
 }
 
 fn told(this: &Follower, ids: &[ExecutionId], records: Vec<ExecutionRecord>) {
@@ -134,7 +164,7 @@ fn told(this: &Follower, ids: &[ExecutionId], records: Vec<ExecutionRecord>) {
     for id in ids {
         match records.remove(id) {
             Some(record) if record.state == State::Running => {}
-            other => this.tell(*id, other.map(Arc::new)),
+            other => this.tell(*id, Ok(other.map(Arc::new))),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::error::Failure;
 use crate::execution::{Payload, RunId, ShapeId};
 use crate::follow::Follower;
 use crate::limits::Limits;
+use crate::refusal::Refusals;
 use crate::runs::Registry;
 use crate::schema::SchemaCore;
 use crate::store::StoreInfo;
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) resources: Arc<Resources>,
     pub(crate) registry: Registry,
     pub(crate) follower: Follower,
+    pub(crate) refusals: Refusals,
     pub(crate) liveness: Liveness,
     /// Wakes the sweep before its time.
     pub(crate) sweep: Notify,

@@ -3,12 +3,15 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
 use crate::clock::monotonic;
 use crate::execution::WriteId;
 use crate::inner::Inner;
 use crate::random;
+use crate::refusal::Asked;
 use crate::runs::LocalRun;
 use crate::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Verdict};
 use crate::telemetry;
@@ -40,6 +43,7 @@ pub(crate) async fn persist(
     let write_id = WriteId::fresh();
     let own_transaction = enlisted.is_some();
     let mut pause = Pause::default();
+    let mut asked = Asked::new(inner, run.id);
     loop {
         #[cfg(feature = "planted")]
         let write_id = if bugs::is_planted(Bug::ResentAsAnotherWrite) {
@@ -72,7 +76,7 @@ pub(crate) async fn persist(
             }
             Err(error) => error,
         };
-        note(&error);
+        asked.failed(&error);
         #[cfg(feature = "planted")]
         if matches!(error, StoreError::Unknown(_)) {
             if bugs::is_planted(Bug::UnknownIsFailure) {
@@ -108,6 +112,7 @@ async fn confirm(
         return Persisted::RolledBack("the transaction carried no checkpoint".into());
     };
     let mut pause = Pause::default();
+    let mut asked = Asked::new(inner, run.id);
     loop {
         let confirm = Confirm {
             fence: run.fence(),
@@ -121,7 +126,7 @@ async fn confirm(
             }
             Ok(Confirmed::Fenced) => return Persisted::Fenced,
             Err(StoreError::Restarted) => return Persisted::Restarted,
-            Err(error) => note(&error),
+            Err(error) => asked.failed(&error),
         }
         if let Some(given_up) = pause.wait_for_verdict(inner, run).await {
             return given_up;
@@ -130,7 +135,8 @@ async fn confirm(
 }
 
 /// How long an acquisition is sent again while its outcome is unknown: well below the shortest
-/// retention, so that a begin can not bring back a key that was purged meanwhile.
+/// retention, so that a begin can not bring back a key that was purged meanwhile. Counted is the time
+/// that the machine runs, also while this process is stopped; not the time for which it is suspended.
 const RESEND_LIMIT: Duration = Duration::from_secs(20);
 
 /// Whether a begin or another acquisition is sent again. One of an unknown outcome is, also when the
@@ -151,19 +157,24 @@ impl Resend {
         }
     }
 
-    /// True, after a pause, when it is to be sent again. Not when the process stops: its worker is
-    /// retired, so that others take up what it left.
-    pub(crate) async fn after(&mut self, inner: &Inner, error: &StoreError) -> bool {
+    /// True, after a pause, when it is to be sent again. Not when its time is over, since the process
+    /// stops: its worker is retired, so that others take up what it left.
+    pub(crate) async fn after(&mut self, error: &StoreError, over: &CancellationToken) -> bool {
         note(error);
         self.unknown |= matches!(error, StoreError::Unknown(_));
         let helps = matches!(error, StoreError::Unknown(_) | StoreError::Unavailable(_));
-        if !self.unknown || !helps || self.started.elapsed() >= RESEND_LIMIT {
+        if !self.unknown || !helps || self.is_late() {
             return false;
         }
         tokio::select! {
-            () = self.pause.pass() => true,
-            () = inner.stopped.cancelled() => false,
+            // The process may have been stopped in its pause, for much longer than the pause.
+            () = self.pause.pass() => !self.is_late(),
+            () = over.cancelled() => false,
         }
+    }
+
+    fn is_late(&self) -> bool {
+        self.started.elapsed() >= RESEND_LIMIT
     }
 }
 
@@ -213,5 +224,20 @@ impl Pause {
         self.tries += 1;
         let jittered = millis * (0.5 + random::fraction() / 2.0);
         tokio::time::sleep(Duration::from_secs_f64(jittered / 1000.0)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_sent_again_when_the_pause_before_it_was_too_long() {
+        let (unknown, never) = (StoreError::Unknown("no answer".into()), CancellationToken::new());
+        let mut resend = Resend::new();
+        assert!(resend.after(&unknown, &never).await);
+        // The next pause is of 10 ms or more.
+        resend.started = monotonic() - (RESEND_LIMIT - Duration::from_millis(5));
+        assert!(!resend.after(&unknown, &never).await);
     }
 }

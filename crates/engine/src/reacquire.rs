@@ -3,8 +3,9 @@
 
 use crate::execution::{ExecutionRecord, State};
 use crate::inner::Inner;
-use crate::persist::{Pause, note};
+use crate::persist::Pause;
 use crate::random;
+use crate::refusal::Asked;
 use crate::runs::LocalRun;
 use crate::store::{Acquire, Acquired, How};
 
@@ -12,12 +13,13 @@ use crate::store::{Acquire, Acquired, How};
 pub(crate) async fn reacquire(inner: &Inner, run: &LocalRun) -> Option<ExecutionRecord> {
     tracing::warn!(execution = %run.id, "the database server was restarted: acquiring anew");
     let mut pause = Pause::default();
+    let mut asked = Asked::new(inner, run.id);
     let token = random::unpredictable();
     loop {
         match once(inner, run, token).await {
             Ok(Some(record)) => return Some(record),
             Ok(None) => return None,
-            Err(error) => note(&error),
+            Err(error) => asked.failed(&error),
         }
         if !pause.wait(inner, run).await {
             return None;

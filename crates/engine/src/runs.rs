@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
 use crate::error::Failure;
-use crate::execution::{ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, WorkerId};
+use crate::execution::{ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Seen, WorkerId};
 use crate::store::StoreError;
 
 /// How a local run ended.
@@ -79,6 +79,12 @@ impl LocalRun {
         *locked(&self.fence) = fence;
     }
 
+    /// Whether it owns the same run under a later claim than another.
+    fn is_ahead_of(&self, other: &Self) -> bool {
+        let (own, other) = (self.fence(), other.fence());
+        own.run == other.run && own.claim.epoch > other.claim.epoch && !self.lost.is_cancelled()
+    }
+
     /// The step it is in, and since when.
     pub(crate) fn at(&self) -> (Option<String>, SystemTime) {
         locked(&self.at).clone()
@@ -133,8 +139,10 @@ struct Slot {
 /// All local runs and openings, by execution.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    slots: Mutex<HashMap<ExecutionId, Slot>>,
+    slots: Slots,
 }
+
+type Slots = Arc<Mutex<HashMap<ExecutionId, Slot>>>;
 
 /// What this process knows of a key.
 pub(crate) enum Look {
@@ -163,42 +171,69 @@ impl Registry {
 
     /// Ends an opening.
     pub(crate) fn opened(&self, id: ExecutionId) {
-        self.change(id, |slot| slot.opening = None);
+        change(&self.slots, id, |slot| slot.opening = None);
     }
 
     pub(crate) fn running(&self, id: ExecutionId) -> Option<Arc<LocalRun>> {
         locked(&self.slots).get(&id)?.run.clone()
     }
 
-    /// Whether this process knows the execution as its own, or is about to.
+    /// Whether this process has anything to do with the execution.
+    #[cfg(feature = "testing")]
     pub(crate) fn knows(&self, id: ExecutionId) -> bool {
         locked(&self.slots).contains_key(&id)
     }
 
-    /// Makes an execution known while it is being acquired, so that the audit does not take it for
-    /// one whose answer was lost.
-    pub(crate) fn taking(&self, id: ExecutionId) -> Taking<'_> {
-        locked(&self.slots).entry(id).or_default().taking += 1;
-        Taking { registry: self, id }
+    /// Whether what was seen as this process's own is known as such, or about to be.
+    pub(crate) fn accounts_for(&self, seen: &Seen) -> bool {
+        locked(&self.slots)
+            .get(&seen.id)
+            .is_some_and(|slot| slot.accounts_for(seen))
     }
 
-    /// Adds a run. Of two of one execution the one under the older claim is lost.
+    /// Makes an execution known while it is being acquired, so that the audit does not take it for
+    /// one whose answer was lost.
+    pub(crate) fn taking(&self, id: ExecutionId) -> Taking {
+        locked(&self.slots).entry(id).or_default().taking += 1;
+        Taking {
+            slots: Arc::clone(&self.slots),
+            id,
+        }
+    }
+
+    /// The same, for one that was found by a look: `None` when it is being acquired already, or runs
+    /// here as it was seen.
+    pub(crate) fn try_taking(&self, seen: &Seen) -> Option<Taking> {
+        {
+            let mut slots = locked(&self.slots);
+            let slot = slots.entry(seen.id).or_default();
+            let runs = |run: &Arc<LocalRun>| run.fence().claim == seen.claim;
+            if slot.taking > 0 || slot.run.as_ref().is_some_and(runs) {
+                return None;
+            }
+            slot.taking += 1;
+        }
+        Some(Taking {
+            slots: Arc::clone(&self.slots),
+            id: seen.id,
+        })
+    }
+
+    /// Adds a run. Of two of one execution the one under the older claim is lost. Epochs are compared
+    /// within one run only: a key that was purged begins anew at the first.
     pub(crate) fn insert(&self, run: &Arc<LocalRun>) {
         let mut slots = locked(&self.slots);
         let known = &mut slots.entry(run.id).or_default().run;
-        match known {
-            Some(newer) if newer.fence().claim.epoch > run.fence().claim.epoch => run.lost.cancel(),
-            _ => {
-                if let Some(older) = known.replace(Arc::clone(run)) {
-                    older.lost.cancel();
-                }
-            }
+        if known.as_ref().is_some_and(|known| known.is_ahead_of(run)) {
+            run.lost.cancel();
+        } else if let Some(older) = known.replace(Arc::clone(run)) {
+            older.lost.cancel();
         }
     }
 
     /// Forgets a run, unless a newer one of the same execution took its place.
     pub(crate) fn remove(&self, run: &Arc<LocalRun>) {
-        self.change(run.id, |slot| {
+        change(&self.slots, run.id, |slot| {
             if slot.run.as_ref().is_some_and(|known| Arc::ptr_eq(known, run)) {
                 slot.run = None;
             }
@@ -217,27 +252,39 @@ impl Registry {
             }
         }
     }
+}
 
-    fn change(&self, id: ExecutionId, change: impl FnOnce(&mut Slot)) {
-        let mut slots = locked(&self.slots);
-        if let Some(slot) = slots.get_mut(&id) {
-            change(slot);
-            if slot.run.is_none() && slot.opening.is_none() && slot.taking == 0 {
-                slots.remove(&id);
-            }
+impl Slot {
+    fn accounts_for(&self, seen: &Seen) -> bool {
+        // A run that is not lost may be acquiring its execution anew at this moment.
+        let is_it = |run: &Arc<LocalRun>| {
+            let fence = run.fence();
+            fence.claim == seen.claim || fence.run == seen.run && !run.lost.is_cancelled()
+        };
+        self.opening.is_some() || self.taking > 0 || self.run.as_ref().is_some_and(is_it)
+    }
+}
+
+/// Changes a slot, and forgets it when nothing is left in it.
+fn change(slots: &Slots, id: ExecutionId, change: impl FnOnce(&mut Slot)) {
+    let mut slots = locked(slots);
+    if let Some(slot) = slots.get_mut(&id) {
+        change(slot);
+        if slot.run.is_none() && slot.opening.is_none() && slot.taking == 0 {
+            slots.remove(&id);
         }
     }
 }
 
 /// An acquisition that waits for the store's answer.
-pub(crate) struct Taking<'a> {
-    registry: &'a Registry,
+pub(crate) struct Taking {
+    slots: Slots,
     id: ExecutionId,
 }
 
-impl Drop for Taking<'_> {
+impl Drop for Taking {
     fn drop(&mut self) {
-        self.registry.change(self.id, |slot| slot.taking -= 1);
+        change(&self.slots, self.id, |slot| slot.taking -= 1);
     }
 }
 
@@ -252,12 +299,19 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::execution::{Claim, RunId};
+    use crate::execution::{Claim, RunId, State};
+
+    const LIFE: RunId = RunId(Uuid::nil());
+    const NEXT_LIFE: RunId = RunId(Uuid::max());
 
     fn run_under(epoch: i64) -> Arc<LocalRun> {
+        run_of_life(LIFE, epoch)
+    }
+
+    fn run_of_life(life: RunId, epoch: i64) -> Arc<LocalRun> {
         let fence = Fence {
             execution: ExecutionId(Uuid::nil()),
-            run: RunId(Uuid::nil()),
+            run: life,
             claim: Claim {
                 epoch,
                 token: Uuid::nil(),
@@ -300,12 +354,61 @@ mod tests {
     }
 
     #[test]
-    fn an_execution_is_known_while_its_acquisition_waits_for_an_answer() {
-        let (registry, id) = (Registry::default(), ExecutionId(Uuid::nil()));
-        let taking = registry.taking(id);
-        assert!(registry.knows(id));
+    fn a_run_of_a_new_life_of_its_key_takes_the_place_of_one_that_was_purged() {
+        let (registry, stale, new) = (Registry::default(), run_under(5), run_of_life(NEXT_LIFE, 1));
+        registry.insert(&stale);
+        registry.insert(&new);
+        assert!(stale.lost.is_cancelled());
+        assert!(!new.lost.is_cancelled(), "epochs of two lives say nothing");
+        assert!(Arc::ptr_eq(&registry.running(new.id).expect("known"), &new));
+    }
+
+    #[test]
+    fn a_run_that_is_lost_already_stands_in_nobodys_way() {
+        let (registry, lost, new) = (Registry::default(), run_under(2), run_under(1));
+        registry.insert(&lost);
+        lost.lost.cancel();
+        registry.insert(&new);
+        assert!(!new.lost.is_cancelled());
+        assert!(Arc::ptr_eq(&registry.running(new.id).expect("known"), &new));
+    }
+
+    fn seen_under(run: RunId, epoch: i64) -> Seen {
+        let LocalRun { id, .. } = *run_under(epoch);
+        Seen {
+            id,
+            run,
+            claim: run_of_life(run, epoch).fence().claim,
+            state: State::Running,
+        }
+    }
+
+    #[test]
+    fn an_execution_is_accounted_for_while_its_acquisition_waits_for_an_answer() {
+        let (registry, seen) = (Registry::default(), seen_under(LIFE, 1));
+        assert!(!registry.accounts_for(&seen));
+        let taking = registry.try_taking(&seen).expect("nobody else takes it");
+        assert!(registry.accounts_for(&seen));
+        assert!(registry.try_taking(&seen).is_none(), "not twice at once");
         registry.insert(&run_under(1));
         drop(taking);
-        assert!(registry.knows(id));
+        assert!(registry.accounts_for(&seen));
+        assert!(
+            registry.try_taking(&seen).is_none(),
+            "it runs here as it was seen"
+        );
+        assert_eq!(registry.count(), 1);
+    }
+
+    #[test]
+    fn a_stale_run_does_not_account_for_what_is_owned_under_another_claim() {
+        let (registry, run) = (Registry::default(), run_under(1));
+        registry.insert(&run);
+        let (again, anew) = (seen_under(LIFE, 2), seen_under(NEXT_LIFE, 2));
+        assert!(!registry.accounts_for(&anew), "another life of the key");
+        assert!(registry.accounts_for(&again), "it may be acquiring anew");
+        run.lost.cancel();
+        assert!(!registry.accounts_for(&again), "a lost one acquires nothing");
+        assert!(registry.accounts_for(&seen_under(LIFE, 1)), "its own claim");
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::admission::{Admitted, Known, Request, find_worker};
 use crate::execution::RunId;
 use crate::follow::Follower;
-use crate::outcome::{end_of, in_progress, shutting_down};
+use crate::outcome::{end_of, in_progress, shutting_down, unavailable};
 use crate::persist::Pause;
 use crate::policy::{OnDuplicate, Verdict};
 use crate::run_error::RunError;
@@ -32,7 +32,14 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
     loop {
         let (end, epoch) = match admitted {
             Admitted::Finished(end) => (end, None),
-            Admitted::Here(run, _) => (run.ended().await, Some(run.fence().claim.epoch)),
+            Admitted::Here(run, _) => {
+                let end = tokio::select! {
+                    biased;
+                    end = run.ended() => end,
+                    refused = request.inner.refusals.of(request.id) => return Err(unavailable(&refused)),
+                };
+                (end, Some(run.fence().claim.epoch))
+            }
             Admitted::There(run, epoch) => (followed(request, run, epoch).await?, Some(epoch)),
         };
         match end {
@@ -70,7 +77,8 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
 /// Waits for an execution of another process, and reads its outcome.
 async fn followed(request: &Request, run: RunId, epoch: i64) -> Result<RunEnd, RunError> {
     let inner = &request.inner;
-    let Some(record) = Follower::follow(inner, request.id).await else {
+    let followed = Follower::follow(inner, request.id).await;
+    let Some(record) = followed.map_err(|refused| unavailable(&refused))? else {
         return Ok(RunEnd::Lost);
     };
     // A look that was under way when this caller came may show what was before.

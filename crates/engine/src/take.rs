@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
@@ -28,20 +30,76 @@ pub(crate) enum Taken {
     Lost,
 }
 
-/// Acquires an execution as it was seen, and drives it in a task of the engine's.
+/// Acquires an execution as it was seen, for a caller, and drives it in a task of the engine's.
 ///
 /// An outcome that stays unknown is left to the audit of owned rows, which finds what was acquired.
 ///
 /// # Errors
 /// When the store does not answer.
 pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, StoreError> {
+    let _known = inner.registry.taking(seen.id);
+    let won = acquire(inner, seen, how, &inner.stopped).await?;
+    Ok(won.map_or(Taken::Lost, |won| Taken::Won(adopt(inner, won))))
+}
+
+/// Acquires what a sweep has found, in a task of the engine's, so that an answer which is long on its
+/// way holds up nothing else. The task tells whether it was won. `None`: there is nothing to do.
+pub(crate) fn take_up(inner: &Arc<Inner>, seen: Seen, how: How) -> Option<JoinHandle<bool>> {
+    if inner.closing.is_cancelled() {
+        return None;
+    }
+    let known = inner.registry.try_taking(&seen)?;
+    let inner_of_task = Arc::clone(inner);
+    Some(inner.spawn(async move {
+        let (inner, _known) = (inner_of_task, known);
+        match acquire(&inner, seen, how, &inner.closing).await {
+            Ok(Some(won)) if inner.closing.is_cancelled() => {
+                hand_back(&inner, &won.run()).await;
+                false
+            }
+            Ok(Some(won)) => {
+                adopt(&inner, won);
+                true
+            }
+            Ok(None) | Err(_) => false,
+        }
+    }))
+}
+
+/// An execution that was just acquired.
+struct Won {
+    record: Box<ExecutionRecord>,
+    fence: Fence,
+    worker: WorkerId,
+    taken_over: bool,
+}
+
+impl Won {
+    fn run(&self) -> Arc<LocalRun> {
+        LocalRun::new(
+            self.fence,
+            self.record.key.clone(),
+            self.worker,
+            self.record.input_hash,
+            self.record.acquired_at,
+        )
+    }
+}
+
+/// Acquires an execution as it was seen; `None` when it changed since. Sends it again until there is
+/// an answer, or until it has no sense any more.
+async fn acquire(
+    inner: &Inner,
+    seen: Seen,
+    how: How,
+    over: &CancellationToken,
+) -> Result<Option<Won>, StoreError> {
     let (word, taken_over) = match &how {
         How::Resume { .. } => ("resumed", false),
         How::TakeOver => ("taken_over", true),
         How::Restart(_) => ("restarted", false),
     };
     let worker = inner.liveness.worker();
-    let _known = inner.registry.taking(seen.id);
     let acquire = Acquire {
         seen,
         owner: worker,
@@ -57,43 +115,39 @@ pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Tak
         match inner.store.acquire(acquire.clone()).await {
             Ok(acquired) => break acquired,
             Err(error) => {
-                if !resend.after(inner, &error).await {
+                if !resend.after(&error, over).await {
                     return Err(error);
                 }
             }
         }
     };
     let Acquired::Won { record, fence } = acquired else {
-        return Ok(Taken::Lost);
+        return Ok(None);
     };
     telemetry::acquired(&record.key.schema, word);
     tracing::info!(
         execution = %record.id, schema = %record.key.schema, generation = record.generation,
         epoch = fence.claim.epoch, how = word, "acquired"
     );
-    Ok(Taken::Won(adopt(inner, &record, fence, worker, taken_over)))
+    Ok(Some(Won {
+        record,
+        fence,
+        worker,
+        taken_over,
+    }))
 }
 
 /// Drives an execution that was just acquired.
-fn adopt(
-    inner: &Arc<Inner>,
-    record: &ExecutionRecord,
-    fence: Fence,
-    worker: WorkerId,
-    taken_over: bool,
-) -> Arc<LocalRun> {
-    let run = LocalRun::new(
-        fence,
-        record.key.clone(),
-        worker,
-        record.input_hash,
-        record.acquired_at,
-    );
+fn adopt(inner: &Arc<Inner>, won: Won) -> Arc<LocalRun> {
+    let run = won.run();
     enter(inner, &run);
+    let Won {
+        record, taken_over, ..
+    } = won;
+    let schema = record.key.schema.clone();
     let work = {
         let inner = Arc::clone(inner);
         let run = Arc::clone(&run);
-        let record = record.clone();
         async move {
             match code_of(&inner, &record).await {
                 Ok((schema, steps)) => {
@@ -116,7 +170,7 @@ fn adopt(
             }
         }
     };
-    spawn(inner, &run, &record.key.schema, work);
+    spawn(inner, &run, &schema, work);
     run
 }
 
@@ -267,8 +321,13 @@ async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
         },
         NoCode::Unavailable(error) => {
             note(&error);
-            let _told_by_the_row = persist(inner, run, None, Then::Release, None).await;
+            hand_back(inner, run).await;
             RunEnd::Lost
         }
     }
+}
+
+/// Lets go of an execution, so that it is due at once for everybody.
+async fn hand_back(inner: &Inner, run: &LocalRun) {
+    let _told_by_the_row = persist(inner, run, None, Then::Release, None).await;
 }

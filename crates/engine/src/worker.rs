@@ -43,9 +43,24 @@ impl Worker {
 
 /// Starts the background tasks of an engine that is registered.
 pub(crate) fn start(inner: &Arc<Inner>) {
-    tokio::spawn(sweep::sweep(Arc::clone(inner)));
+    tokio::spawn(kept_up(Arc::clone(inner), sweep::sweep));
     tokio::spawn(pulse(Arc::clone(inner)));
-    tokio::spawn(purge(Arc::clone(inner)));
+    tokio::spawn(kept_up(Arc::clone(inner), purge));
+}
+
+/// Does background work until it ends by itself, and begins it anew after a panic in the store:
+/// this process shows that it lives, so others rely on what it does.
+async fn kept_up<W>(inner: Arc<Inner>, work: impl Fn(Arc<Inner>) -> W)
+where
+    W: Future<Output = ()> + Send + 'static,
+{
+    while tokio::spawn(work(Arc::clone(&inner))).await.is_err() {
+        tracing::error!("background work panicked: it begins anew");
+        tokio::select! {
+            () = tokio::time::sleep(inner.options.sweep) => {}
+            () = inner.closing.cancelled() => return,
+        }
+    }
 }
 
 /// Ends an engine. Called twice, the second call waits for the first.

@@ -14,12 +14,14 @@ use crate::inner::Inner;
 use crate::persist::note;
 use crate::random;
 use crate::store::{Acquire, Acquired, Commit, How, Shapes, StoreError, Then, Verdict, Wanted};
-use crate::take::{Taken, take};
+use crate::take::take_up;
 
 /// How many executions one look asks for.
 const LOOK_ROWS: u32 = 64;
 /// How often to look for executions that nobody alive can run, and for lost answers of takeovers.
 const AUDIT: Duration = Duration::from_secs(5);
+/// How long a look waits for the acquisitions it has begun. The others go on without it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Looks for work until the engine closes.
 pub(crate) async fn sweep(inner: Arc<Inner>) {
@@ -59,18 +61,12 @@ async fn look(inner: &Arc<Inner>) -> bool {
         .into_iter()
         .map(|seen| (seen, How::Resume { keep_tries: true }));
     let take_over = orphans.into_iter().map(|seen| (seen, How::TakeOver));
-    let taking = resume.chain(take_over).map(|(seen, how)| async move {
-        let known = inner.registry.running(seen.id);
-        if known.is_some_and(|run| run.fence().claim == seen.claim) {
-            return false;
-        }
-        match take(inner, seen, how).await {
-            Ok(taken) => matches!(taken, Taken::Won(_)),
-            Err(_noted) => false,
-        }
-    });
+    let taking = resume
+        .chain(take_over)
+        .filter_map(|(seen, how)| take_up(inner, seen, how))
+        .map(|taking| tokio::time::timeout(PATIENCE, taking));
     let won = futures::future::join_all(taking).await;
-    full && won.contains(&true)
+    full && won.iter().any(|won| matches!(won, Ok(Ok(true))))
 }
 
 /// What was found. A look that failed is made again next time, and hides nothing of the others.
@@ -112,7 +108,7 @@ impl Audit {
         let still = owned_but_unknown(inner).await;
         for seen in still.into_iter().filter(|seen| before.contains(seen)) {
             tracing::warn!(execution = %seen.id, "owned by this worker but unknown to it: taking it over");
-            let _lost_or_noted = take(inner, seen, How::TakeOver).await;
+            let _goes_on_without_this = take_up(inner, seen, How::TakeOver);
         }
     }
 
@@ -134,9 +130,12 @@ impl Audit {
         for seen in candidates {
             let since = before.get(&seen.id).copied().unwrap_or(now);
             if now.duration_since(since) >= inner.options.unknown_shape_after {
-                if let Err(error) = park_unknown(inner, seen).await {
-                    note(&error);
-                }
+                let inner_of_task = Arc::clone(inner);
+                inner.spawn(async move {
+                    if let Err(error) = park_unknown(&inner_of_task, seen).await {
+                        note(&error);
+                    }
+                });
             } else {
                 self.stranded.insert(seen.id, since);
             }
@@ -146,13 +145,14 @@ impl Audit {
 
 async fn owned_but_unknown(inner: &Inner) -> Vec<Seen> {
     let mut owned = found(inner.store.owned(inner.liveness.worker()).await);
-    owned.retain(|seen| !inner.registry.knows(seen.id));
+    owned.retain(|seen| !inner.registry.accounts_for(seen));
     owned
 }
 
 /// Parks an execution that nobody alive can run; false when it changed since it was seen. It is
 /// taken up as soon as a process that knows its shape looks for work.
 pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<bool, StoreError> {
+    let _known = inner.registry.taking(seen.id);
     let worker = inner.liveness.worker();
     let how = if seen.state == State::Running {
         How::TakeOver

@@ -1,6 +1,7 @@
 //! What if two things happen at the same moment? Calls of the store are held at gates, so that each
 //! race has one order: the one that hurts.
 
+mod acquisitions;
 mod verdicts;
 
 use std::sync::Arc;
