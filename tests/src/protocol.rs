@@ -31,6 +31,10 @@ pub enum Command {
         /// The key.
         key: String,
     },
+    /// Go on where it was told to stand still: see [`Event::Halted`].
+    Release,
+    /// Show beats again after a silence.
+    Beat,
     /// Say under which worker id the engine works now. Answered by [`Event::Working`].
     Worker,
     /// Shut the engine down gracefully and end.
@@ -175,7 +179,7 @@ pub enum Event {
     Failing(Attempt),
     /// It was ended from outside before it was through.
     Cancelled(Attempt),
-    /// It stands still for good where it was told to.
+    /// It stands still where it was told to, until it is released.
     Halted {
         /// On which side of the last of these.
         side: Side,

@@ -345,7 +345,17 @@ impl Victim {
         });
     }
 
-    /// Where it stands still for good, if it does by now: see [`Event::Halted`].
+    /// Lets it go on where it was told to stand still.
+    pub fn release(&mut self) {
+        self.tell(&Command::Release);
+    }
+
+    /// Lets it show beats again after a silence.
+    pub fn beat(&mut self) {
+        self.tell(&Command::Beat);
+    }
+
+    /// Where it stands still, if it has come there by now: see [`Event::Halted`].
     pub fn halted(&self) -> Option<Vec<String>> {
         let events = self.said.all();
         events.iter().find_map(|line| match parse(line)? {

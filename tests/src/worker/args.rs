@@ -38,16 +38,18 @@ pub struct Args {
     /// Only this schema is known: fewer plans to save at the start.
     #[arg(long)]
     pub(crate) only: Option<String>,
-    /// Where to stand still for good: `before:3` (the store is not called for the third time),
+    /// Where to stand still: `before:3` (the store is not called for the third time),
     /// `after:3` (the answer is not heard), on SQLite `written:3` and `durable:3` (before and after
     /// the third COMMIT), or `inside:3` (at the third gate of a step that it comes to). Only calls
-    /// that write or carry an execution on are counted.
+    /// that write or carry an execution on are counted. Around a COMMIT it stands still for good,
+    /// elsewhere until it is released.
     #[arg(long)]
     pub(crate) halt: Option<Halt>,
     /// The answer to this commit, counted from 1, is lost.
     #[arg(long)]
     pub(crate) lose_commit: Option<u64>,
-    /// Show no beat after the first registration and look at nobody: what is written is the story.
+    /// Show no beat after the first registration and look at nobody, until it is told to: what is
+    /// written is the story.
     #[arg(long)]
     pub(crate) silent: bool,
     /// What to log, as `tracing_subscriber` reads it.

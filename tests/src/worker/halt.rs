@@ -1,5 +1,6 @@
-//! Where does a victim stand still, to be killed exactly there? Around the n-th call of its store, or
-//! around the n-th COMMIT of an SQLite file. It says where it stands, and never goes on.
+//! Where does a victim stand still, to be killed or stopped exactly there? Around the n-th call of its store, or
+//! around the n-th COMMIT of an SQLite file. It says where it stands, and goes on when it is
+//! released; around a COMMIT never.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,15 +28,19 @@ const COUNTED: [Call; 8] = [
 pub(crate) struct Script {
     faults: Faults,
     halt: Option<Halt>,
+    /// Where a call of the store is held.
+    halted: Gate,
+    /// Where beats are held.
+    silence: Gate,
     voice: Voice,
 }
 
 impl Script {
     /// What the command line says.
     pub(crate) fn new(args: &Args, voice: Voice) -> Self {
-        let faults = Faults::default();
+        let (faults, silence) = (Faults::default(), Gate::closed());
         if args.silent {
-            faults.script(&[Call::Beat], 1, Fault::HoldBefore(Gate::closed()));
+            faults.script(&[Call::Beat], 1, Fault::HoldBefore(silence.clone()));
         }
         if let Some(nth) = args.lose_commit {
             faults.script(&[Call::Commit], nth, Fault::LoseAnswer);
@@ -43,6 +48,8 @@ impl Script {
         let script = Self {
             faults,
             halt: args.halt,
+            halted: Gate::closed(),
+            silence,
             voice,
         };
         script.hold();
@@ -81,11 +88,21 @@ impl Script {
         Some(halt.nth)
     }
 
+    /// The call of the store that is held goes on.
+    pub(crate) fn release(&self) {
+        self.halted.open();
+    }
+
+    /// Ends the silence.
+    pub(crate) fn beat(&self) {
+        self.silence.open();
+    }
+
     fn hold(&self) {
         let Some(Halt { side, nth }) = self.halt else {
             return;
         };
-        let gate = Gate::closed();
+        let gate = self.halted.clone();
         let fault = match side {
             Side::Before => Fault::HoldBefore(gate.clone()),
             Side::After => Fault::HoldAfter(gate.clone()),

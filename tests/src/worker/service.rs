@@ -65,6 +65,11 @@ where
             }
             Command::Open { gate } => gates.set(&gate, true),
             Command::Close { gate } => gates.set(&gate, false),
+            Command::Release => {
+                script.release();
+                gates.release();
+            }
+            Command::Beat => script.beat(),
             Command::Worker => voice.say(&Event::Working {
                 worker: engine.worker_id().to_string(),
             }),

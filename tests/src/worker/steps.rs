@@ -218,10 +218,10 @@ impl Site {
     }
 
     async fn pass(&self, entered: &Entered, gate: &str) {
-        if self.gates.is_the_end() {
+        if self.gates.holds_this_one() {
             let (side, points) = (Side::Inside, vec![gate.to_owned()]);
             self.voice.say(&Event::Halted { side, points });
-            std::future::pending::<()>().await;
+            self.gates.released().await;
         }
         let mut open = self.gates.of(gate);
         if !*open.borrow() {
@@ -237,21 +237,34 @@ impl Site {
 /// Gates by step; open unless somebody closed them.
 pub(crate) struct Gates {
     gates: Mutex<HashMap<String, watch::Sender<bool>>>,
-    /// How many more are passed until one is the end.
+    /// How many more are passed until one holds.
     left: AtomicU64,
+    released: watch::Sender<bool>,
 }
 
 impl Gates {
-    /// All open, of which the n-th that somebody comes to is the end.
-    pub(crate) fn new(end: Option<u64>) -> Self {
+    /// All open, of which the n-th that somebody comes to holds until it is released.
+    pub(crate) fn new(holds: Option<u64>) -> Self {
         Self {
             gates: Mutex::default(),
-            left: AtomicU64::new(end.unwrap_or(u64::MAX)),
+            left: AtomicU64::new(holds.unwrap_or(u64::MAX)),
+            released: watch::Sender::new(false),
         }
     }
 
-    fn is_the_end(&self) -> bool {
+    fn holds_this_one(&self) -> bool {
         self.left.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    async fn released(&self) {
+        // The sender lives as long as the process.
+        let mut released = self.released.subscribe();
+        let _released = released.wait_for(|released| *released).await;
+    }
+
+    /// Lets go on who is held at the n-th gate.
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
     }
 
     /// Opens or closes a gate.

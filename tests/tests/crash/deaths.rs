@@ -93,7 +93,7 @@ fn what_dies_while_it_declares_another_one_dead_has_taken_over_or_not(kind: Kind
 }
 
 /// The points at which a process can be held that takes over `from` a step, or that begins.
-fn points(kind: Kind, way: Way, from: Option<usize>) -> Vec<&'static str> {
+pub(crate) fn points(kind: Kind, way: Way, from: Option<usize>) -> Vec<&'static str> {
     let first = from.unwrap_or(0);
     if way == Way::Inside {
         let left = GATES.into_iter().filter(|gate| position(gate) >= first);
@@ -147,17 +147,17 @@ fn dies_at_each(scene: &Scene, way: Way, before: &[&str], launch: &Launch, known
 }
 
 /// An execution whose owners die one after the other.
-struct Death<'a> {
+pub(crate) struct Death<'a> {
     scene: &'a Scene,
-    key: String,
-    evidence: Evidence,
-    lives: Vec<Life>,
+    pub(crate) key: String,
+    pub(crate) evidence: Evidence,
+    pub(crate) lives: Vec<Life>,
     /// Steps that they have recorded.
-    recorded: usize,
+    pub(crate) recorded: usize,
 }
 
 impl<'a> Death<'a> {
-    fn new(scene: &'a Scene, key: String) -> Self {
+    pub(crate) fn new(scene: &'a Scene, key: String) -> Self {
         Self {
             scene,
             key,
@@ -168,7 +168,7 @@ impl<'a> Death<'a> {
     }
 
     /// Gives the worker that died.
-    fn at_gate(&mut self, gate: &str) -> String {
+    pub(crate) fn at_gate(&mut self, gate: &str) -> String {
         let mut process = self.scene.silent().gate(gate).start();
         self.begins(&mut process);
         process.at_gate(SCHEMA, &self.key, gate);
@@ -180,25 +180,9 @@ impl<'a> Death<'a> {
 
     /// `None` when there was no point left to hold the process at.
     fn at_point(&mut self, snare: Snare) -> Option<Caught> {
-        let mut process = snare.start();
-        let mut call = self.begins(&mut process);
-        let deadline = Instant::now() + SOON;
-        let caught = loop {
-            // In this order: what has answered by now will not be held any more.
-            let over = call.is_some_and(|call| process.has_answered(call));
-            let caught = snare.held(&process);
-            if caught.is_some() || over {
-                break caught;
-            }
-            if call.is_none() && self.is_finished() {
-                // Answered when the process itself knows that it is finished.
-                call = Some(self.calls(&mut process));
-            }
-            assert!(Instant::now() < deadline, "neither held nor over\n{process}");
-            std::thread::sleep(Duration::from_millis(2));
-        };
+        let (process, _call, caught) = self.held(&snare);
         snare.kill(process);
-        // That last call is none of the story: it may ask the store, which changes nothing.
+        // The last call of all is none of the story: it may ask the store, which changes nothing.
         let is_successor = !self.lives.is_empty();
         let caught = caught.filter(|caught| !(is_successor && caught.name() == "Begin"));
         self.ends(match &caught {
@@ -206,6 +190,28 @@ impl<'a> Death<'a> {
             None => Life::whole(self.recorded),
         });
         caught
+    }
+
+    /// Starts a process and waits until it is held. Gives it with its call, if it was called, and
+    /// where it is held, if it is.
+    pub(crate) fn held(&mut self, snare: &Snare) -> (Victim, Option<Call>, Option<Caught>) {
+        let mut process = snare.start();
+        let mut call = self.begins(&mut process);
+        let deadline = Instant::now() + SOON;
+        loop {
+            // In this order: what has answered by now will not be held any more.
+            let over = call.is_some_and(|call| process.has_answered(call));
+            let caught = snare.held(&process);
+            if caught.is_some() || over {
+                return (process, call, caught);
+            }
+            if call.is_none() && self.is_finished() {
+                // Answered when the process itself knows that it is finished.
+                call = Some(self.calls(&mut process));
+            }
+            assert!(Instant::now() < deadline, "neither held nor over\n{process}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Only the first process is called.
@@ -216,12 +222,12 @@ impl<'a> Death<'a> {
         call
     }
 
-    fn ends(&mut self, life: Life) {
+    pub(crate) fn ends(&mut self, life: Life) {
         self.recorded += life.recorded;
         self.lives.push(life);
     }
 
-    fn calls(&mut self, process: &mut Victim) -> Call {
+    pub(crate) fn calls(&mut self, process: &mut Victim) -> Call {
         let call = process.run(SCHEMA, &self.key, Policy::Attach);
         self.evidence.asked(process, call, SCHEMA, &self.key);
         call

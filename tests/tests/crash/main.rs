@@ -6,12 +6,15 @@
 //! side of a call of its store, on either side of the network or of the COMMIT, inside a step. There
 //! it is killed. n rises until the story needs no more points; nothing is left to chance. What must
 //! be there then, and who must have done what in the end, is known for each point, and the history
-//! checker judges the rest.
+//! checker judges the rest. A process that is stopped there instead, and woken when another one has
+//! finished what it began, must add nothing.
 
 #[macro_use(on_both_stores)]
 extern crate system_tests;
 
 mod deaths;
 mod everybody;
+mod failures;
 mod snare;
+mod stops;
 mod story;

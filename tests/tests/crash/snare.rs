@@ -1,11 +1,12 @@
-//! How is a process held at its n-th point, to be killed exactly there? It halts there by itself, or
+//! How is a process held at its n-th point, to be killed or stopped exactly there? It halts there by itself, or
 //! the network before its server holds what it says or hears.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use store_conformance::proxy::{Fate, Proxy, Trap};
 use system_tests::place::{Kind, Place};
-use system_tests::victim::{Launch, Victim};
+use system_tests::victim::{Launch, SOON, Victim};
 
 use crate::story::Life;
 
@@ -112,6 +113,15 @@ impl Snare {
         self.launch.start()
     }
 
+    /// Waits until the process is held.
+    pub(crate) fn holds(&self, process: &Victim) {
+        let deadline = Instant::now() + SOON;
+        while self.held(process).is_none() {
+            assert!(Instant::now() < deadline, "it is not held\n{process}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// At what the process is held, if it is by now.
     pub(crate) fn held(&self, process: &Victim) -> Option<Caught> {
         let points = match &self.wire {
@@ -120,6 +130,15 @@ impl Snare {
         };
         let way = self.way;
         points.map(|points| Caught { way, points })
+    }
+
+    /// Wakes a process that was stopped where it is held, and lets it go on from there.
+    pub(crate) fn release(&self, process: &mut Victim) {
+        match &self.wire {
+            None => process.release(),
+            Some(wire) => wire.trap.release(),
+        }
+        process.go_on();
     }
 
     /// Kills it. What it had said to a held server is lost with it, and the server sees it gone.
@@ -138,7 +157,7 @@ impl Wire {
     }
 }
 
-/// Where a process died.
+/// Where a process was held.
 #[derive(Debug, Clone)]
 pub(crate) struct Caught {
     way: Way,

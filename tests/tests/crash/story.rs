@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use keystep::State;
+use keystep::execution::{CheckpointRecord, ExecutionRecord};
 use store_conformance::history::Checker;
 use system_tests::evidence::{Evidence, nonces};
-use system_tests::place::{Kind, Place};
+use system_tests::place::{Booked, Kind, Place};
 use system_tests::protocol::Policy;
 use system_tests::victim::{Launch, Victim};
 
@@ -70,30 +71,66 @@ impl Scene {
 
     /// The execution stands as those have left it who are dead.
     pub(crate) fn is_left(&self, key: &str, dead: &[Life]) {
-        self.stands(key, &Story::of(dead), "when the last one died");
+        let (story, when) = (Story::of(dead), "when the last one died");
+        self.has_recorded(key, &story, when);
+        assert_eq!(
+            self.noted(key),
+            story.noted,
+            "{key} {when}: attempts and who made them"
+        );
     }
 
     /// A process finishes what the dead have left, and each step was run and recorded by whom it
     /// must be.
-    pub(crate) fn is_finished(&self, process: &mut Victim, evidence: Evidence, key: &str, dead: &[Life]) {
-        let left = Story::of(dead);
-        self.recovers(process, evidence, key, left.epoch > 0);
-        self.stands(key, &left.told_to_its_end(), "in the end");
+    pub(crate) fn is_finished(&self, process: &mut Victim, mut evidence: Evidence, key: &str, dead: &[Life]) {
+        self.is_taken_over(process, &mut evidence, key, dead);
+        let told = Story::of(dead).told_to_its_end();
+        assert_eq!(
+            self.noted(key),
+            told.noted,
+            "{key} in the end: attempts and who made them"
+        );
+        self.judge(&evidence, key);
+    }
+
+    /// The same whatever else was tried beside that, before anybody judges what was seen; gives the
+    /// result.
+    pub(crate) fn is_taken_over(
+        &self,
+        process: &mut Victim,
+        evidence: &mut Evidence,
+        key: &str,
+        given_up: &[Life],
+    ) -> Vec<String> {
+        let left = Story::of(given_up);
+        let output = self.ends(process, evidence, key, left.epoch > 0);
+        self.has_recorded(key, &left.told_to_its_end(), "in the end");
+        output
     }
 
     /// A process finishes an execution that was begun without being called. A call afterwards gets
     /// the stored result, and all promises were kept.
     pub(crate) fn recovers(&self, process: &mut Victim, mut evidence: Evidence, key: &str, begun: bool) {
+        self.ends(process, &mut evidence, key, begun);
+        self.judge(&evidence, key);
+    }
+
+    fn ends(&self, process: &mut Victim, evidence: &mut Evidence, key: &str, begun: bool) -> Vec<String> {
         if begun {
             self.place
                 .until(SCHEMA, key, |record| record.state == State::Succeeded);
         }
         let call = process.run(SCHEMA, key, Policy::Attach);
         evidence.asked(process, call, SCHEMA, key);
-        let output = process.answer(call);
+        let output = process.answer(call).expect("an output");
         let checkpoints = self.place.checkpoints(SCHEMA, key);
         let last = checkpoints.last().expect("three steps are recorded");
-        assert_eq!(output, Ok(nonces(last)), "{key}: the answer is the stored result");
+        assert_eq!(output, nonces(last), "{key}: the answer is the stored result");
+        output
+    }
+
+    /// All promises were kept.
+    pub(crate) fn judge(&self, evidence: &Evidence, key: &str) {
         let report = Checker::new()
             .transactional("book")
             .check(&evidence.history(&self.place));
@@ -101,8 +138,26 @@ impl Scene {
         assert!(report.executions == 1 && report.answers >= 1, "{key}: {report:?}");
     }
 
-    /// Compares the row, the checkpoints, the attempts and the ledger with what must be there.
-    fn stands(&self, key: &str, story: &Story, when: &str) {
+    /// Attempts and who made them.
+    fn noted(&self, key: &str) -> Vec<(String, i64)> {
+        let attempts = self.place.attempts(SCHEMA, key).into_iter();
+        attempts.map(|attempt| (attempt.step, attempt.epoch)).collect()
+    }
+
+    /// All that is recorded of an execution: its row, its checkpoints and its rows in the ledger.
+    pub(crate) fn recorded(&self, key: &str) -> Standing {
+        let mut record = self.place.execution(SCHEMA, key).expect("an execution");
+        // Counted from now, and `finished_at` tells it too.
+        record.expires_in = None;
+        Standing {
+            record,
+            checkpoints: self.place.checkpoints(SCHEMA, key),
+            ledger: self.place.ledger(SCHEMA, key),
+        }
+    }
+
+    /// Compares the row, the checkpoints and the ledger with what must be there.
+    fn has_recorded(&self, key: &str, story: &Story, when: &str) {
         let record = self.place.execution(SCHEMA, key);
         let epoch = record.map_or(0, |record| record.claim.epoch);
         assert_eq!(epoch, story.epoch, "{key} {when}: acquisitions");
@@ -113,13 +168,6 @@ impl Scene {
             .collect();
         let expected: Vec<(&str, i64)> = STEPS.into_iter().zip(story.recorded.iter().copied()).collect();
         assert_eq!(recorded, expected, "{key} {when}: steps and who recorded them");
-        let noted: Vec<(String, i64)> = self
-            .place
-            .attempts(SCHEMA, key)
-            .into_iter()
-            .map(|attempt| (attempt.step, attempt.epoch))
-            .collect();
-        assert_eq!(noted, story.noted, "{key} {when}: attempts and who made them");
         let ledger = self.place.ledger(SCHEMA, key);
         let booked: Vec<String> = ledger.into_iter().map(|row| row.nonce).collect();
         let effective: Vec<String> = checkpoints
@@ -129,6 +177,14 @@ impl Scene {
             .collect();
         assert_eq!(booked, effective, "{key} {when}: rows of the recorded attempt");
     }
+}
+
+/// What is recorded of an execution.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Standing {
+    pub(crate) record: ExecutionRecord,
+    checkpoints: Vec<CheckpointRecord>,
+    ledger: Vec<Booked>,
 }
 
 /// How far one process had come with the execution when it died.
