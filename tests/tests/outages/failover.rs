@@ -12,7 +12,7 @@ use system_tests::protocol::Policy;
 use system_tests::victim::{Launch, SOON};
 use xtask::postgres::{Cluster, Options, Stop};
 
-use crate::{processes, show, victim};
+use crate::{processes, quiet_victim, show, victim};
 
 /// How long the processes work on after the failover.
 const AFTERWARDS: Duration = Duration::from_secs(3);
@@ -123,6 +123,11 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_that_was_acknowledged() {
         crowd.keys()
     ));
     assert_eq!(outcome.taken_over, 0, "live processes were given up");
+    for member in crowd.members() {
+        let [_said, logged] = member.transcripts();
+        let died = logged.all().iter().any(|line| line.contains("declared dead"));
+        assert!(!died, "given up while it lived\n{member}");
+    }
 }
 
 /// The standby knows the first step of one key, and nothing of two others, one of them finished.
@@ -176,19 +181,21 @@ fn after_a_failover_that_lost_the_tail_nothing_is_built_on_what_was_lost() {
 #[test]
 fn while_a_synchronous_standby_is_away_nothing_is_acknowledged_and_afterwards_all_is_found() {
     let pair = Pair::synchronous();
-    let mut owner = victim(&pair.place)
-        .option("deadline-ms", 2_000)
-        .gate("second")
-        .ready();
+    let launch = quiet_victim(&pair.place).option("deadline-ms", 2_000);
+    let mut caller = launch.ready();
+    let mut owner = launch.gate("second").ready();
     let under_way = owner.run("three", "k", Policy::Attach);
     owner.at_gate("three", "k", "second");
     pair.standby.stop(Stop::Fast).expect("it stops");
     owner.open("second");
-    let new = owner.run("chain-1", "new", Policy::Attach);
+    let new = caller.run("chain-1", "new", Policy::Attach);
     // The one waits for its step to be recorded, the other for its begin.
-    owner.logged_times("class=\"unknown\"", 2);
-    for call in [under_way, new] {
-        assert!(!owner.has_answered(call), "acknowledged, but on one server only");
+    for (process, call) in [(&owner, under_way), (&caller, new)] {
+        process.logged("class=\"unknown\"");
+        assert!(
+            !process.has_answered(call),
+            "acknowledged, but on one server only"
+        );
     }
 
     let back = Instant::now();
@@ -204,5 +211,5 @@ fn while_a_synchronous_standby_is_away_nothing_is_acknowledged_and_afterwards_al
         attempts.map(|attempt| attempt.nonce).collect::<Vec<_>>(),
         "each step ran once"
     );
-    assert!(owner.answer(new).is_ok(), "what came of its begin is found out");
+    assert!(caller.answer(new).is_ok(), "what came of its begin is found out");
 }
