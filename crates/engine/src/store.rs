@@ -452,6 +452,9 @@ pub struct Observation {
     /// How long the database server has been up by its own clock, where a server can restart and
     /// lose sessions; `None` where sessions can not be lost that way.
     pub server_age: Option<Duration>,
+    /// Which start of the database server this is, as in [`Fence::incarnation`]: another one is a
+    /// restarted server, or another server in its place. `None` with `server_age`.
+    pub incarnation: Option<i64>,
     /// All live workers but the observer.
     pub others: Vec<Observed>,
 }

@@ -239,7 +239,7 @@ macro_rules! for_each_case {
                 of_many_observers_that_bury_all_learn_of_the_death,
                 a_beat_and_a_burial_at_once_agree,
                 a_retired_worker_is_dead_at_once,
-                a_server_that_can_restart_shows_its_age,
+                a_server_that_can_restart_shows_its_age_and_which_start_it_is,
             }
             retention {
                 a_finished_key_expires_after_its_retention,

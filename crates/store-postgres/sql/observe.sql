@@ -1,7 +1,7 @@
 -- Looks at all other live workers: their beats and, if $2, whether their liveness sessions stand.
 -- $3 turns a worker's id into the key of its lock; $4 is the worker whose lock this session holds
 -- itself, or NULL.
--- Always at least one row, for the age of the server.
+-- Always at least one row, for the server itself.
 --
 -- Called by `observe`, on the liveness session.
 -- Index: workers_live.
@@ -10,6 +10,7 @@
 SELECT
     (extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000000)::bigint
         AS server_age,
+    {incarnation} AS incarnation,
     w.id, w.beat, w.shapes,
     CASE
         WHEN w.id = $4::bigint THEN true

@@ -150,19 +150,21 @@ impl Liveness {
         let rows = line.ask(self, look).await.map_err(Trouble::of_read)?;
         let mut observation = Observation {
             server_age: None,
+            incarnation: None,
             others: Vec::new(),
         };
         for row in &rows {
             let age: i64 = column(row, 0).map_err(Trouble::of_read)?;
             let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
             observation.server_age = Some(age);
-            let worker: Option<i64> = column(row, 1).map_err(Trouble::of_read)?;
+            observation.incarnation = column(row, 1).map_err(Trouble::of_read)?;
+            let worker: Option<i64> = column(row, 2).map_err(Trouble::of_read)?;
             if let Some(worker) = worker {
-                let shapes: Vec<_> = column(row, 3).map_err(Trouble::of_read)?;
+                let shapes: Vec<_> = column(row, 4).map_err(Trouble::of_read)?;
                 observation.others.push(Observed {
                     worker: WorkerId(worker),
-                    beat: column(row, 2).map_err(Trouble::of_read)?,
-                    session: column(row, 4).map_err(Trouble::of_read)?,
+                    beat: column(row, 3).map_err(Trouble::of_read)?,
+                    session: column(row, 5).map_err(Trouble::of_read)?,
                     shapes: shapes.into_iter().map(ShapeId).collect(),
                 });
             }

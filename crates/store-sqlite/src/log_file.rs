@@ -5,51 +5,41 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keystep::store::StoreError;
-
-/// The log of a database, as its writing connection opened it.
+/// The log of a database, as this process found it. From then on it is held open, so that nobody who
+/// follows the rules removes it.
 #[derive(Debug, Clone)]
 pub(crate) struct LogFile {
     path: PathBuf,
+    /// `None` until there is one.
     opened: Arc<Mutex<Option<Identity>>>,
 }
 
 impl LogFile {
-    /// Of the database in this file.
+    /// Of the database in this file, which is open.
     pub(crate) fn of(database: &Path) -> Self {
         let mut path = database.as_os_str().to_owned();
         path.push("-wal");
-        Self {
-            path: path.into(),
-            opened: Arc::default(),
-        }
+        let path = PathBuf::from(path);
+        let opened = Arc::new(Mutex::new(identity(&path)));
+        Self { path, opened }
     }
 
-    /// A new connection opens it anew: nothing is known of it.
-    pub(crate) fn reopen(&self) {
-        *self.opened() = None;
-    }
-
-    /// Looks whether it stands. To be called while a transaction is open or has just been: then there
-    /// is a log.
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
+    /// Looks whether it stands, or says why not. To be called while a connection is open that has
+    /// begun a transaction before: then there is a log.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let found = identity(&self.path);
-        let mut opened = self.opened();
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if opened.is_none() {
             *opened = found;
         }
         if found.is_some() && found == *opened {
             return Ok(());
         }
-        Err(StoreError::Refused(format!(
+        Err(format!(
             "{} was removed or replaced while it was in use: what it held may be lost. End all \
              processes that use this database, then start them again",
             self.path.display()
-        )))
-    }
-
-    fn opened(&self) -> std::sync::MutexGuard<'_, Option<Identity>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+        ))
     }
 }
 

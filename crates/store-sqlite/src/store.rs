@@ -236,6 +236,7 @@ impl Store for SqliteStore {
         }
         Ok(Observation {
             server_age: None,
+            incarnation: None,
             others,
         })
     }

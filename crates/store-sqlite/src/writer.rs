@@ -2,8 +2,8 @@
 //!
 //! The connection is *out* while a transaction is open and comes home only after a clean COMMIT or
 //! ROLLBACK. A transaction that is forgotten, or whose task dies, is rolled back; a connection
-//! whose state is not certain is thrown away (which rolls back too) and the next writer opens a new
-//! one. Nothing here is awaited by a future that a user may drop: see [`Writer::begin_detached`].
+//! whose state is not certain comes home *worn* and the next writer opens another one in its place.
+//! Nothing here is awaited by a future that a user may drop: see [`Writer::begin_detached`].
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use keystep::store::StoreError;
-use sqlx::SqliteConnection;
+use sqlx::{Connection, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -26,8 +26,17 @@ const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
 const COMMIT: &str = include_str!("../sql/commit.sql");
 const ROLLBACK: &str = include_str!("../sql/rollback.sql");
 
-/// The place of the writing connection; `None` while it is out or when the last one was thrown away.
-type Home = Option<SqliteConnection>;
+/// The place of the writing connection.
+#[derive(Debug)]
+enum Home {
+    /// Where it waits for the next writer.
+    Ready(SqliteConnection),
+    /// It is out, or its task died with it.
+    Out,
+    /// To be replaced. It stays open until its successor is: the last connection that closes removes
+    /// the log, which could then not be told from a log that somebody else removed.
+    Worn(SqliteConnection),
+}
 
 /// Hands out the writing connection, to one at a time, in the order they came.
 #[derive(Debug, Clone)]
@@ -62,7 +71,7 @@ impl Writer {
         tasks: Handle,
     ) -> Self {
         Self {
-            home: Arc::new(Mutex::new(Some(conn))),
+            home: Arc::new(Mutex::new(Home::Ready(conn))),
             turns: Arc::default(),
             opener,
             log,
@@ -81,13 +90,7 @@ impl Writer {
     /// fails.
     pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
         let mut home = self.wait().await?;
-        let mut conn = match home.take() {
-            Some(conn) => conn,
-            None => {
-                self.log.reopen();
-                self.opener.writer().await?
-            }
-        };
+        let mut conn = self.take(&mut home).await?;
         let text = BEGIN_IMMEDIATE;
         #[cfg(feature = "planted")]
         let text = bugs::edited(text);
@@ -99,13 +102,36 @@ impl Writer {
                     moments: self.moments.clone(),
                     tasks: self.tasks.clone(),
                 };
-                self.log.check().map(|()| transaction)
+                self.log.check().map_err(StoreError::Refused)?;
+                Ok(transaction)
             }
             Err(error) => {
-                if cause(&error) == Cause::Busy {
-                    *home = Some(conn);
-                }
+                *home = match cause(&error) {
+                    Cause::Busy => Home::Ready(conn),
+                    _ => Home::Worn(conn),
+                };
                 Err(before_commit(error))
+            }
+        }
+    }
+
+    /// Takes the connection out, a new one in place of one that is worn.
+    async fn take(&self, home: &mut Home) -> Result<SqliteConnection, StoreError> {
+        match std::mem::replace(home, Home::Out) {
+            Home::Ready(conn) => Ok(conn),
+            Home::Out => self.opener.writer().await,
+            Home::Worn(worn) => {
+                // Before a new connection makes a log where there is none.
+                let opened = match self.log.check() {
+                    Ok(()) => self.opener.writer().await,
+                    Err(why) => Err(StoreError::Refused(why)),
+                };
+                if opened.is_ok() {
+                    let _it_is_worn = worn.close().await;
+                } else {
+                    *home = Home::Worn(worn);
+                }
+                opened
             }
         }
     }
@@ -164,6 +190,9 @@ impl Transaction {
     }
 
     /// Makes everything durable. Never await this in a future that may be dropped.
+    ///
+    /// When the log is gone after a COMMIT that was carried out, the outcome is unknown: this process
+    /// sees what was written, whether others ever do can not be told.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         let Some((mut conn, mut home)) = self.out.take() else {
             return Ok(());
@@ -172,21 +201,23 @@ impl Transaction {
         match sqlx::query(COMMIT).execute(&mut conn).await {
             Ok(_done) => {
                 self.moments.tell(Moment::Durable);
-                *home = Some(conn);
-                self.log.check()
+                *home = Home::Ready(conn);
+                self.log.check().map_err(StoreError::Unknown)
             }
             // A constraint that is checked at the end: the transaction is still open, and after
             // the ROLLBACK it is certain that nothing was written.
             Err(error) if cause(&error) == Cause::Value => {
-                match sqlx::query(ROLLBACK).execute(&mut conn).await {
-                    Ok(_done) => {
-                        *home = Some(conn);
-                        Err(before_commit(error))
-                    }
-                    Err(_lost) => Err(at_commit(&error)),
+                if undo(conn, home).await {
+                    Err(before_commit(error))
+                } else {
+                    Err(at_commit(&error))
                 }
             }
-            Err(error) => Err(at_commit(&error)),
+            Err(error) => {
+                let _open_or_not = sqlx::query(ROLLBACK).execute(&mut conn).await;
+                *home = Home::Worn(conn);
+                Err(at_commit(&error))
+            }
         }
     }
 
@@ -207,10 +238,14 @@ impl Drop for Transaction {
     }
 }
 
-async fn undo(mut conn: SqliteConnection, mut home: OwnedMutexGuard<Home>) {
-    // An error means that SQLite has rolled back by itself or that the connection is broken: it is
-    // not worth keeping.
-    if sqlx::query(ROLLBACK).execute(&mut conn).await.is_ok() {
-        *home = Some(conn);
-    }
+/// Whether the connection did it. An error means that SQLite has rolled back by itself or that the
+/// connection is broken: it is not worth keeping.
+async fn undo(mut conn: SqliteConnection, mut home: OwnedMutexGuard<Home>) -> bool {
+    let undone = sqlx::query(ROLLBACK).execute(&mut conn).await.is_ok();
+    *home = if undone {
+        Home::Ready(conn)
+    } else {
+        Home::Worn(conn)
+    };
+    undone
 }

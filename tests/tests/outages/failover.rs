@@ -3,24 +3,32 @@
 
 use std::time::{Duration, Instant};
 
+use keystep::WorkerOptions;
 use store_conformance::proxy::Proxy;
 use system_tests::crowd::Crowd;
 use system_tests::evidence::nonces;
 use system_tests::place::Place;
 use system_tests::protocol::Policy;
-use system_tests::victim::SOON;
+use system_tests::victim::{Launch, SOON};
 use xtask::postgres::{Cluster, Options, Stop};
 
-use crate::{processes, show, victim};
+use crate::{processes, quiet_victim, show, victim};
 
 /// How long the processes work on after the failover.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
-/// A primary and its standby, and a name that leads to the primary. What is at the place goes by the
-/// name.
+/// How much later the slow name leads to the standby: longer than the grace, which is 1 s, so that
+/// those who are there see the session of the others gone, and within the reconnect budget of 5 s.
+const BEHIND: Duration = Duration::from_secs(3);
+
+/// A primary and its standby, and two names that lead to the primary. What is at the place goes by
+/// the first, which is changed at once in a failover.
 struct Pair {
     place: Place,
     name: Proxy,
+    slow_name: Proxy,
+    /// Both servers are up.
+    both_since: Instant,
     standby: Cluster,
     primary: Cluster,
 }
@@ -30,10 +38,13 @@ impl Pair {
         let primary = Cluster::start(Options::default()).expect("a server");
         let standby = Cluster::standby_of(&primary, "standby").expect("a standby");
         let name = Proxy::before(&primary.url()).expect("a proxy");
+        let slow_name = Proxy::before(&primary.url()).expect("a proxy");
         let place = Place::on(name.url());
         Self {
             place,
             name,
+            slow_name,
+            both_since: Instant::now(),
             standby,
             primary,
         }
@@ -69,7 +80,20 @@ impl Pair {
         }
     }
 
-    /// The primary dies, and the standby is promoted.
+    /// A victim that goes by the slow name.
+    fn slow_victim(&self) -> Launch {
+        let [name, slow_name] = [&self.name, &self.slow_name].map(|proxy| proxy.url());
+        victim(&self.place).option("url", self.place.url().replace(name, slow_name))
+    }
+
+    /// Waits until both servers are so old that only the failover itself gives their clients time.
+    fn settle(&self) {
+        let options = WorkerOptions::default();
+        let age = options.reconnect_budget + options.grace;
+        std::thread::sleep(age.saturating_sub(self.both_since.elapsed()));
+    }
+
+    /// The primary dies, and the standby is promoted. The slow name is left behind.
     fn fail_over(&self) {
         self.primary.stop(Stop::Immediate).expect("it dies");
         self.standby.promote().expect("promoted");
@@ -81,12 +105,15 @@ impl Pair {
 fn a_failover_to_a_synchronous_standby_loses_nothing_that_was_acknowledged() {
     let pair = Pair::synchronous();
     pair.place.audit();
-    pair.place.settle();
-    let mut crowd = Crowd::of(processes(3, &victim(&pair.place)));
+    pair.settle();
+    let slow = std::iter::once(pair.slow_victim());
+    let mut crowd = Crowd::of(processes(2, &victim(&pair.place)).chain(slow));
     crowd.work(5);
     crowd.busy_while(|| {
         std::thread::sleep(Duration::from_secs(1));
         pair.fail_over();
+        std::thread::sleep(BEHIND);
+        pair.slow_name.redirect(&pair.standby.url());
         std::thread::sleep(AFTERWARDS);
     });
     let settled = crowd.settles(&pair.place);
@@ -96,6 +123,11 @@ fn a_failover_to_a_synchronous_standby_loses_nothing_that_was_acknowledged() {
         crowd.keys()
     ));
     assert_eq!(outcome.taken_over, 0, "live processes were given up");
+    for member in crowd.members() {
+        let [_said, logged] = member.transcripts();
+        let died = logged.all().iter().any(|line| line.contains("declared dead"));
+        assert!(!died, "given up while it lived\n{member}");
+    }
 }
 
 /// The standby knows the first step of one key, and nothing of two others, one of them finished.
@@ -149,19 +181,21 @@ fn after_a_failover_that_lost_the_tail_nothing_is_built_on_what_was_lost() {
 #[test]
 fn while_a_synchronous_standby_is_away_nothing_is_acknowledged_and_afterwards_all_is_found() {
     let pair = Pair::synchronous();
-    let mut owner = victim(&pair.place)
-        .option("deadline-ms", 2_000)
-        .gate("second")
-        .ready();
+    let launch = quiet_victim(&pair.place).option("deadline-ms", 2_000);
+    let mut caller = launch.ready();
+    let mut owner = launch.gate("second").ready();
     let under_way = owner.run("three", "k", Policy::Attach);
     owner.at_gate("three", "k", "second");
     pair.standby.stop(Stop::Fast).expect("it stops");
     owner.open("second");
-    let new = owner.run("chain-1", "new", Policy::Attach);
+    let new = caller.run("chain-1", "new", Policy::Attach);
     // The one waits for its step to be recorded, the other for its begin.
-    owner.logged_times("class=\"unknown\"", 2);
-    for call in [under_way, new] {
-        assert!(!owner.has_answered(call), "acknowledged, but on one server only");
+    for (process, call) in [(&owner, under_way), (&caller, new)] {
+        process.logged("class=\"unknown\"");
+        assert!(
+            !process.has_answered(call),
+            "acknowledged, but on one server only"
+        );
     }
 
     let back = Instant::now();
@@ -177,5 +211,5 @@ fn while_a_synchronous_standby_is_away_nothing_is_acknowledged_and_afterwards_al
         attempts.map(|attempt| attempt.nonce).collect::<Vec<_>>(),
         "each step ran once"
     );
-    assert!(owner.answer(new).is_ok(), "what came of its begin is found out");
+    assert!(caller.answer(new).is_ok(), "what came of its begin is found out");
 }

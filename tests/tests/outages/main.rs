@@ -18,6 +18,8 @@ mod sqlite_files;
 mod stopped;
 mod taken_over;
 
+use std::time::Duration;
+
 use system_tests::place::Place;
 use system_tests::show;
 use system_tests::victim::Launch;
@@ -25,6 +27,13 @@ use system_tests::victim::Launch;
 /// A victim on a place.
 fn victim(place: &Place) -> Launch {
     place.launch(env!("CARGO_BIN_EXE_victim"))
+}
+
+/// A victim that does not beat while a test runs: what it writes, and what its log says of failed
+/// calls of the store, is about its executions.
+fn quiet_victim(place: &Place) -> Launch {
+    const LONG: Duration = Duration::from_secs(600);
+    victim(place).beat(LONG / 4).beat_limit(LONG)
 }
 
 /// So many processes alike.

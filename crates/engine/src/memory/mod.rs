@@ -294,6 +294,7 @@ impl Store for MemoryStore {
     async fn observe(&self, worker: WorkerId) -> Result<Observation, StoreError> {
         Ok(Observation {
             server_age: None,
+            incarnation: None,
             others: self.tables().workers.others(worker),
         })
     }

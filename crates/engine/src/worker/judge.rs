@@ -28,9 +28,9 @@ pub(crate) struct Patience {
 pub(crate) struct Judge {
     patience: Patience,
     last_look: Option<Instant>,
-    /// The age of the database server at a look, and when that was.
-    server: Option<(Duration, Instant)>,
-    /// When a failover to another server was seen.
+    /// Which start of the database server was seen last.
+    incarnation: Option<i64>,
+    /// When another one was seen in its place.
     failed_over: Option<Instant>,
     peers: HashMap<WorkerId, Peer>,
 }
@@ -47,7 +47,7 @@ impl Judge {
         Self {
             patience,
             last_look: None,
-            server: None,
+            incarnation: None,
             failed_over: None,
             peers: HashMap::new(),
         }
@@ -64,7 +64,7 @@ impl Judge {
             self.peers.clear();
         }
         self.last_look = Some(now);
-        let settled = observation.server_age.is_none_or(|age| self.settled(age, now));
+        let settled = self.settled(observation, now);
         #[cfg(feature = "planted")]
         let settled = settled || bugs::is_planted(Bug::GraceNotReset);
 
@@ -97,21 +97,15 @@ impl Judge {
     }
 
     /// Whether the clients of the database server have had time to come to it: since it was started,
-    /// or since it took the place of another one, of another age, in a failover.
-    fn settled(&mut self, age: Duration, now: Instant) -> bool {
-        let (budget, grace) = (self.patience.reconnect_budget, self.patience.grace);
-        let another = self.server.is_some_and(|(before, at)| {
-            // An answer that was long on its way is no other server.
-            (before + now.duration_since(at)).abs_diff(age) > budget.max(Duration::from_secs(1))
-        });
-        self.server = Some((age, now));
-        if another {
+    /// or since it took the place of another one in a failover, however old it is.
+    fn settled(&mut self, observation: &Observation, now: Instant) -> bool {
+        let before = std::mem::replace(&mut self.incarnation, observation.incarnation);
+        if before.is_some() && before != self.incarnation {
             self.failed_over = Some(now);
         }
-        let here = self
-            .failed_over
-            .map_or(age, |since| age.min(now.duration_since(since)));
-        here >= budget + grace
+        let since_failover = self.failed_over.map(|since| now.duration_since(since));
+        let here = observation.server_age.into_iter().chain(since_failover).min();
+        here.is_none_or(|here| here >= self.patience.reconnect_budget + self.patience.grace)
     }
 
     /// The observer could not look: what it saw of sessions is no longer without a break.
@@ -147,10 +141,12 @@ mod tests {
             }
         }
 
-        /// One look after so many milliseconds; true when the other is declared dead.
-        fn at(&mut self, millis: u64, session: Option<bool>, beat: i64, server_age: Option<u64>) -> bool {
+        /// One look after so many milliseconds; true when the other is declared dead. A server is its
+        /// number and its age in seconds.
+        fn at(&mut self, millis: u64, session: Option<bool>, beat: i64, server: Option<(i64, u64)>) -> bool {
             let observation = Observation {
-                server_age: server_age.map(Duration::from_secs),
+                server_age: server.map(|(_number, age)| Duration::from_secs(age)),
+                incarnation: server.map(|(number, _age)| number),
                 others: vec![Observed {
                     worker: OTHER,
                     beat,
@@ -193,31 +189,39 @@ mod tests {
     #[test]
     fn after_a_restart_of_the_database_sessions_are_given_time_to_come_back() {
         let mut scene = Scene::new(PATIENCE);
-        assert!(!scene.at(0, Some(false), 1, Some(0)));
-        assert!(!scene.at(3000, Some(false), 1, Some(3)));
-        assert!(!scene.at(6000, Some(false), 1, Some(6)), "the grace begins now");
-        assert!(scene.at(7000, Some(false), 1, Some(7)));
+        assert!(!scene.at(0, Some(false), 1, Some((1, 0))));
+        assert!(!scene.at(3000, Some(false), 1, Some((1, 3))));
+        assert!(
+            !scene.at(6000, Some(false), 1, Some((1, 6))),
+            "the grace begins now"
+        );
+        assert!(scene.at(7000, Some(false), 1, Some((1, 7))));
     }
 
     #[test]
     fn after_a_failover_to_a_server_that_ran_before_sessions_are_given_time_too() {
-        let mut scene = Scene::new(PATIENCE);
-        assert!(!scene.at(0, Some(true), 1, Some(3600)));
-        assert!(!scene.at(4000, Some(false), 1, Some(1804)), "the standby's age");
-        assert!(!scene.at(8000, Some(false), 1, Some(1808)));
-        assert!(
-            !scene.at(10_000, Some(false), 2, Some(1810)),
-            "the grace begins now"
-        );
-        assert!(scene.at(11_000, Some(false), 2, Some(1811)));
+        // Also when both were started together.
+        for age in [1800, 3600] {
+            let mut scene = Scene::new(PATIENCE);
+            assert!(!scene.at(0, Some(true), 1, Some((1, 3600))));
+            for (beat, second) in [(1, 4), (2, 8), (3, 10)] {
+                let standby = Some((2, age + second));
+                assert!(!scene.at(second * 1000, Some(false), beat, standby));
+            }
+            // The grace began with the look before.
+            assert!(scene.at(11_000, Some(false), 3, Some((2, age + 11))));
+        }
     }
 
     #[test]
     fn an_answer_that_was_long_on_its_way_is_no_failover() {
         let mut scene = Scene::new(PATIENCE);
-        assert!(!scene.at(0, Some(false), 1, Some(3600)));
-        assert!(!scene.at(900, Some(false), 1, Some(3597)), "the grace goes on");
-        assert!(scene.at(1000, Some(false), 1, Some(3601)));
+        assert!(!scene.at(0, Some(false), 1, Some((1, 3600))));
+        assert!(
+            !scene.at(900, Some(false), 1, Some((1, 3590))),
+            "the grace goes on"
+        );
+        assert!(scene.at(1000, Some(false), 1, Some((1, 3601))));
     }
 
     #[test]
@@ -226,7 +230,7 @@ mod tests {
             grace: Duration::ZERO,
             ..PATIENCE
         });
-        assert!(scene.at(0, Some(false), 1, Some(3600)));
+        assert!(scene.at(0, Some(false), 1, Some((1, 3600))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use keystep::execution::WorkerId;
 use keystep::store::{Beat, Observed, Register, Store, StoreError};
 
 use crate::Harness;
-use crate::fixture::{HOUR, all_at_once, eventually, numbered_shape, shape};
+use crate::fixture::{HOUR, all_at_once, eventually, numbered_shape, shape, started};
 
 fn register_of(worker: WorkerId) -> Register {
     Register {
@@ -230,17 +230,20 @@ pub async fn a_retired_worker_is_dead_at_once<S: Store>(harness: Harness<S>) {
     assert_ne!(next.session, Some(false));
 }
 
-pub async fn a_server_that_can_restart_shows_its_age<S: Store>(harness: Harness<S>) {
+pub async fn a_server_that_can_restart_shows_its_age_and_which_start_it_is<S: Store>(harness: Harness<S>) {
     let observer = WorkerId::fresh();
-    let first = harness.here.observe(observer).await.expect("answered").server_age;
+    let first = harness.here.observe(observer).await.expect("answered");
     harness.clock.advance(HOUR);
-    let second = harness
-        .there
-        .observe(observer)
-        .await
-        .expect("answered")
-        .server_age;
-    match (first, second) {
+    let second = harness.there.observe(observer).await.expect("answered");
+    let granted = started(&*harness.here, "k").await.incarnation;
+    for seen in [&first, &second] {
+        let shown = seen.server_age.map(|_age| granted);
+        assert_eq!(
+            seen.incarnation, shown,
+            "as in the fence, and where there is a server"
+        );
+    }
+    match (first.server_age, second.server_age) {
         (None, None) => {}
         (Some(first), Some(second)) => {
             let apart = second.checked_sub(first).expect("a server grows older");

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use keystep::IntoEnlisted;
 use keystep::execution::WorkerId;
-use keystep::store::{Begun, Store, StoreError};
+use keystep::store::{Begun, Commit, Confirm, Store, StoreError, Then};
 use keystep_sqlite::SqliteStore;
 
-use crate::support::{Database, Failed, begin_of, start};
+use crate::support::{Database, Failed, begin_of, commit_of, start};
 
 const ME: WorkerId = WorkerId(1);
 
@@ -25,6 +26,13 @@ fn refusal<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
     match answer {
         Err(StoreError::Refused(why)) => why,
         other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn unknown<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
+    match answer {
+        Err(StoreError::Unknown(why)) => why,
+        other => panic!("not unknown: {other:?}"),
     }
 }
 
@@ -58,8 +66,77 @@ async fn a_transaction_whose_log_is_removed_meanwhile_is_not_acknowledged() {
     let written: Result<(), Failed> = store
         .write(|_conn| Box::pin(async move { Ok(std::fs::remove_file(log)?) }))
         .await;
-    let why = written.expect_err("not acknowledged").to_string();
+    let why = unknown(written.map_err(|error| *error.downcast().expect("of the store")));
     assert!(why.contains("-wal was removed"), "{why}");
+}
+
+/// Its COMMIT was carried out, so the step must not run again as if it had been rolled back.
+#[tokio::test]
+async fn a_steps_transaction_whose_log_is_removed_meanwhile_is_of_unknown_outcome() {
+    let database = Database::new();
+    let store = database.open().await;
+    let fence = start(&store, "k", ME).await;
+    let transaction = store.unbound_transaction().await.expect("begun");
+    remove_log(&database);
+    let commit = Commit {
+        enlisted: Some(transaction.into_enlisted()),
+        ..commit_of(fence, "step", Then::Continue)
+    };
+    let confirm = Confirm {
+        fence,
+        step: "step".to_owned(),
+        write_id: commit.write_id,
+    };
+    let why = unknown(store.commit(commit).await);
+    assert!(why.contains("-wal was removed"), "{why}");
+    // Nor is it confirmed by a process that may be the only one to see it.
+    refusal(store.confirm(confirm).await);
+}
+
+#[tokio::test]
+async fn after_a_connection_was_given_up_a_removed_or_replaced_log_is_noticed_too() {
+    for replaced in [false, true] {
+        let database = Database::new();
+        let store = database.open().await;
+        start(&store, "before", ME).await;
+        lose_connection(&store).await;
+        let log = beside(&database, "-wal");
+        if replaced {
+            let other = beside(&database, "-other");
+            std::fs::copy(&log, &other).expect("a copy");
+            std::fs::rename(other, log).expect("replaced");
+        } else {
+            remove_log(&database);
+        }
+        for key in ["one", "two"] {
+            let why = refusal(store.begin(begin_of(key, ME)).await);
+            assert!(why.contains("-wal was removed"), "{why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_connection_was_given_up_the_next_one_writes_to_the_same_log() {
+    let database = Database::new();
+    let store = database.open().await;
+    for key in ["one", "two"] {
+        lose_connection(&store).await;
+        start(&store, key, ME).await;
+    }
+    assert!(is_there(&store, "one").await);
+}
+
+/// A COMMIT that fails, as on a full disk: the connection's state is not certain.
+async fn lose_connection(store: &SqliteStore) {
+    let written: Result<(), Failed> = store
+        .write(|conn| {
+            Box::pin(async move {
+                sqlx::raw_sql("COMMIT").execute(conn).await?;
+                Ok(())
+            })
+        })
+        .await;
+    unknown(written.map_err(|error| *error.downcast().expect("of the store")));
 }
 
 #[tokio::test]

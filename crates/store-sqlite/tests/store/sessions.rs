@@ -18,7 +18,7 @@ pub(crate) async fn register(store: &SqliteStore, worker: WorkerId) {
 /// Whether the session of a worker stands, as another one sees it; `None` when it is not listed.
 pub(crate) async fn session(store: &SqliteStore, worker: WorkerId) -> Option<bool> {
     let seen = store.observe(WorkerId(99)).await.expect("a read");
-    assert_eq!(seen.server_age, None);
+    assert_eq!((seen.server_age, seen.incarnation), (None, None));
     let worker = seen.others.into_iter().find(|other| other.worker == worker)?;
     assert_eq!(worker.shapes, [SHAPE]);
     Some(worker.session.expect("this file system tells"))
