@@ -108,6 +108,11 @@ where
         let parts = script.parts();
         let mut sleepers: Vec<Sleeper> = Vec::new();
         let mut as_scripted = true;
+        // Now: a transaction that stands still later would hold up a process that opens its store.
+        while self.cast.len() <= parts.len() {
+            let another = Running::start(&self.maker, self.cast.len()).await?;
+            self.cast.push(another);
+        }
         let mut armed = self.cast[0].arm(parts[0]);
         self.call(0);
         for process in 0.. {
@@ -123,9 +128,6 @@ where
                 break;
             };
             let next = process + 1;
-            if next == self.cast.len() {
-                self.cast.push(Running::start(&self.maker, next).await?);
-            }
             *locked(&self.front) = Arc::clone(&self.cast[next]);
             let for_next = self.cast[next].arm(parts.get(next).copied().unwrap_or_default());
             self.duplicate(next).await?;
@@ -239,19 +241,24 @@ where
     }
 
     /// Everybody takes the process for dead, and it does not hear of it. False when that could not be
-    /// written yet, because a transaction that stands still holds the only writer.
+    /// written yet, because a transaction that stands still holds the only writer: its own, or one of
+    /// the process that is to write it. The burial goes on, and happens when the transaction ends.
     async fn give_up(&mut self, process: usize) -> Result<bool, String> {
         let (old, next) = (&self.cast[process], &self.cast[process + 1]);
         old.stand_still();
         let burial = next.bury(old.engine.worker_id());
-        let in_the_way = self.maker.notes.is_in_transaction(process);
-        let patience = if in_the_way { BLOCKED } else { PATIENCE };
-        match tokio::time::timeout(patience, burial).await {
-            Ok(_buried) => Ok(true),
-            // It goes on, and happens when the transaction ends.
-            Err(_late) if in_the_way => Ok(false),
-            Err(_late) => Err("a process could not be declared dead".to_owned()),
+        let started = monotonic();
+        while !burial.is_finished() {
+            let mut both = [process, process + 1].into_iter();
+            if started.elapsed() > BLOCKED && both.any(|one| self.maker.notes.is_in_transaction(one)) {
+                return Ok(false);
+            }
+            if started.elapsed() > PATIENCE {
+                return Err("a process could not be declared dead".to_owned());
+            }
+            tokio::time::sleep(LOOK).await;
         }
+        Ok(true)
     }
 
     /// Starts a caller at a process.
