@@ -108,8 +108,13 @@ where
         let parts = script.parts();
         let mut sleepers: Vec<Sleeper> = Vec::new();
         let mut as_scripted = true;
-        // Now: a transaction that stands still later would hold up a process that opens its store.
-        while self.cast.len() <= parts.len() {
+        // A transaction that stands still would hold up a process that opens its store: it is opened
+        // before.
+        let may_hold_up = parts
+            .iter()
+            .skip(1)
+            .any(|acts| acts.iter().any(|act| act.call == Call::Commit));
+        while may_hold_up && self.cast.len() <= parts.len() {
             let another = Running::start(&self.maker, self.cast.len()).await?;
             self.cast.push(another);
         }
@@ -128,6 +133,9 @@ where
                 break;
             };
             let next = process + 1;
+            if next == self.cast.len() {
+                self.cast.push(Running::start(&self.maker, next).await?);
+            }
             *locked(&self.front) = Arc::clone(&self.cast[next]);
             let for_next = self.cast[next].arm(parts.get(next).copied().unwrap_or_default());
             self.duplicate(next).await?;
