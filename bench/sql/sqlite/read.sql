@@ -1,0 +1,5 @@
+-- A bare replay: state and output of a finished execution.
+SELECT e.run_id, e.state, e.input_hash, o.output
+FROM keystep_executions AS e
+LEFT JOIN keystep_checkpoints AS o ON o.run_id = e.run_id AND o.step = e.output_step
+WHERE e.id = ?1

@@ -1,0 +1,168 @@
+//! Where is it measured? On a fresh store for each form, so that no form pays for another's rows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail};
+use keystep::{Engine, MemoryStore, Schema};
+use keystep_postgres::{PostgresOptions, PostgresStore};
+use keystep_sqlite::SqliteStore;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tempfile::TempDir;
+use xtask::postgres::{Cluster, Options};
+
+use crate::args::{Args, Kind};
+
+/// What a private server is started with, besides what makes its commits durable.
+const SETTINGS: [(&str, &str); 5] = [
+    ("shared_buffers", "1GB"),
+    ("max_wal_size", "16GB"),
+    ("checkpoint_timeout", "30min"),
+    ("track_io_timing", "off"),
+    ("pg_stat_statements.track_utility", "off"),
+];
+
+/// A database, or the memory of this process.
+pub(crate) struct Ground {
+    kind: Kind,
+    url: String,
+    cluster: Option<Cluster>,
+    folder: TempDir,
+}
+
+impl Ground {
+    /// Starts a private server where one is needed, and says so.
+    pub(crate) fn new(args: &Args) -> Result<Self> {
+        let folder = tempfile::tempdir().context("a temporary folder")?;
+        let mut cluster = None;
+        let mut url = args.database_url.clone().unwrap_or_default();
+        if args.store == Kind::Postgres && args.database_url.is_none() {
+            let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let started = Cluster::start(Options {
+                settings: settings.into(),
+                ..Options::default()
+            })?;
+            let said = SETTINGS.map(|(name, value)| format!("{name}={value}"));
+            eprintln!(
+                "a private {} with fsync=on full_page_writes=on synchronous_commit=on {}",
+                started.version(),
+                said.join(" ")
+            );
+            url = started.url();
+            cluster = Some(started);
+        }
+        Ok(Self {
+            kind: args.store,
+            url,
+            cluster,
+            folder,
+        })
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A folder on the disk where the database is, as far as that is known.
+    pub(crate) fn folder(&self) -> std::path::PathBuf {
+        let data = self.cluster.as_ref().map(Cluster::data);
+        data.unwrap_or_else(|| self.folder.path().to_owned())
+    }
+
+    /// The process id of the private server.
+    pub(crate) fn server(&self) -> Option<u32> {
+        let file = self.cluster.as_ref()?.data().join("postmaster.pid");
+        let text = std::fs::read_to_string(file).ok()?;
+        text.lines().next()?.parse().ok()
+    }
+
+    /// A session of the one who measures.
+    pub(crate) async fn session(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect(&self.url).await?)
+    }
+
+    /// A fresh store.
+    pub(crate) async fn field(&self) -> Result<Field> {
+        static FIELDS: AtomicU64 = AtomicU64::new(0);
+        let number = FIELDS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bench_{}_{number}", std::process::id());
+        let field = Field {
+            kind: self.kind,
+            place: match self.kind {
+                Kind::Postgres => self.url.clone(),
+                _ => self
+                    .folder
+                    .path()
+                    .join(format!("{name}.db"))
+                    .display()
+                    .to_string(),
+            },
+            name,
+        };
+        match self.kind {
+            Kind::Postgres => field.postgres().await?.migrate().await?,
+            Kind::Sqlite => SqliteStore::migrate(&field.place).await?,
+            Kind::Memory => {}
+        }
+        Ok(field)
+    }
+}
+
+/// A fresh store: a schema of its own, or a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    kind: Kind,
+    /// A URL or a path.
+    pub(crate) place: String,
+    /// The name of the PostgreSQL schema.
+    pub(crate) name: String,
+}
+
+impl Field {
+    /// An engine on it that knows one schema.
+    pub(crate) async fn engine<In, Out>(&self, schema: &Schema<In, Out>) -> Result<Engine> {
+        let builder = match self.kind {
+            Kind::Postgres => Engine::builder(self.postgres().await?),
+            Kind::Sqlite => Engine::builder(SqliteStore::connect(&self.place).await?),
+            Kind::Memory => Engine::builder(MemoryStore::new()),
+        };
+        Ok(builder.schema(schema.clone()).build().await?)
+    }
+
+    /// A session of the bare form, with the plans that the store pins.
+    pub(crate) async fn session(&self) -> Result<PgConnection> {
+        let mut session = PgConnection::connect(&self.place).await?;
+        sqlx::query(include_str!("../sql/postgres/session.sql"))
+            .execute(&mut session)
+            .await?;
+        Ok(session)
+    }
+
+    /// Takes it away.
+    pub(crate) async fn remove(self) -> Result<()> {
+        match self.kind {
+            Kind::Postgres => {
+                let mut session = PgConnection::connect(&self.place).await?;
+                let drop = format!("DROP SCHEMA \"{}\" CASCADE", self.name);
+                sqlx::query(AssertSqlSafe(drop)).execute(&mut session).await?;
+            }
+            Kind::Sqlite => {
+                for end in ["", "-wal", "-shm"] {
+                    let _not_there = std::fs::remove_file(format!("{}{end}", self.place));
+                }
+            }
+            Kind::Memory => {}
+        }
+        Ok(())
+    }
+
+    async fn postgres(&self) -> Result<PostgresStore> {
+        if self.kind != Kind::Postgres {
+            bail!("this is not PostgreSQL");
+        }
+        let options = PostgresOptions {
+            schema: self.name.clone(),
+            ..PostgresOptions::default()
+        };
+        Ok(PostgresStore::connect_with(&self.place, options).await?)
+    }
+}

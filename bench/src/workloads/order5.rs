@@ -1,0 +1,90 @@
+//! `order5`: five durable steps, each execution with a key of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+use keystep::{Engine, Schema};
+
+use super::WARM_UP;
+use super::limit::rows;
+use crate::args::{Args, Kind};
+use crate::counters::{Cost, Counter};
+use crate::ground::{Field, Ground};
+use crate::line::Line;
+use crate::process;
+use crate::schema::{Part, order5};
+use crate::timing::{Caller, Times, measure};
+
+/// Measures at each concurrency, in slices that alternate with those of the bare form.
+pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
+    for &concurrency in &args.concurrency {
+        process::forget_peak();
+        let (mut times, mut limit) = (Times::default(), Times::default());
+        let mut cost: Option<Cost> = None;
+        for _round in 0..Args::ROUNDS {
+            if ground.kind() != Kind::Memory {
+                limit.add(rows(args, ground, concurrency).await?.0);
+            }
+            let field = ground.field().await?;
+            let (slice, of_slice) = slice(args, ground, &field, concurrency).await?;
+            field.remove().await?;
+            times.add(slice);
+            cost = Some(cost.map_or(of_slice, |cost| cost.and(of_slice)));
+        }
+        let cost = cost.unwrap_or_default();
+        let line = Line::of_order5("order5", "engine", ground.kind(), concurrency, &times, cost);
+        let line = match limit.count() {
+            0 => line,
+            _ => line.beside(&limit),
+        };
+        line.print(args.json);
+    }
+    Ok(())
+}
+
+/// Measures one slice on a field.
+pub(crate) async fn slice(
+    args: &Args,
+    ground: &Ground,
+    field: &Field,
+    concurrency: usize,
+) -> Result<(Times, Cost)> {
+    let schema = order5();
+    let engine = field.engine(&schema).await?;
+    let callers = Order::callers(&engine, &schema, concurrency);
+    let mut counter = Counter::new(ground, field).await?;
+    let (times, before, after) =
+        measure(callers, WARM_UP, args.slice(), async || counter.totals().await).await?;
+    engine.shutdown().await;
+    Ok((times, Cost::between(before, after)))
+}
+
+/// Orders, one after the other.
+pub(crate) struct Order {
+    engine: Engine,
+    schema: Schema<Part, Part>,
+    numbers: Arc<AtomicU64>,
+}
+
+impl Order {
+    pub(crate) fn callers(engine: &Engine, schema: &Schema<Part, Part>, count: usize) -> Vec<Self> {
+        let numbers = Arc::new(AtomicU64::new(0));
+        let one = || Self {
+            engine: engine.clone(),
+            schema: schema.clone(),
+            numbers: Arc::clone(&numbers),
+        };
+        (0..count).map(|_| one()).collect()
+    }
+}
+
+impl Caller for Order {
+    async fn call(&mut self) -> Result<()> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let key = format!("order-{number}");
+        let done = self.engine.run(&self.schema, key, Part::first(number)).await?;
+        anyhow::ensure!(done.step == 5 && done.order == number, "all steps ran: {done:?}");
+        Ok(())
+    }
+}
