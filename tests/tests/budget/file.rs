@@ -16,7 +16,7 @@ pub(crate) struct Line {
     /// `None` where nobody counts them.
     statements: Option<f64>,
     commits: f64,
-    wal_bytes: f64,
+    bytes: f64,
     /// How far below the budget a figure may be, in percent.
     room: f64,
 }
@@ -28,7 +28,7 @@ impl Line {
             story: story.to_owned(),
             statements: cost.statements.map(hundredths),
             commits: hundredths(cost.commits),
-            wal_bytes: cost.wal_bytes.round(),
+            bytes: cost.bytes.round(),
             room: USUAL_ROOM,
         }
     }
@@ -44,14 +44,14 @@ impl Line {
             Judgement::Kept => most,
             _ => hundredths(cost * (1.0 + room)),
         };
-        let bytes = choose(self.wal_bytes, now.wal_bytes);
+        let bytes = choose(self.bytes, now.bytes);
         Self {
             statements: self
                 .statements
                 .map(|cost| choose(cost, now.statements.unwrap_or_default())),
             commits: choose(self.commits, now.commits),
             // A little differs from run to run.
-            wal_bytes: match bytes == now.wal_bytes {
+            bytes: match bytes == now.bytes {
                 true => bytes,
                 false => (bytes * 1.02 / 10.0).ceil() * 10.0,
             },
@@ -78,7 +78,7 @@ impl Line {
         [
             ("statements", self.statements),
             ("commits", Some(self.commits)),
-            ("bytes of log", Some(self.wal_bytes)),
+            ("bytes of log", Some(self.bytes)),
         ]
     }
 }
@@ -101,7 +101,7 @@ pub(crate) fn read(text: &str) -> Vec<Line> {
     lines
         .map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [store, story, statements, commits, wal_bytes, room] = words[..] else {
+            let [store, story, statements, commits, bytes, room] = words[..] else {
                 panic!("six columns: {line}");
             };
             let number = |word: &str| -> f64 {
@@ -113,7 +113,7 @@ pub(crate) fn read(text: &str) -> Vec<Line> {
                 story: story.to_owned(),
                 statements: (statements != "-").then(|| number(statements)),
                 commits: number(commits),
-                wal_bytes: number(wal_bytes),
+                bytes: number(bytes),
                 room: number(room),
             }
         })
@@ -128,7 +128,7 @@ pub(crate) fn table(lines: &[Line]) -> String {
         let _to_memory = writeln!(
             table,
             "{:9} {:13} {statements:>10} {:>8} {:>10} {:>5}",
-            line.store, line.story, line.commits, line.wal_bytes, line.room
+            line.store, line.story, line.commits, line.bytes, line.room
         );
     }
     table

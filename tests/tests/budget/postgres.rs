@@ -32,10 +32,6 @@ const SETTINGS: [(&str, &str); 5] = [
     ("max_wal_senders", "0"),
 ];
 
-/// A statement that writes a row logs at least so many bytes. One that reads logs a few now and then,
-/// when it tidies up a page that it comes by.
-const LEAST_WRITE: u64 = 50;
-
 /// A server, a store on it, and the role that is counted.
 pub(crate) struct Ground {
     place: Place,
@@ -78,11 +74,6 @@ impl Ground {
 pub(crate) struct OnPostgres<'a> {
     ground: &'a Ground,
     session: PgConnection,
-    /// Of each statement for work: calls and bytes of log when they were last looked at.
-    counts: BTreeMap<String, (u64, u64)>,
-    statements: u64,
-    commits: u64,
-    bytes: u64,
 }
 
 impl<'a> OnPostgres<'a> {
@@ -92,14 +83,7 @@ impl<'a> OnPostgres<'a> {
             .execute(&mut session)
             .await
             .expect("a server with pg_stat_statements: it belongs to PostgreSQL's contrib modules");
-        Self {
-            ground,
-            session,
-            counts: BTreeMap::new(),
-            statements: 0,
-            commits: 0,
-            bytes: 0,
-        }
+        Self { ground, session }
     }
 }
 
@@ -120,39 +104,33 @@ impl Meter for OnPostgres<'_> {
     }
 
     async fn totals(&mut self) -> Totals {
-        let log_bytes: i64 = sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
-            .fetch_one(&mut self.session)
-            .await
-            .expect("the end of the log");
-        let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-            "SELECT s.query, s.calls, s.wal_bytes::bigint FROM pg_stat_statements AS s
+        // A transaction has a number of its own if it writes rows; one that only tidies up a page
+        // that it comes by has none.
+        let (commits, bytes): (i64, i64) = sqlx::query_as(
+            "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+                 (pg_current_wal_insert_lsn() - '0/0')::bigint",
+        )
+        .fetch_one(&mut self.session)
+        .await
+        .expect("how far the server is");
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT s.query, s.calls FROM pg_stat_statements AS s
              JOIN pg_roles AS r ON r.oid = s.userid WHERE r.rolname = $1",
         )
         .bind(&self.ground.role.name)
         .fetch_all(&mut self.session)
         .await
         .expect("counts");
-        let before = std::mem::take(&mut self.counts);
-        for (text, calls, bytes) in rows {
-            let name = self.ground.names.get(&skeleton(&text));
-            if name.is_some_and(|name| NOT_FOR_WORK.contains(name)) {
-                continue;
-            }
-            let (calls, bytes) = (calls.unsigned_abs(), bytes.unsigned_abs());
-            let (calls_before, bytes_before) = before.get(&text).copied().unwrap_or_default();
-            self.statements += calls - calls_before;
-            self.bytes += bytes - bytes_before;
-            // None of them is in a transaction with others: BEGIN would be a statement too.
-            if bytes - bytes_before >= LEAST_WRITE * (calls - calls_before) {
-                self.commits += calls - calls_before;
-            }
-            self.counts.insert(text, (calls, bytes));
-        }
+        let is_for_work = |text: &str| {
+            let name = self.ground.names.get(&skeleton(text));
+            name.is_none_or(|name| !NOT_FOR_WORK.contains(name))
+        };
+        let for_work = rows.iter().filter(|(text, _calls)| is_for_work(text));
+        let statements: i64 = for_work.map(|(_text, calls)| calls).sum();
         Totals {
-            statements: Some(self.statements),
-            commits: self.commits,
-            log_bytes: log_bytes.unsigned_abs(),
-            own_bytes: self.bytes,
+            statements: Some(statements.unsigned_abs()),
+            commits: commits.unsigned_abs(),
+            bytes: bytes.unsigned_abs(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What does SQLite write? Commits and bytes of its log, seen around each COMMIT.
+//! What does SQLite write? Commits, as its writers tell of them, and the growth of its log.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,16 +18,10 @@ pub(crate) fn ground() -> Place {
 pub(crate) struct OnSqlite {
     file: PathBuf,
     log: PathBuf,
-    counts: Arc<Counts>,
+    commits: Arc<AtomicU64>,
     /// Reads what was there at the start, for as long as it lives: so the log is never begun anew,
     /// and its length is what was written.
     _reader: SqliteConnection,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    commits: AtomicU64,
-    bytes: AtomicU64,
 }
 
 impl OnSqlite {
@@ -43,7 +37,7 @@ impl OnSqlite {
         Self {
             file,
             log: log.into(),
-            counts: Arc::default(),
+            commits: Arc::default(),
             _reader: reader,
         }
     }
@@ -55,14 +49,10 @@ impl Meter for OnSqlite {
     async fn handle(&self, counted: Counted) -> SqliteStore {
         let mut options = SqliteOptions::from(&self.file);
         if counted == Counted::Yes {
-            let (counts, log) = (Arc::clone(&self.counts), self.log.clone());
-            let before = AtomicU64::new(0);
-            options = options.watching(move |moment| match moment {
-                // Between these two nobody else writes.
-                Moment::Written => before.store(length(&log), SeqCst),
-                Moment::Durable => {
-                    counts.commits.fetch_add(1, SeqCst);
-                    counts.bytes.fetch_add(length(&log) - before.load(SeqCst), SeqCst);
+            let commits = Arc::clone(&self.commits);
+            options = options.watching(move |moment| {
+                if moment == Moment::Durable {
+                    commits.fetch_add(1, SeqCst);
                 }
             });
         }
@@ -72,15 +62,10 @@ impl Meter for OnSqlite {
     async fn totals(&mut self) -> Totals {
         Totals {
             statements: None,
-            commits: self.counts.commits.load(SeqCst),
-            log_bytes: length(&self.log),
-            own_bytes: self.counts.bytes.load(SeqCst),
+            commits: self.commits.load(SeqCst),
+            bytes: std::fs::metadata(&self.log).expect("a log").len(),
         }
     }
 
     async fn tidy(&mut self) {}
-}
-
-fn length(log: &std::path::Path) -> u64 {
-    std::fs::metadata(log).expect("a log").len()
 }

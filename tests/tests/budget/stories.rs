@@ -26,7 +26,8 @@ const EACH: u64 = 10;
 pub(crate) trait Meter {
     type Store: Store;
 
-    /// A handle of its own, as another process has it. What goes through it is counted or not.
+    /// A handle of its own, as another process has it. Where that can be told apart, what goes
+    /// through it is counted or not.
     async fn handle(&self, counted: Counted) -> Self::Store;
 
     /// What has been counted so far.
@@ -48,10 +49,8 @@ pub(crate) enum Counted {
 pub(crate) struct Totals {
     pub(crate) statements: Option<u64>,
     pub(crate) commits: u64,
-    /// Of the whole log.
-    pub(crate) log_bytes: u64,
-    /// What counted handles wrote, as far as that can be told from what others wrote.
-    pub(crate) own_bytes: u64,
+    /// Of write-ahead log.
+    pub(crate) bytes: u64,
 }
 
 /// What one execution costs.
@@ -59,17 +58,15 @@ pub(crate) struct Totals {
 pub(crate) struct Cost {
     pub(crate) statements: Option<f64>,
     pub(crate) commits: f64,
-    pub(crate) wal_bytes: f64,
+    pub(crate) bytes: f64,
 }
 
 /// Tells all stories.
 pub(crate) async fn tell(meter: &mut impl Meter) -> Vec<(&'static str, Cost)> {
-    let mut costs = vec![
-        ("order5-1", one_by_one(meter).await),
-        ("order5-64", side_by_side(meter).await),
-    ];
+    let alone = one_by_one(meter).await;
+    let mut costs = vec![("order5-1", alone), ("order5-64", side_by_side(meter).await)];
     costs.extend(replay(meter).await);
-    costs.push(("attach", attach(meter).await));
+    costs.push(("attach", attach(meter).await.beyond(alone)));
     costs.push(("wait", wait(meter).await));
     costs.push(("park", park(meter).await));
     costs.push(("takeover", take_over(meter).await));
@@ -124,10 +121,10 @@ async fn replay(meter: &mut impl Meter) -> [(&'static str, Cost); 2] {
     [("replay", costs[0]), ("replay-again", costs[1])]
 }
 
-/// Calls of keys that another process is working on: what the waiting process does.
+/// Executions that one process runs and another one waits for.
 async fn attach(meter: &mut impl Meter) -> Cost {
     let gate = Gate::closed();
-    let owner = engine(meter, Counted::No, &order5(), quiet(), Arc::clone(&gate)).await;
+    let owner = engine(meter, Counted::Yes, &order5(), quiet(), Arc::clone(&gate)).await;
     let caller = engine(meter, Counted::Yes, &order5(), quiet(), Gate::open()).await;
     let before = meter.totals().await;
     for number in 0..SHORT {
@@ -146,7 +143,7 @@ async fn attach(meter: &mut impl Meter) -> Cost {
         let (here, there) = tokio::join!(attached.wait(), owned.wait());
         assert_eq!(here.expect("the outcome"), there.expect("the outcome"));
     }
-    let cost = before.until_beside_others(meter.totals().await, SHORT);
+    let cost = before.until(meter.totals().await, SHORT);
     caller.shutdown().await;
     owner.shutdown().await;
     cost
@@ -206,7 +203,8 @@ async fn park(meter: &mut impl Meter) -> Cost {
     cost
 }
 
-/// Executions whose owner has died in the third step: from its death until their end.
+/// Executions whose owner has died in the third step: from its death, of which its liveness thread
+/// tells with one commit for all of them, until their end.
 async fn take_over(meter: &mut impl Meter) -> Cost {
     let one_by_one = WorkerOptions {
         in_flight: 1,
@@ -262,23 +260,27 @@ async fn held_in_third_step(
 }
 
 impl Totals {
-    /// What each of so many executions cost since then, while nobody else wrote.
+    /// What each of so many executions cost since then.
     fn until(self, after: Self, executions: u64) -> Cost {
-        self.cost(after, executions, after.log_bytes - self.log_bytes)
-    }
-
-    /// The same while others wrote too.
-    fn until_beside_others(self, after: Self, executions: u64) -> Cost {
-        self.cost(after, executions, after.own_bytes - self.own_bytes)
-    }
-
-    fn cost(self, after: Self, executions: u64, bytes: u64) -> Cost {
-        let each = |sum: u64| sum as f64 / executions as f64;
-        let both = self.statements.zip(after.statements);
+        let each = |before: u64, after: u64| (after - before) as f64 / executions as f64;
+        let statements = self.statements.zip(after.statements);
         Cost {
-            statements: both.map(|(before, after)| each(after - before)),
-            commits: each(after.commits - self.commits),
-            wal_bytes: each(bytes),
+            statements: statements.map(|(before, after)| each(before, after)),
+            commits: each(self.commits, after.commits),
+            bytes: each(self.bytes, after.bytes),
+        }
+    }
+}
+
+impl Cost {
+    /// What this costs more than something else.
+    fn beyond(self, other: Self) -> Self {
+        let more = |this: f64, other: f64| (this - other).max(0.0);
+        let statements = self.statements.zip(other.statements);
+        Self {
+            statements: statements.map(|(this, other)| more(this, other)),
+            commits: more(self.commits, other.commits),
+            bytes: more(self.bytes, other.bytes),
         }
     }
 }
