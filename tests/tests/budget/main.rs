@@ -54,3 +54,10 @@ fn within_budget<M: Meter>(store: &str, meter: impl AsyncFnOnce() -> M) {
         table(&proposed)
     );
 }
+
+#[test]
+fn the_budget_names_only_stores_that_are_measured() {
+    for line in read(BUDGET) {
+        assert!(["postgres", "sqlite"].contains(&line.store.as_str()), "{line:?}");
+    }
+}
