@@ -5,6 +5,7 @@
 //! is acted upon; acting is a compare-and-set, and a caller that lost looks again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -88,6 +89,9 @@ pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<A
         if inner.closing.is_cancelled() {
             return Err(shutting_down());
         }
+        if let Some(end) = remembered(request)? {
+            return Ok(Admitted::Finished(end));
+        }
         let (opened, asked) = open(request).await;
         match opened {
             Opened::Started(run) => {
@@ -98,8 +102,8 @@ pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<A
                 };
                 return here(request, run, verdict, known).await;
             }
-            Opened::Exists(record) => {
-                if let Some(admitted) = meet_existing(request, &record, known).await? {
+            Opened::Exists(record, asked) => {
+                if let Some(admitted) = meet_existing(request, &record, asked, known).await? {
                     return Ok(admitted);
                 }
                 // Somebody else acquired it: how that ends is news for this caller too, so that
@@ -111,6 +115,17 @@ pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<A
         // A moment for whoever changed the row.
         pause.pass().await;
     }
+}
+
+/// The outcome of the key, if this process remembers it.
+fn remembered(request: &Request) -> Result<Option<RunEnd>, RunError> {
+    let inner = &request.inner;
+    let Some(success) = inner.outcomes.of(request.id, &inner.clock) else {
+        return Ok(None);
+    };
+    same_key(request, &success.key)?;
+    same_input(request, success.hash)?;
+    Ok(Some(RunEnd::Succeeded(success.output)))
 }
 
 /// Looks the key up in this process, or asks the store; true when this caller asked.
@@ -204,6 +219,7 @@ async fn begin(
         input: encoded,
         input_hash: hash,
     };
+    let asked = inner.clock.elapsed();
     let mut resend = Resend::new();
     loop {
         match inner.store.begin(begin.clone()).await {
@@ -211,7 +227,7 @@ async fn begin(
                 let (run, work) = begin_run(inner, schema, key, fence, worker, hash, input);
                 return (Opened::Started(run), Some(work));
             }
-            Ok(Begun::Exists(record)) => return (Opened::Exists(Arc::from(record)), None),
+            Ok(Begun::Exists(record)) => return (Opened::Exists(Arc::from(record), asked), None),
             Err(error) => {
                 if !resend.after(&error, &inner.stopped).await {
                     return (Opened::Failed(error), None);
@@ -225,6 +241,7 @@ async fn begin(
 async fn meet_existing(
     request: &Request,
     record: &ExecutionRecord,
+    asked: Duration,
     known: Known,
 ) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
@@ -249,11 +266,17 @@ async fn meet_existing(
         shape: shape_known(inner, record),
     };
     match meet(existing, request.after_failure) {
-        Meeting::Mismatch => Err(RunError::InputMismatch {
-            expected: record.input_hash,
-            got: request.hash,
-        }),
-        Meeting::Replay => Ok(Some(Admitted::Finished(outcome(inner, record).await?))),
+        Meeting::Mismatch => Err(mismatch(request, record.input_hash)),
+        Meeting::Replay => {
+            let end = outcome(inner, record).await?;
+            if let RunEnd::Succeeded(output) = &end {
+                let time = (asked, record.expires_in);
+                inner
+                    .outcomes
+                    .keep(record.id, &record.key, record.input_hash, output, time);
+            }
+            Ok(Some(Admitted::Finished(end)))
+        }
         Meeting::Resume { keep_tries } => {
             acquire(
                 request,
@@ -310,6 +333,21 @@ fn same_key(request: &Request, key: &FullKey) -> Result<(), RunError> {
     }
     let text = "another key has the same id as this one: use another key";
     Err(RunError::Invalid(text.to_owned()))
+}
+
+/// The same key with another input is refused.
+fn same_input(request: &Request, hash: InputHash) -> Result<(), RunError> {
+    if request.hash == hash {
+        return Ok(());
+    }
+    Err(mismatch(request, hash))
+}
+
+fn mismatch(request: &Request, hash: InputHash) -> RunError {
+    RunError::InputMismatch {
+        expected: hash,
+        got: request.hash,
+    }
 }
 
 fn shape_known(inner: &Inner, record: &ExecutionRecord) -> ShapeKnown {
@@ -378,12 +416,7 @@ async fn here(
     known: Known,
 ) -> Result<Admitted, RunError> {
     same_key(request, &run.key)?;
-    if run.hash != request.hash {
-        return Err(RunError::InputMismatch {
-            expected: run.hash,
-            got: request.hash,
-        });
-    }
+    same_input(request, run.hash)?;
     let duplicate = verdict == Verdict::Attached && !known.admitted;
     if duplicate && request.on_duplicate == OnDuplicate::Reject {
         return Err(in_progress(&request.inner, request.id, None).await);

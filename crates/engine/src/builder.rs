@@ -16,6 +16,7 @@ use crate::execution::ShapeId;
 use crate::follow::Follower;
 use crate::inner::Inner;
 use crate::limits::Limits;
+use crate::outcomes::Outcomes;
 use crate::refusal::Refusals;
 use crate::runs::Registry;
 use crate::schema::{Schema, SchemaCore};
@@ -115,6 +116,7 @@ impl EngineBuilder {
             resources: Arc::new(self.resources),
             registry: Registry::default(),
             follower: Follower::default(),
+            outcomes: Outcomes::new(self.limits.outcome_cache_bytes),
             refusals: Refusals::default(),
             liveness: Liveness::new(options.beat_limit),
             sweep: Notify::new(),

@@ -354,8 +354,14 @@ impl Driver<'_> {
         } else {
             Then::Continue
         };
+        let asked = self.inner.clock.elapsed();
         match persist(self.inner, self.run, Some(checkpoint), then, cx.take_enlisted()).await {
             Persisted::Written => {
+                if last {
+                    let LocalRun { id, key, hash, .. } = self.run;
+                    let time = (asked, schema.retention);
+                    self.inner.outcomes.keep(*id, key, *hash, &output, time);
+                }
                 Arc::make_mut(&mut done.outputs).push(entry.name.clone(), entry.function, output);
                 done.recorded += 1;
                 done.lost_at_checkpoint = self.owned.lost;

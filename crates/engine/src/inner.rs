@@ -19,6 +19,7 @@ use crate::error::Failure;
 use crate::execution::{Payload, RunId, ShapeId};
 use crate::follow::Follower;
 use crate::limits::Limits;
+use crate::outcomes::Outcomes;
 use crate::refusal::Refusals;
 use crate::runs::Registry;
 use crate::schema::SchemaCore;
@@ -26,6 +27,7 @@ use crate::store::StoreInfo;
 use crate::worker::WorkerOptions;
 use crate::worker::liveness::Liveness;
 use crate::worker::wakeups::Wakeups;
+
 /// What all clones of an [`Engine`](crate::Engine) and all its tasks share.
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn DynStore>,
@@ -38,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) resources: Arc<Resources>,
     pub(crate) registry: Registry,
     pub(crate) follower: Follower,
+    pub(crate) outcomes: Outcomes,
     pub(crate) refusals: Refusals,
     pub(crate) liveness: Liveness,
     /// Wakes the sweep before its time.

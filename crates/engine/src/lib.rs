@@ -65,6 +65,7 @@ pub mod limits;
 mod lookout;
 pub mod memory;
 mod outcome;
+mod outcomes;
 mod persist;
 pub mod plan;
 mod policy;

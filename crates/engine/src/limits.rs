@@ -13,6 +13,7 @@ use std::time::Duration;
 /// | inputs and outputs read back before they count | up to 64 kB |
 /// | stored failure message | 4 kB |
 /// | lost owners without a new checkpoint | 10 |
+/// | memory for successes that are replayed without asking the store | 16 MB |
 /// | rows of one list page | 500 |
 /// | shortest retention | 1 minute |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Limits {
     pub message_bytes: usize,
     /// After so many lost owners without a new checkpoint an execution is parked.
     pub lost_owners: u32,
+    /// Bytes of memory for successes that are replayed without asking the store; 0 to ask each time.
+    pub outcome_cache_bytes: usize,
 }
 
 impl Default for Limits {
@@ -34,6 +37,7 @@ impl Default for Limits {
             check_bytes: 64 * 1024,
             message_bytes: 4 * 1024,
             lost_owners: 10,
+            outcome_cache_bytes: 16 * 1024 * 1024,
         }
     }
 }

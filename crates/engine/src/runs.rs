@@ -119,8 +119,8 @@ impl LocalRun {
 pub(crate) enum Opened {
     /// It is new, and runs here.
     Started(Arc<LocalRun>),
-    /// The key has an execution already.
-    Exists(Arc<ExecutionRecord>),
+    /// The key has an execution already. With the time of the engine's clock before it was asked for.
+    Exists(Arc<ExecutionRecord>, Duration),
     /// The store did not answer.
     Failed(StoreError),
 }

@@ -24,11 +24,12 @@ use sqlx::{AssertSqlSafe, PgConnection};
 const INDEXES: &[(&str, &[&str], usize)] = &[
     ("acquire", &["executions_pkey", "checkpoints_pkey"], 0),
     ("begin", &["executions_pkey", "checkpoints_pkey"], 0),
-    ("commit", &["executions_pkey", "checkpoints_pkey"], 0),
-    ("commit_waiting", &["executions_pkey", "checkpoints_pkey"], 0),
+    ("commit", &["executions_pkey"], 0),
     ("dead_owners", &["executions_running"], 1),
     ("due", &["executions_due"], 0),
     ("find", &["executions_pkey", "checkpoints_pkey"], 0),
+    ("judge", &["executions_pkey", "checkpoints_pkey"], 0),
+    ("judge_waiting", &["executions_pkey", "checkpoints_pkey"], 0),
     ("list", &["executions_pkey", "checkpoints_pkey"], 0),
     ("load", &["executions_pkey", "checkpoints_pkey"], 0),
     ("lock", &["executions_pkey"], 0),
@@ -39,7 +40,7 @@ const INDEXES: &[(&str, &[&str], usize)] = &[
         0,
     ),
     ("recorded_by", &["checkpoints_pkey"], 0),
-    ("write", &["executions_pkey", "checkpoints_pkey"], 0),
+    ("write", &["executions_pkey"], 0),
 ];
 
 /// The tables that grow with what was done; plans and workers are few.
