@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -226,17 +227,27 @@ fn spawn(
     schema: &str,
     work: impl Future<Output = RunEnd> + Send + 'static,
 ) {
+    fits(&work);
     let leave = Leave {
         inner: Arc::clone(inner),
         run: Arc::clone(run),
         schema: schema.to_owned(),
         end: RunEnd::Lost,
     };
-    inner.spawn(async move {
+    // An async block would hold the work twice, and with it most of what a run costs in memory.
+    inner.spawn(work.map(move |end| {
         let mut leave = leave;
-        leave.end = work.await;
-        drop(leave);
-    });
+        leave.end = end;
+    }));
+}
+
+/// What the work of a run may take. With thousands in flight this is most of the memory that each
+/// costs; an async block that awaits what was given to it doubles it unseen.
+const WORK_BYTES: usize = 4096;
+
+/// Refuses to compile work that is larger.
+const fn fits<W>(_work: &W) {
+    const { assert!(size_of::<W>() <= WORK_BYTES, "the work of a run has grown") }
 }
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
