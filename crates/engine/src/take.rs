@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -171,11 +172,13 @@ fn adopt(inner: &Arc<Inner>, won: Won) -> Arc<LocalRun> {
             }
         }
     };
-    spawn(inner, &run, &schema, work);
+    // The engine owns the task: no caller that goes away can end it.
+    inner.spawn(told(inner, &run, &schema, work));
     run
 }
 
-/// Drives an execution that was begun here.
+/// Makes an execution known that was begun here, and gives the work of driving it, for a task of the
+/// engine's.
 pub(crate) fn begin_run(
     inner: &Arc<Inner>,
     schema: &Arc<SchemaCore>,
@@ -184,7 +187,7 @@ pub(crate) fn begin_run(
     worker: WorkerId,
     hash: InputHash,
     input: Bytes,
-) -> Arc<LocalRun> {
+) -> (Arc<LocalRun>, BoxFuture<'static, ()>) {
     let since = clock::time_of(inner.clock.wall_micros());
     let run = LocalRun::new(fence, key.clone(), worker, hash, since);
     if let Some(first) = schema.steps.first() {
@@ -207,8 +210,8 @@ pub(crate) fn begin_run(
         let run = Arc::clone(&run);
         async move { drive(&inner, &run, owned).await }
     };
-    spawn(inner, &run, &schema.name, work);
-    run
+    let work = told(inner, &run, &schema.name, work);
+    (run, work)
 }
 
 /// Makes a run known to this process. One of a worker that was declared dead while the store
@@ -220,35 +223,27 @@ fn enter(inner: &Inner, run: &Arc<LocalRun>) {
     }
 }
 
-/// The engine owns the task: no caller that goes away can end it.
-fn spawn(
-    inner: &Arc<Inner>,
-    run: &Arc<LocalRun>,
-    schema: &str,
-    work: impl Future<Output = RunEnd> + Send + 'static,
-) {
-    fits(&work);
-    let leave = Leave {
+/// Work whose end is told to whoever waits for it. It is large, so it stays in one place: each async
+/// block that it is given to would have room for it twice.
+fn told<Work>(inner: &Arc<Inner>, run: &Arc<LocalRun>, schema: &str, work: Work) -> BoxFuture<'static, ()>
+where
+    Work: Future<Output = RunEnd> + Send + 'static,
+{
+    const { assert!(size_of::<Work>() <= WORK_BYTES, "the work of a run has grown") }
+    let mut leave = Leave {
         inner: Arc::clone(inner),
         run: Arc::clone(run),
         schema: schema.to_owned(),
         end: RunEnd::Lost,
     };
-    // An async block would hold the work twice, and with it most of what a run costs in memory.
-    inner.spawn(work.map(move |end| {
-        let mut leave = leave;
+    Box::pin(work.map(move |end| {
         leave.end = end;
-    }));
+        drop(leave);
+    }))
 }
 
-/// What the work of a run may take. With thousands in flight this is most of the memory that each
-/// costs; an async block that awaits what was given to it doubles it unseen.
+/// What the work of a run may take: with thousands in flight it is most of the memory that each costs.
 const WORK_BYTES: usize = 4096;
-
-/// Refuses to compile work that is larger.
-const fn fits<W>(_work: &W) {
-    const { assert!(size_of::<W>() <= WORK_BYTES, "the work of a run has grown") }
-}
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
 /// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.
