@@ -1,11 +1,14 @@
 //! Where is it measured? On a fresh store for each form, so that no form pays for another's rows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use keystep::{Engine, MemoryStore, Schema};
+use keystep::clock::Clock;
+use keystep::{Engine, MemoryStore, Schema, WorkerOptions};
 use keystep_postgres::{PostgresOptions, PostgresStore};
-use keystep_sqlite::SqliteStore;
+use keystep_sqlite::{SqliteOptions, SqliteStore};
+use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use xtask::postgres::{Cluster, Options};
@@ -36,12 +39,16 @@ impl Ground {
         let mut cluster = None;
         let mut url = args.database_url.clone().unwrap_or_default();
         if args.store == Kind::Postgres && args.database_url.is_none() {
-            let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let mut settings: Vec<_> = SETTINGS
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+            settings.extend(args.server_setting.iter().cloned());
+            let said = settings.iter().map(|(name, value)| format!("{name}={value}"));
+            let said: Vec<_> = said.collect();
             let started = Cluster::start(Options {
-                settings: settings.into(),
+                settings,
                 ..Options::default()
             })?;
-            let said = SETTINGS.map(|(name, value)| format!("{name}={value}"));
             eprintln!(
                 "a private {} with fsync=on full_page_writes=on synchronous_commit=on {}",
                 started.version(),
@@ -80,6 +87,19 @@ impl Ground {
         Ok(PgConnection::connect(&self.url).await?)
     }
 
+    /// Waits until the server is as old as it must be before a lost session tells of a death.
+    pub(crate) async fn grow_old(&self, options: WorkerOptions) -> Result<()> {
+        if self.kind == Kind::Postgres {
+            let age: f64 = sqlx::query_scalar(include_str!("../sql/postgres/server_age.sql"))
+                .fetch_one(&mut self.session().await?)
+                .await?;
+            let old = options.reconnect_budget + options.grace;
+            let age = Duration::try_from_secs_f64(age).unwrap_or(old);
+            tokio::time::sleep(old.saturating_sub(age)).await;
+        }
+        Ok(())
+    }
+
     /// A fresh store.
     pub(crate) async fn field(&self) -> Result<Field> {
         static FIELDS: AtomicU64 = AtomicU64::new(0);
@@ -99,7 +119,7 @@ impl Ground {
             name,
         };
         match self.kind {
-            Kind::Postgres => field.postgres().await?.migrate().await?,
+            Kind::Postgres => field.postgres_with(Clock::new()).await?.migrate().await?,
             Kind::Sqlite => SqliteStore::migrate(&field.place).await?,
             Kind::Memory => {}
         }
@@ -108,7 +128,7 @@ impl Ground {
 }
 
 /// A fresh store: a schema of its own, or a file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Field {
     kind: Kind,
     /// A URL or a path.
@@ -120,12 +140,26 @@ pub(crate) struct Field {
 impl Field {
     /// An engine on it that knows one schema.
     pub(crate) async fn engine<In, Out>(&self, schema: &Schema<In, Out>) -> Result<Engine> {
+        self.engine_with(schema, WorkerOptions::default(), Clock::new())
+            .await
+    }
+
+    /// The same with options, on a clock that can be moved.
+    pub(crate) async fn engine_with<In, Out>(
+        &self,
+        schema: &Schema<In, Out>,
+        options: WorkerOptions,
+        clock: Clock,
+    ) -> Result<Engine> {
         let builder = match self.kind {
-            Kind::Postgres => Engine::builder(self.postgres().await?),
-            Kind::Sqlite => Engine::builder(SqliteStore::connect(&self.place).await?),
-            Kind::Memory => Engine::builder(MemoryStore::new()),
+            Kind::Postgres => Engine::builder(self.postgres_with(clock).await?),
+            Kind::Sqlite => {
+                let options = SqliteOptions::new(&self.place).clock(clock);
+                Engine::builder(SqliteStore::connect(options).await?)
+            }
+            Kind::Memory => Engine::builder(MemoryStore::with_clock(clock)),
         };
-        Ok(builder.schema(schema.clone()).build().await?)
+        Ok(builder.schema(schema.clone()).worker(options).build().await?)
     }
 
     /// A session of the bare form, with the plans that the store pins.
@@ -155,12 +189,13 @@ impl Field {
         Ok(())
     }
 
-    async fn postgres(&self) -> Result<PostgresStore> {
+    async fn postgres_with(&self, clock: Clock) -> Result<PostgresStore> {
         if self.kind != Kind::Postgres {
             bail!("this is not PostgreSQL");
         }
         let options = PostgresOptions {
             schema: self.name.clone(),
+            clock,
             ..PostgresOptions::default()
         };
         Ok(PostgresStore::connect_with(&self.place, options).await?)

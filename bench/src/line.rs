@@ -1,5 +1,6 @@
 //! What is printed? One line for each form at each concurrency.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -36,6 +37,9 @@ pub(crate) struct Line {
     pub(crate) limit_p50_ms: Option<f64>,
     pub(crate) ratio_to_limit: Option<f64>,
     pub(crate) p50_ratio_to_limit: Option<f64>,
+    /// What only this workload has to say.
+    #[serde(flatten)]
+    pub(crate) more: BTreeMap<&'static str, f64>,
 }
 
 impl Line {
@@ -72,7 +76,14 @@ impl Line {
             limit_p50_ms: None,
             ratio_to_limit: None,
             p50_ratio_to_limit: None,
+            more: BTreeMap::new(),
         }
+    }
+
+    /// The same with a figure of this workload's own. Its name ends in its unit.
+    pub(crate) fn with(mut self, name: &'static str, value: f64) -> Self {
+        self.more.insert(name, rounded(value, 3));
+        self
     }
 
     /// The line of executions of `order5`.
@@ -134,11 +145,29 @@ impl fmt::Display for Line {
         if let Some(server) = self.server_cpu_s {
             write!(f, " + {server:.1} s")?;
         }
-        write!(f, "  {} MB", self.peak_memory_bytes / 1_000_000)
+        write!(f, "  {} MB", self.peak_memory_bytes / 1_000_000)?;
+        for (name, value) in &self.more {
+            write!(f, "  {name} {value}")?;
+        }
+        Ok(())
     }
 }
 
 fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_one_workload_stand_beside_those_of_all() {
+        let (times, cost) = (Times::default(), Cost::default());
+        let line = Line::of_order5("storm", "engine", Kind::Memory, 1, &times, cost).with("last_ms", 1.5);
+        let json = serde_json::to_value(&line).expect("JSON");
+        assert_eq!((&json["last_ms"], &json["executions"]), (&1.5.into(), &0.into()));
+        assert!(line.to_string().ends_with("last_ms 1.5"), "{line}");
+    }
 }

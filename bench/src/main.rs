@@ -7,9 +7,12 @@
 
 mod args;
 mod counters;
+mod crowd;
+mod fill;
 mod ground;
 mod limit;
 mod line;
+mod other;
 mod process;
 mod schema;
 mod timing;
@@ -22,11 +25,11 @@ use clap::Parser;
 use args::Args;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = runtime
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(workloads::run(&args)));
+    let done = if std::env::args().nth(1).as_deref() == Some(other::NAME) {
+        run(other::obey())
+    } else {
+        run(workloads::run(&Args::parse()))
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -34,4 +37,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime?.block_on(work)
 }

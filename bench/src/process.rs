@@ -13,7 +13,7 @@ pub(crate) fn cpu_seconds() -> f64 {
 
 /// Processor seconds of a process and all its children, those that have ended included.
 pub(crate) fn cpu_seconds_of_tree(root: u32) -> f64 {
-    let own = seconds_of(&format!("/proc/{root}/stat").as_ref(), 4).unwrap_or(0.0);
+    let own = seconds_of(format!("/proc/{root}/stat").as_ref(), 4).unwrap_or(0.0);
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let children = all.filter_map(|entry| {
         let stat = entry.path().join("stat");

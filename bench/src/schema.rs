@@ -10,6 +10,7 @@ pub(crate) const STEPS: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
     pub(crate) order: u64,
+    /// How many steps have been done.
     pub(crate) step: u32,
     pub(crate) reference: String,
     pub(crate) status: String,
@@ -37,17 +38,22 @@ impl Part {
     }
 }
 
-async fn step(_cx: StepContext, part: Part) -> StepResult<Part> {
-    Ok(part.next())
-}
-
 /// The schema of `order5`.
 pub(crate) fn order5() -> Schema<Part, Part> {
+    five(|_cx, part| async move { Ok(part.next()) })
+}
+
+/// The same steps with another body, which is told by its part which step it is.
+pub(crate) fn five<F, Fut>(step: F) -> Schema<Part, Part>
+where
+    F: Fn(StepContext, Part) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = StepResult<Part>> + Send + 'static,
+{
     Schema::new("bench.order5")
-        .step("reserve_stock", step)
-        .step("authorize_payment", step)
-        .step("create_order", step)
-        .step("capture_payment", step)
+        .step("reserve_stock", step.clone())
+        .step("authorize_payment", step.clone())
+        .step("create_order", step.clone())
+        .step("capture_payment", step.clone())
         .step("send_receipt", step)
         .build()
 }

@@ -62,6 +62,12 @@ impl Times {
         }
     }
 
+    /// What took so long, one after the other.
+    pub(crate) fn of_each(times: Vec<Duration>) -> Self {
+        let elapsed = times.iter().sum();
+        Self::of(times, elapsed)
+    }
+
     /// Calls that took so long, all in one measured time.
     pub(crate) fn of(times: impl IntoIterator<Item = Duration>, elapsed: Duration) -> Self {
         let micros = times.into_iter().map(micros);
@@ -121,7 +127,7 @@ async fn work<C: Caller>(
     from: Instant,
     stop: Arc<AtomicBool>,
 ) -> Result<Vec<(Instant, Duration)>> {
-    let mut ended = Vec::with_capacity(1 << 12);
+    let mut ended = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         caller.call().await?;

@@ -1,8 +1,13 @@
 //! What is run? One room for each workload.
 
+mod backlog;
 mod limit;
+mod mixed;
 mod order5;
+mod recovery;
 mod replay;
+mod sleepers;
+mod storm;
 
 use std::time::Duration;
 
@@ -21,5 +26,10 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         Workload::Order5 => order5::run(args, &ground).await,
         Workload::Replay => replay::run(args, &ground).await,
         Workload::Limit => limit::run(args, &ground).await,
+        Workload::Storm => storm::run(args, &ground).await,
+        Workload::Recovery => recovery::run(args, &ground).await,
+        Workload::Sleepers => sleepers::run(args, &ground).await,
+        Workload::Backlog => backlog::run(args, &ground).await,
+        Workload::Mixed => mixed::run(args, &ground).await,
     }
 }

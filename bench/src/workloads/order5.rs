@@ -1,6 +1,5 @@
 //! `order5`: five durable steps, each execution with a key of its own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
@@ -64,16 +63,16 @@ pub(crate) async fn slice(
 pub(crate) struct Order {
     engine: Engine,
     schema: Schema<Part, Part>,
-    numbers: Arc<AtomicU64>,
 }
+
+/// The next execution's: no two of one run of the program have one key, also on one field.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 impl Order {
     pub(crate) fn callers(engine: &Engine, schema: &Schema<Part, Part>, count: usize) -> Vec<Self> {
-        let numbers = Arc::new(AtomicU64::new(0));
         let one = || Self {
             engine: engine.clone(),
             schema: schema.clone(),
-            numbers: Arc::clone(&numbers),
         };
         (0..count).map(|_| one()).collect()
     }
@@ -81,7 +80,7 @@ impl Order {
 
 impl Caller for Order {
     async fn call(&mut self) -> Result<()> {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let key = format!("order-{number}");
         let done = self.engine.run(&self.schema, key, Part::first(number)).await?;
         anyhow::ensure!(done.step == 5 && done.order == number, "all steps ran: {done:?}");

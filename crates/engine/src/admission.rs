@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -194,7 +195,7 @@ async fn begin(
     key: FullKey,
     input: Bytes,
     hash: InputHash,
-) -> (Opened, Option<impl Future<Output = ()> + Send + use<>>) {
+) -> (Opened, Option<BoxFuture<'static, ()>>) {
     let run = RunId::fresh();
     let place = Place {
         run,

@@ -2,6 +2,7 @@
 
 use std::future::IntoFuture;
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -157,7 +158,7 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let within = self.within;
-            let work = async move { self.submit().await?.wait().await };
+            let work = pin!(async move { self.submit().await?.wait().await });
             match within {
                 Some(limit) => tokio::time::timeout(limit, work)
                     .await

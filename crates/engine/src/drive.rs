@@ -4,6 +4,7 @@
 //! Exactly one task per acquired execution runs this loop. It never asks whether it still owns the
 //! execution; each write tells.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -69,7 +70,11 @@ impl From<RunEnd> for Stop {
 pub(crate) async fn drive(inner: &Inner, run: &LocalRun, mut owned: Owned) -> RunEnd {
     loop {
         // Acquiring anew changes the fence, so it is no part of what is watched.
-        match on_the_lookout(inner, run, advance(inner, run, &mut owned)).await {
+        let advanced = {
+            let work = pin!(advance(inner, run, &mut owned));
+            on_the_lookout(inner, run, work).await
+        };
+        match advanced {
             Stop::End(end) => return end,
             Stop::Restarted => match reacquire(inner, run).await {
                 Some(record) => owned.reset(&record),

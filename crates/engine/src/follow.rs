@@ -2,7 +2,7 @@
 //! of them.
 //!
 //! However many callers wait for however many keys, the process asks the store with one statement:
-//! after 20 ms at first, growing to 500 ms while nothing happens.
+//! after 10 ms at first, growing to 500 ms while nothing happens.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::refusal::Refused;
 use crate::runs::locked;
 use crate::store::StoreError;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a follower sees of an execution that is not running elsewhere any more.

@@ -76,11 +76,12 @@ impl<Op, Answer> LaneSender<Op, Answer> {
     /// # Errors
     /// [`LaneClosed`] when the lane has ended: resolve the outcome if it was `taken`.
     pub async fn call(&self, op: Op, bytes: usize) -> Result<Answer, LaneClosed> {
-        let (reply, answer) = oneshot::channel();
-        let pending = Pending { op, bytes, reply };
-        if self.queue.send(pending).await.is_err() {
+        // First the place, then the operation: it is not carried around by all who wait for a place.
+        let Ok(place) = self.queue.reserve().await else {
             return Err(LaneClosed { taken: false });
-        }
+        };
+        let (reply, answer) = oneshot::channel();
+        place.send(Pending { op, bytes, reply });
         answer.await.map_err(|_ended| LaneClosed { taken: true })
     }
 }

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::Pin;
 use std::time::Duration;
 
 use crate::execution::State;
@@ -14,7 +15,13 @@ use crate::store::StoreError;
 /// Does a part of a run's work that keeps its fence. While the beat is not fresh, the row is looked
 /// at now and then, and the run is lost as soon as the row is not this owner's any more: its callers
 /// then look for the outcome elsewhere.
-pub(crate) async fn on_the_lookout<T>(inner: &Inner, run: &LocalRun, work: impl Future<Output = T>) -> T {
+///
+/// The work stays where its owner has pinned it: it is large, and would be held twice otherwise.
+pub(crate) async fn on_the_lookout<T>(
+    inner: &Inner,
+    run: &LocalRun,
+    work: Pin<&mut impl Future<Output = T>>,
+) -> T {
     tokio::select! {
         biased;
         done = work => done,

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -185,7 +187,7 @@ pub(crate) fn begin_run(
     worker: WorkerId,
     hash: InputHash,
     input: Bytes,
-) -> (Arc<LocalRun>, impl Future<Output = ()> + Send + use<>) {
+) -> (Arc<LocalRun>, BoxFuture<'static, ()>) {
     let since = clock::time_of(inner.clock.wall_micros());
     let run = LocalRun::new(fence, key.clone(), worker, hash, since);
     if let Some(first) = schema.steps.first() {
@@ -221,28 +223,27 @@ fn enter(inner: &Inner, run: &Arc<LocalRun>) {
     }
 }
 
-/// Work whose end is told to whoever waits for it.
-fn told<Work>(
-    inner: &Arc<Inner>,
-    run: &Arc<LocalRun>,
-    schema: &str,
-    work: Work,
-) -> impl Future<Output = ()> + Send + use<Work>
+/// Work whose end is told to whoever waits for it. It is large, so it stays in one place: each async
+/// block that it is given to would have room for it twice.
+fn told<Work>(inner: &Arc<Inner>, run: &Arc<LocalRun>, schema: &str, work: Work) -> BoxFuture<'static, ()>
 where
     Work: Future<Output = RunEnd> + Send + 'static,
 {
-    let leave = Leave {
+    const { assert!(size_of::<Work>() <= WORK_BYTES, "the work of a run has grown") }
+    let mut leave = Leave {
         inner: Arc::clone(inner),
         run: Arc::clone(run),
         schema: schema.to_owned(),
         end: RunEnd::Lost,
     };
-    async move {
-        let mut leave = leave;
-        leave.end = work.await;
+    Box::pin(work.map(move |end| {
+        leave.end = end;
         drop(leave);
-    }
+    }))
 }
+
+/// What the work of a run may take: with thousands in flight it is most of the memory that each costs.
+const WORK_BYTES: usize = 4096;
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
 /// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.

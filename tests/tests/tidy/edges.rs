@@ -60,6 +60,19 @@ const EDGES: &[Edges] = &[
         why: "the example is put together from what a user has: the engine and the stores",
     },
     Edges {
+        package: "bench",
+        uses: &[
+            "keystep",
+            "keystep-postgres",
+            "keystep-sqlite",
+            "store-conformance",
+            "system-tests",
+            "xtask",
+        ],
+        tests_use: &[],
+        why: "what is measured is the engine on its stores, and no story of the example's",
+    },
+    Edges {
         package: "system-tests",
         uses: &[
             "keystep",
@@ -238,6 +251,8 @@ fn planted_edges_are_seen() {
         ("keystep-postgres", "keystep-sqlite", true),
         ("keystep-sqlite", "store-conformance", false),
         ("xtask", "keystep", false),
+        ("bench", "order-example", false),
+        ("system-tests", "bench", true),
         ("a-new-crate", "serde", false),
     ];
     for (from, on, for_tests) in forbidden {
@@ -272,13 +287,13 @@ fn the_engine_has_its_test_kit_only_behind_its_feature() {
 }
 
 #[test]
-fn only_one_program_and_the_tests_name_both_stores() {
+fn only_one_program_the_tests_and_the_bench_name_both_stores() {
     let both = |edges: &&Edges| {
         let uses = |name| edges.uses.contains(&name) || edges.tests_use.contains(&name);
         uses("keystep-postgres") && uses("keystep-sqlite")
     };
     let names: Vec<&str> = EDGES.iter().filter(both).map(|edges| edges.package).collect();
-    assert_eq!(names, ["order-example", "system-tests"]);
+    assert_eq!(names, ["order-example", "bench", "system-tests"]);
 }
 
 #[test]

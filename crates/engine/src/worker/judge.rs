@@ -108,6 +108,13 @@ impl Judge {
         here.is_none_or(|here| here >= self.patience.reconnect_budget + self.patience.grace)
     }
 
+    /// When the grace of the first one ends that is seen to be gone: waiting longer for a look would
+    /// only make its executions wait longer.
+    pub(crate) fn next_death(&self) -> Option<Instant> {
+        let ends = |peer: &Peer| peer.gone_since.map(|since| since + self.patience.grace);
+        self.peers.values().filter_map(ends).min()
+    }
+
     /// The observer could not look: what it saw of sessions is no longer without a break.
     pub(crate) fn could_not_look(&mut self) {
         for peer in self.peers.values_mut() {
@@ -165,6 +172,19 @@ mod tests {
         assert!(!scene.at(0, Some(false), 1, None));
         assert!(!scene.at(900, Some(false), 1, None));
         assert!(scene.at(1000, Some(false), 1, None));
+    }
+
+    #[test]
+    fn the_next_death_is_at_the_end_of_the_grace_of_who_is_gone() {
+        let mut scene = Scene::new(PATIENCE);
+        scene.at(0, Some(true), 1, None);
+        assert_eq!(scene.judge.next_death(), None);
+        scene.at(300, Some(false), 1, None);
+        scene.at(600, Some(false), 1, None);
+        let end = scene.start + Duration::from_millis(1300);
+        assert_eq!(scene.judge.next_death(), Some(end));
+        scene.at(900, Some(true), 2, None);
+        assert_eq!(scene.judge.next_death(), None, "it came back");
     }
 
     #[test]

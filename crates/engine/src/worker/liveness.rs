@@ -191,8 +191,15 @@ impl Life<'_> {
             }
             self.look().await;
             let jittered = options.look().mul_f64(0.75 + random::fraction() / 2.0);
-            tokio::time::sleep(jittered).await;
+            tokio::time::sleep(self.until_death().map_or(jittered, |left| left.min(jittered))).await;
         }
+    }
+
+    /// How long until somebody can be declared dead. Once that has not been possible in its time, it
+    /// is tried as often as anything else.
+    fn until_death(&self) -> Option<Duration> {
+        let left = self.judge.next_death()?.checked_duration_since(monotonic())?;
+        (!left.is_zero()).then_some(left)
     }
 
     fn main_runtime_moves(&mut self) -> bool {

@@ -16,8 +16,10 @@ use crate::random;
 use crate::store::{Acquire, Acquired, Commit, How, Shapes, StoreError, Then, Verdict, Wanted};
 use crate::take::take_up;
 
-/// How many executions one look asks for.
-const LOOK_ROWS: u32 = 64;
+/// How many executions one look asks for: as many as a store acquires in one batch.
+const LOOK_ROWS: u32 = 256;
+/// How soon to look again for what one look had no room for.
+const ROOM: Duration = Duration::from_millis(10);
 /// How often to look for executions that nobody alive can run, and for lost answers of takeovers.
 const AUDIT: Duration = Duration::from_secs(5);
 /// How long a look waits for the acquisitions it has begun. The others go on without it.
@@ -26,14 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Looks for work until the engine closes.
 pub(crate) async fn sweep(inner: Arc<Inner>) {
     let mut audit = Audit::default();
+    let mut more = false;
     loop {
-        let more = look(&inner).await;
+        if let Some(limit) = room(&inner) {
+            more = look(&inner, limit).await;
+        }
         // Also under a load that never ends; it knows itself how often.
         audit.look(&inner).await;
-        if more {
+        let pause = if !more {
+            inner.options.sweep.mul_f64(0.75 + random::fraction() / 2.0)
+        } else if room(&inner) == Some(LOOK_ROWS) {
             continue;
-        }
-        let pause = inner.options.sweep.mul_f64(0.75 + random::fraction() / 2.0);
+        } else {
+            ROOM
+        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = inner.sweep.notified() => {}
@@ -43,19 +51,24 @@ pub(crate) async fn sweep(inner: Arc<Inner>) {
     }
 }
 
-/// Takes up what is due or orphaned; true when there may be more.
-async fn look(inner: &Arc<Inner>) -> bool {
+/// How many executions may be taken up now, as far as one look can find them.
+fn room(inner: &Inner) -> Option<u32> {
     let room = inner.options.in_flight.saturating_sub(inner.registry.count());
-    let limit = LOOK_ROWS.min(u32::try_from(room).unwrap_or(LOOK_ROWS));
-    if limit == 0 || inner.closing.is_cancelled() || !inner.liveness.is_fresh() {
+    let limit = u32::try_from(room).map_or(LOOK_ROWS, |room| room.min(LOOK_ROWS));
+    (limit > 0).then_some(limit)
+}
+
+/// Takes up what is due or orphaned; true when there may be more.
+async fn look(inner: &Arc<Inner>, limit: u32) -> bool {
+    if inner.closing.is_cancelled() || !inner.liveness.is_fresh() {
         return false;
     }
     let wanted = Wanted {
         shapes: Shapes::Only(inner.shapes()),
         limit,
     };
-    let due = found(inner.store.due(wanted.clone()).await);
-    let orphans = found(inner.store.orphans(wanted).await);
+    let (due, orphans) = tokio::join!(inner.store.due(wanted.clone()), inner.store.orphans(wanted));
+    let (due, orphans) = (found(due), found(orphans));
     let full = due.len() >= limit as usize || orphans.len() >= limit as usize;
     let resume = due
         .into_iter()
