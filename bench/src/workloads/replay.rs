@@ -17,8 +17,11 @@ use crate::process;
 use crate::schema::{Part, order5};
 use crate::timing::{Caller, Times, measure};
 
-/// Finished keys. With a cold cache each is called once by each engine.
-const KEYS: u64 = 20_000;
+/// Finished keys: many more than a process remembers, so that called in turn each is read anew.
+const KEYS: u64 = 200_000;
+
+/// So few that a process remembers them all.
+const HOT_KEYS: u64 = 5_000;
 
 /// Measures with a cold and with a warm cache of outcomes, beside a bare indexed read.
 pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
@@ -27,7 +30,12 @@ pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
     let finished = field.engine(&schema).await?;
     finish(&finished, &schema).await?;
     for &concurrency in &args.concurrency {
-        for (form, engine) in [("cold", field.engine(&schema).await?), ("warm", finished.clone())] {
+        for (form, keys) in [("cold", KEYS), ("warm", HOT_KEYS)] {
+            // What one process finished is cold for another.
+            let engine = match ground.kind() {
+                Kind::Memory => finished.clone(),
+                _ => field.engine(&schema).await?,
+            };
             process::forget_peak();
             let (mut times, mut limit) = (Times::default(), Times::default());
             let mut cost: Option<Cost> = None;
@@ -36,7 +44,7 @@ pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
                     limit.add(reads(args, ground, &field, concurrency).await?);
                 }
                 let mut counter = Counter::new(ground, &field).await?;
-                let callers = Replay::callers(&engine, &schema, concurrency);
+                let callers = Replay::callers(&engine, &schema, keys, concurrency);
                 let (slice, before, after) =
                     measure(callers, WARM_UP, args.slice(), async || counter.totals().await).await?;
                 times.add(slice);
@@ -50,7 +58,7 @@ pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
                 _ => line.beside(&limit),
             }
             .print(args.json);
-            if form == "cold" {
+            if ground.kind() != Kind::Memory {
                 engine.shutdown().await;
             }
         }
@@ -82,32 +90,34 @@ fn id(schema: &str, number: u64) -> ExecutionId {
     })
 }
 
-/// Calls finished keys, each caller all of them in an order of its own.
+/// Calls finished keys, each caller all of them in turn from a place of its own.
 struct Replay {
     engine: Engine,
     schema: Schema<Part, Part>,
+    keys: u64,
     next: u64,
 }
 
 impl Replay {
-    fn callers(engine: &Engine, schema: &Schema<Part, Part>, count: usize) -> Vec<Self> {
+    fn callers(engine: &Engine, schema: &Schema<Part, Part>, keys: u64, count: usize) -> Vec<Self> {
         let one = |caller: usize| Self {
             engine: engine.clone(),
             schema: schema.clone(),
-            next: start(caller, count),
+            keys,
+            next: start(caller, keys, count),
         };
         (0..count).map(one).collect()
     }
 }
 
 /// Where a caller begins, so that callers are far from each other.
-fn start(caller: usize, count: usize) -> u64 {
-    caller as u64 * KEYS / count as u64
+fn start(caller: usize, keys: u64, count: usize) -> u64 {
+    caller as u64 * keys / count as u64
 }
 
 impl Caller for Replay {
     async fn call(&mut self) -> Result<()> {
-        let number = self.next % KEYS;
+        let number = self.next % self.keys;
         self.next += 1;
         let done = self
             .engine
@@ -132,7 +142,7 @@ async fn reads(args: &Args, ground: &Ground, field: &Field, concurrency: usize) 
                 callers.push(ReadSqlite {
                     conn: options.disable_statement_logging().connect().await?,
                     ids: Arc::clone(&ids),
-                    next: start(caller, count) as usize,
+                    next: start(caller, KEYS, count) as usize,
                 });
             }
             measure(callers, WARM_UP, args.slice(), nothing).await?
@@ -144,7 +154,7 @@ async fn reads(args: &Args, ground: &Ground, field: &Field, concurrency: usize) 
                     session: field.session().await?,
                     statement: text(include_str!("../../sql/postgres/read.sql"), &field.name),
                     ids: Arc::clone(&ids),
-                    next: start(caller, count) as usize,
+                    next: start(caller, KEYS, count) as usize,
                 });
             }
             measure(callers, WARM_UP, args.slice(), nothing).await?
