@@ -13,7 +13,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteArguments;
 
 use crate::sql;
-use crate::writer::{Transaction, Writer};
+use crate::writer::{Transaction, Turn, Writer};
 use crate::writes::begin::{BEGINS, bind_begin, started};
 use crate::writes::commit::{
     CHECKPOINTS, Ending, Record, SETTLES, WRITTEN_NOW, bind_checkpoint, bind_ending,
@@ -62,8 +62,12 @@ impl<'a> Batch<'a> {
             match row {
                 Row::Begin(begin) => batch.begins.push(begin),
                 Row::Record(record) => {
-                    batch.checkpoints.extend(record.checkpoint.iter().map(|step| (record, step)));
-                    batch.endings.extend(Ending::of(&record.then, now).map(|ending| (record, ending)));
+                    batch
+                        .checkpoints
+                        .extend(record.checkpoint.iter().map(|step| (record, step)));
+                    batch
+                        .endings
+                        .extend(Ending::of(&record.then, now).map(|ending| (record, ending)));
                 }
             }
         }
@@ -73,7 +77,8 @@ impl<'a> Batch<'a> {
     /// Writes the rows in a transaction that stays open; `None` when some could not be written, and
     /// then none is.
     pub(crate) async fn write(&self, writer: &Writer) -> Result<Option<Transaction>, StoreError> {
-        let (transaction, written) = writer.begin_with(self.query(&[])).await?;
+        let text = self.text(&[sql::BEGIN_IMMEDIATE], &[]);
+        let (transaction, written) = writer.begin_with(text, 1 + self.statements()).await?;
         if written == self.len() as u64 {
             return Ok(Some(transaction));
         }
@@ -83,28 +88,35 @@ impl<'a> Batch<'a> {
 
     /// Writes and commits the rows of one write; whether they could be written. They can all or none:
     /// the fence of a step that is recorded holds for the end that comes with it.
-    pub(crate) async fn write_alone(&self, writer: &Writer) -> Result<bool, StoreError> {
-        let written = writer.at_once(self.query(&[sql::COMMIT]), self.statements()).await?;
+    pub(crate) async fn write_alone(&self, writer: &Writer, turn: Turn) -> Result<bool, StoreError> {
+        let written = match self.statements() {
+            1 => writer.at_once(turn, self.text(&[], &[]), 1).await?,
+            writes => {
+                let text = self.text(&[sql::BEGIN_IMMEDIATE], &[sql::COMMIT]);
+                writer.at_once(turn, text, 1 + writes + 1).await?
+            }
+        };
         Ok(written == self.len() as u64)
     }
 
-    /// How many statements the text of a whole transaction has.
+    /// How many statements write the rows.
     fn statements(&self) -> usize {
-        2 + [self.begins.len(), self.checkpoints.len(), self.endings.len()].map(sql::statements).iter().sum::<usize>()
+        let rows = [self.begins.len(), self.checkpoints.len(), self.endings.len()];
+        rows.map(sql::statements).iter().sum()
     }
 
     fn len(&self) -> usize {
         self.begins.len() + self.checkpoints.len() + self.endings.len()
     }
 
-    /// All rows as one text that begins a transaction.
-    fn query(&self, end: &[&'static str]) -> Query<'_> {
-        let parts = [
+    /// The statements that write the rows, with others before and after them.
+    fn text(&self, before: &[&'static str], after: &[&'static str]) -> Query<'_> {
+        let rows = [
             (BEGINS, self.begins.len()),
             (CHECKPOINTS, self.checkpoints.len()),
             (SETTLES, self.endings.len()),
         ];
-        let query = sqlx::query(sql::transaction(&parts, end));
+        let query = sqlx::query(sql::joined(before, &rows, after));
         let query = all(query, BEGINS, &self.begins, |query, begin| {
             bind_begin(query, begin, self.now)
         });

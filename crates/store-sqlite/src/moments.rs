@@ -16,6 +16,13 @@ use sqlx::SqliteConnection;
 )]
 pub enum Moment {
     /// All is written and nothing is durable: a crash takes it back.
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(
+            dead_code,
+            reason = "told by a hook of the connection, where a test can watch"
+        )
+    )]
     Written,
     /// It is durable, and nobody has been told.
     Durable,

@@ -45,31 +45,25 @@ pub(crate) fn values(file: &str) -> usize {
     file.matches('?').count()
 }
 
-/// A transaction that writes rows: each file stands in it for its number of rows, with its row of
-/// values repeated, and what is to come after them.
+/// One text of files: each stands in it for its number of rows, its row of values repeated, between
+/// some that have no rows.
 ///
 /// A row of values that are NULL writes nothing.
-pub(crate) fn transaction(files: &[(&'static str, usize)], end: &[&'static str]) -> SqlStr {
-    let mut whole = text(BEGIN_IMMEDIATE).as_str().to_owned();
-    let mut add = |text: &str| {
-        whole.push(';');
-        whole.push_str(text);
+pub(crate) fn joined(
+    before: &[&'static str],
+    rows: &[(&'static str, usize)],
+    after: &[&'static str],
+) -> SqlStr {
+    let plain = |files: &[&'static str]| -> Vec<String> {
+        files.iter().map(|file| text(file).as_str().to_owned()).collect()
     };
-    for (file, rows) in files {
-        let text = text(file);
-        match room(*rows) {
-            0 => {}
-            1 => add(text.as_str()),
-            room => {
-                let many = repeated(text.as_str(), room.min(MOST));
-                (0..statements(*rows)).for_each(|_statement| add(&many));
-            }
-        }
+    let mut texts = plain(before);
+    for (file, rows) in rows {
+        let many = repeated(text(file).as_str(), room(*rows).min(MOST));
+        texts.extend(std::iter::repeat_n(many, statements(*rows)));
     }
-    for file in end {
-        add(text(file).as_str());
-    }
-    AssertSqlSafe(whole).into_sql_str()
+    texts.extend(plain(after));
+    AssertSqlSafe(texts.join(";")).into_sql_str()
 }
 
 /// # Panics

@@ -25,7 +25,7 @@ use crate::sql::{self, BEGIN_IMMEDIATE, COMMIT, ROLLBACK};
 
 /// The place of the writing connection.
 #[derive(Debug)]
-enum Home {
+pub(crate) enum Home {
     /// Where it waits for the next writer.
     Ready(SqliteConnection),
     /// It is out, or its task died with it.
@@ -34,6 +34,9 @@ enum Home {
     /// the log, which could then not be told from a log that somebody else removed.
     Worn(SqliteConnection),
 }
+
+/// The right to take the connection out.
+pub(crate) type Turn = OwnedMutexGuard<Home>;
 
 /// Hands out the writing connection, to one at a time, in the order they came.
 #[derive(Debug, Clone)]
@@ -52,7 +55,7 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 pub(crate) struct Transaction {
     /// `None` once the transaction has ended.
-    out: Option<(SqliteConnection, OwnedMutexGuard<Home>)>,
+    out: Option<(SqliteConnection, Turn)>,
     log: LogFile,
     moments: Moments,
     tasks: Handle,
@@ -87,14 +90,18 @@ impl Writer {
     /// fails.
     pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
         let begin = sqlx::query(sql::text(BEGIN_IMMEDIATE));
-        Ok(self.begin_with(begin).await?.0)
+        Ok(self.begin_with(begin, 1).await?.0)
     }
 
-    /// The same with a text that goes on to write, and answers how many rows it wrote.
-    pub(crate) async fn begin_with(&self, text: Query<'_>) -> Result<(Transaction, u64), StoreError> {
+    /// The same with a text of so many statements that goes on to write; answers how many rows it wrote.
+    pub(crate) async fn begin_with(
+        &self,
+        text: Query<'_>,
+        statements: usize,
+    ) -> Result<(Transaction, u64), StoreError> {
         let mut home = self.wait().await?;
         let mut conn = self.take(&mut home).await?;
-        let (ended, failed) = run(&mut conn, text).await;
+        let (ended, failed) = run(&mut conn, text, statements).await;
         let Some((_begin, writes)) = ended.split_first() else {
             return Err(not_begun(conn, home, failed));
         };
@@ -107,34 +114,47 @@ impl Writer {
         Ok((transaction, writes.iter().sum()))
     }
 
-    /// Runs a text that is a whole transaction of so many statements, and answers how many rows it
-    /// wrote. Never await this in a future that may be dropped.
-    pub(crate) async fn at_once(&self, text: Query<'_>, statements: usize) -> Result<u64, StoreError> {
-        let mut home = self.wait().await?;
+    /// Runs a text of so many statements that is a whole transaction, from BEGIN to COMMIT, or one
+    /// statement that is one by itself. Answers how many rows it wrote. Never await this in a future
+    /// that may be dropped.
+    pub(crate) async fn at_once(
+        &self,
+        mut home: Turn,
+        text: Query<'_>,
+        statements: usize,
+    ) -> Result<u64, StoreError> {
         let mut conn = self.take(&mut home).await?;
         if let Err(why) = self.log.check() {
             *home = Home::Ready(conn);
             return Err(StoreError::Refused(why));
         }
-        let (ended, failed) = run(&mut conn, text).await;
-        let Some((_begin, writes)) = ended.split_first() else {
-            return Err(not_begun(conn, home, failed));
+        let (ended, failed) = run(&mut conn, text, statements).await;
+        let writes = match statements {
+            1 => 0..1,
+            _ => 1..statements - 1,
         };
-        let mut transaction = self.open(conn, home);
         match failed {
-            Some(error) if ended.len() + 1 < statements => {
-                transaction.rollback().await;
+            Some(error) if ended.is_empty() && (statements > 1 || certain(&error)) => {
+                Err(not_begun(conn, home, Some(error)))
+            }
+            Some(error) if ended.len() < writes.end && statements > 1 => {
+                self.open(conn, home).rollback().await;
                 Err(before_commit(error))
             }
             failed => {
-                transaction.committed(failed).await?;
-                Ok(writes.iter().take(statements - 2).sum())
+                self.open(conn, home).committed(failed).await?;
+                Ok(ended[writes].iter().sum())
             }
         }
     }
 
+    /// Whether the connection is there for whoever comes now.
+    pub(crate) fn at_hand(&self) -> Option<Turn> {
+        Arc::clone(&self.home).try_lock_owned().ok()
+    }
+
     /// The transaction that the connection has begun.
-    fn open(&self, conn: SqliteConnection, home: OwnedMutexGuard<Home>) -> Transaction {
+    fn open(&self, conn: SqliteConnection, home: Turn) -> Transaction {
         Transaction {
             out: Some((conn, home)),
             log: self.log.clone(),
@@ -172,7 +192,7 @@ impl Writer {
 
     /// Waits for the connection to come home. A long queue that moves is no reason to give up, a
     /// single holder that keeps it is.
-    async fn wait(&self) -> Result<OwnedMutexGuard<Home>, StoreError> {
+    pub(crate) async fn wait(&self) -> Result<Turn, StoreError> {
         let mut waiting = pin!(Arc::clone(&self.home).lock_owned());
         loop {
             let turn = self.turns.load(Ordering::Relaxed);
@@ -279,28 +299,34 @@ impl Drop for Transaction {
 
 /// Runs the statements of a text one after the other, up to the first that fails, and tells how many
 /// rows each one wrote. Of one that can not write it tells what the last one wrote that can.
-async fn run(conn: &mut SqliteConnection, text: Query<'_>) -> (Vec<u64>, Option<sqlx::Error>) {
-    let mut ended = Vec::with_capacity(8);
+async fn run(
+    conn: &mut SqliteConnection,
+    text: Query<'_>,
+    statements: usize,
+) -> (Vec<u64>, Option<sqlx::Error>) {
+    let mut ended = Vec::with_capacity(statements);
     let mut results = conn.fetch_many(text);
-    loop {
+    while ended.len() < statements {
         match results.try_next().await {
             Ok(Some(Either::Left(statement))) => ended.push(statement.rows_affected()),
             Ok(Some(Either::Right(_row))) => {}
-            Ok(None) => return (ended, None),
+            Ok(None) => return (ended, Some(sqlx::Error::WorkerCrashed)),
             Err(error) => return (ended, Some(error)),
         }
     }
+    (ended, None)
+}
+
+/// Whether nothing was written when a statement failed that commits what it writes.
+fn certain(error: &sqlx::Error) -> bool {
+    !matches!(cause(error), Cause::Other)
 }
 
 /// The first statement of a transaction failed.
-fn not_begun(
-    conn: SqliteConnection,
-    mut home: OwnedMutexGuard<Home>,
-    failed: Option<sqlx::Error>,
-) -> StoreError {
+fn not_begun(conn: SqliteConnection, mut home: Turn, failed: Option<sqlx::Error>) -> StoreError {
     let error = failed.unwrap_or(sqlx::Error::WorkerCrashed);
     *home = match cause(&error) {
-        Cause::Busy => Home::Ready(conn),
+        Cause::Busy | Cause::Value => Home::Ready(conn),
         _ => Home::Worn(conn),
     };
     before_commit(error)
@@ -308,7 +334,7 @@ fn not_begun(
 
 /// Whether the connection did it. An error means that SQLite has rolled back by itself or that the
 /// connection is broken: it is not worth keeping.
-async fn undo(mut conn: SqliteConnection, mut home: OwnedMutexGuard<Home>) -> bool {
+async fn undo(mut conn: SqliteConnection, mut home: Turn) -> bool {
     let undone = sqlx::query(ROLLBACK).execute(&mut conn).await.is_ok();
     *home = if undone {
         Home::Ready(conn)

@@ -134,7 +134,12 @@ pub(crate) fn bind_ending<'q>(query: Query<'q>, record: &'q Record, ending: &End
         .bind(ending.output_step)
         .bind(ending.finished_at)
         .bind(ending.expires_at)
-        .bind(record.checkpoint.as_ref().map(|checkpoint| checkpoint.step.as_str()))
+        .bind(
+            record
+                .checkpoint
+                .as_ref()
+                .map(|checkpoint| checkpoint.step.as_str()),
+        )
 }
 
 fn bind_fence<'q>(query: Query<'q>, fence: &Fence) -> Query<'q> {
