@@ -13,7 +13,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqliteArguments;
 
 use crate::sql;
-use crate::writer::{Transaction, Turn, Writer};
+use crate::writer::{Transaction, Writer};
 use crate::writes::begin::{BEGINS, bind_begin, started};
 use crate::writes::commit::{
     CHECKPOINTS, Ending, Record, SETTLES, WRITTEN_NOW, bind_checkpoint, bind_ending,
@@ -88,12 +88,12 @@ impl<'a> Batch<'a> {
 
     /// Writes and commits the rows of one write; whether they could be written. They can all or none:
     /// the fence of a step that is recorded holds for the end that comes with it.
-    pub(crate) async fn write_alone(&self, writer: &Writer, turn: Turn) -> Result<bool, StoreError> {
+    pub(crate) async fn write_alone(&self, writer: &Writer) -> Result<bool, StoreError> {
         let written = match self.statements() {
-            1 => writer.at_once(turn, self.text(&[], &[]), 1).await?,
+            1 => writer.at_once(self.text(&[], &[]), 1).await?,
             writes => {
                 let text = self.text(&[sql::BEGIN_IMMEDIATE], &[sql::COMMIT]);
-                writer.at_once(turn, text, 1 + writes + 1).await?
+                writer.at_once(text, 1 + writes + 1).await?
             }
         };
         Ok(written == self.len() as u64)

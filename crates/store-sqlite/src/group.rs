@@ -5,20 +5,14 @@
 //! can not, the batch is rolled back and each write is made by statements of its own. A value that can not be stored fails its own write only: the batch is rolled back and
 //! made again without it.
 //!
-//! As long as writes come one by one, each is sent to the database by its caller: the way over the
-//! thread would be a large part of what it takes. The thread carries it on too, whatever becomes of
-//! the caller.
-//!
 //! The thread has a runtime of its own. It is never cancelled half-way, whatever happens to the
 //! runtime of the program, and a step that blocks its thread does not stop the beats of its worker.
 
 use std::any::Any;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::BoxFuture;
 use keystep::clock::Clock;
 use keystep::lane::{LaneClosed, LaneLimits, LaneReceiver, LaneSender, Pending, lane};
 use keystep::store::StoreError;
@@ -27,13 +21,13 @@ use tokio::runtime::{Builder, Handle};
 
 use crate::batch::{Batch, Row};
 use crate::error::{writer_gone, writer_lost};
-use crate::writer::{Turn, Writer};
+use crate::writer::Writer;
 
 /// One write, as statements of its own inside a transaction that somebody else opens and ends. It may run
 /// more than once before that transaction is committed, each time in a fresh transaction.
 pub(crate) trait Write: Send + Sync + 'static {
     /// What the caller gets.
-    type Answer: Clone + Send + Sync + 'static;
+    type Answer: Send + 'static;
 
     /// Bytes to be written, for the bounds of a batch.
     fn bytes(&self) -> usize;
@@ -74,31 +68,21 @@ impl<W: Write> Job for W {
 /// The end of the lane that the store writes to.
 #[derive(Clone)]
 pub(crate) struct Group {
-    lane: LaneSender<Arc<dyn Job>, Outcome>,
-    writer: Writer,
-    clock: Clock,
-    /// Whether the last batch was a lone write.
-    quiet: Arc<AtomicBool>,
+    lane: LaneSender<Box<dyn Job>, Outcome>,
 }
 
 /// The end of the lane that the thread takes from.
-#[derive(Clone)]
 struct Serving {
-    lane: LaneReceiver<Arc<dyn Job>, Outcome>,
+    lane: LaneReceiver<Box<dyn Job>, Outcome>,
     writer: Writer,
     clock: Clock,
-    quiet: Arc<AtomicBool>,
 }
 
 impl Group {
-    /// Makes a write, alone or with those that wait, and answers when it is durable.
+    /// Queues a write and waits until it is durable.
     pub(crate) async fn write<W: Write>(&self, write: W) -> Result<W::Answer, StoreError> {
-        let write = Arc::new(write);
-        if let Some(answer) = self.write_now(&write).await? {
-            return Ok(answer);
-        }
         let bytes = write.bytes();
-        let outcome = match self.lane.call(write, bytes).await {
+        let outcome = match self.lane.call(Box::new(write), bytes).await {
             Ok(outcome) => outcome?,
             Err(LaneClosed { taken: true }) => return Err(writer_lost()),
             Err(LaneClosed { taken: false }) => return Err(writer_gone()),
@@ -108,40 +92,6 @@ impl Group {
             .map(|answer| *answer)
             .map_err(|_other| writer_lost())
     }
-
-    /// Makes a write at once if nobody else writes; `None` when that is not so, or when the write has
-    /// to be looked at closer. Then nothing was written.
-    async fn write_now<W: Write>(&self, write: &Arc<W>) -> Result<Option<W::Answer>, StoreError> {
-        if Write::row(&**write).is_none() || !self.quiet.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let Some(turn) = self.writer.at_hand() else {
-            return Ok(None);
-        };
-        let (group, write) = (self.clone(), Arc::clone(write));
-        let writing = async move {
-            let row = Write::row(&*write)?;
-            match write_alone(&group.writer, turn, row, &group.clock).await {
-                Ok(false) => None,
-                Ok(true) => row
-                    .answer()
-                    .downcast()
-                    .ok()
-                    .map(|answer: Box<W::Answer>| Ok(*answer)),
-                Err(error) => Some(Err(error)),
-            }
-        };
-        let writing = writing.boxed().shared();
-        drop(self.writer.tasks().spawn(writing.clone()));
-        writing.await.transpose()
-    }
-}
-
-/// Makes one write in a transaction of its own, if it can be written as a row.
-async fn write_alone(writer: &Writer, turn: Turn, row: Row<'_>, clock: &Clock) -> Result<bool, StoreError> {
-    Batch::of([row], clock.wall_micros())
-        .write_alone(writer, turn)
-        .await
 }
 
 /// Starts the thread that all writes go through. It ends when the last handle of the store, and
@@ -158,45 +108,33 @@ pub(crate) fn start(
         .map_err(no_thread)?;
     let writer = make(runtime.handle().clone());
     let (sender, receiver) = lane(limits);
-    let group = Group {
-        lane: sender,
-        writer: writer.clone(),
-        clock: clock.clone(),
-        quiet: Arc::new(AtomicBool::new(true)),
-    };
     let serving = Serving {
         lane: receiver,
         writer: writer.clone(),
         clock,
-        quiet: Arc::clone(&group.quiet),
     };
     thread::Builder::new()
         .name("keystep-sqlite".to_owned())
         .spawn(move || runtime.block_on(supervise(serving)))
         .map_err(no_thread)?;
-    Ok((group, writer))
+    Ok((Group { lane: sender }, writer))
 }
 
 /// Serves until the lane ends. A panic loses the batch at hand, whose callers are told that their
 /// outcome is unknown, and nothing else.
 async fn supervise(serving: Serving) {
     loop {
-        match tokio::spawn(serve(serving.clone())).await {
+        let Serving { lane, writer, clock } = &serving;
+        let batches = serve(lane.clone(), writer.clone(), clock.clone());
+        match tokio::spawn(batches).await {
             Ok(()) => return,
             Err(died) => tracing::error!(%died, "the SQLite writer died and is started again"),
         }
     }
 }
 
-async fn serve(serving: Serving) {
-    let Serving {
-        lane,
-        writer,
-        clock,
-        quiet,
-    } = serving;
+async fn serve(lane: LaneReceiver<Box<dyn Job>, Outcome>, writer: Writer, clock: Clock) {
     while let Some(batch) = lane.next_batch().await {
-        quiet.store(batch.len() == 1, Ordering::Relaxed);
         let outcomes = write_together(&writer, &clock, &batch).await;
         for (pending, outcome) in batch.into_iter().zip(outcomes) {
             pending.answer(outcome);
@@ -208,13 +146,12 @@ async fn serve(serving: Serving) {
 async fn write_together(
     writer: &Writer,
     clock: &Clock,
-    batch: &[Pending<Arc<dyn Job>, Outcome>],
+    batch: &[Pending<Box<dyn Job>, Outcome>],
 ) -> Vec<Outcome> {
     if let [pending] = batch
         && let Some(row) = pending.op.row()
     {
-        let alone = async { write_alone(writer, writer.wait().await?, row, clock).await };
-        match alone.await {
+        match Batch::of([row], clock.wall_micros()).write_alone(writer).await {
             Ok(true) => return vec![Ok(row.answer())],
             Ok(false) => {}
             Err(error) => return vec![Err(error)],
@@ -259,7 +196,7 @@ enum Tried {
 async fn try_together(
     writer: &Writer,
     clock: &Clock,
-    batch: &[Pending<Arc<dyn Job>, Outcome>],
+    batch: &[Pending<Box<dyn Job>, Outcome>],
     outcomes: &mut [Option<Outcome>],
     rows: bool,
 ) -> Result<Tried, StoreError> {
@@ -299,7 +236,7 @@ async fn try_together(
 }
 
 /// The write as a row, if any are wanted.
-fn row_of(pending: &Pending<Arc<dyn Job>, Outcome>, wanted: bool) -> Option<Row<'_>> {
+fn row_of(pending: &Pending<Box<dyn Job>, Outcome>, wanted: bool) -> Option<Row<'_>> {
     pending.op.row().filter(|_row| wanted)
 }
 

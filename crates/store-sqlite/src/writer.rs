@@ -25,7 +25,7 @@ use crate::sql::{self, BEGIN_IMMEDIATE, COMMIT, ROLLBACK};
 
 /// The place of the writing connection.
 #[derive(Debug)]
-pub(crate) enum Home {
+enum Home {
     /// Where it waits for the next writer.
     Ready(SqliteConnection),
     /// It is out, or its task died with it.
@@ -34,9 +34,6 @@ pub(crate) enum Home {
     /// the log, which could then not be told from a log that somebody else removed.
     Worn(SqliteConnection),
 }
-
-/// The right to take the connection out.
-pub(crate) type Turn = OwnedMutexGuard<Home>;
 
 /// Hands out the writing connection, to one at a time, in the order they came.
 #[derive(Debug, Clone)]
@@ -55,7 +52,7 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 pub(crate) struct Transaction {
     /// `None` once the transaction has ended.
-    out: Option<(SqliteConnection, Turn)>,
+    out: Option<(SqliteConnection, OwnedMutexGuard<Home>)>,
     log: LogFile,
     moments: Moments,
     tasks: Handle,
@@ -117,12 +114,8 @@ impl Writer {
     /// Runs a text of so many statements that is a whole transaction, from BEGIN to COMMIT, or one
     /// statement that is one by itself. Answers how many rows it wrote. Never await this in a future
     /// that may be dropped.
-    pub(crate) async fn at_once(
-        &self,
-        mut home: Turn,
-        text: Query<'_>,
-        statements: usize,
-    ) -> Result<u64, StoreError> {
+    pub(crate) async fn at_once(&self, text: Query<'_>, statements: usize) -> Result<u64, StoreError> {
+        let mut home = self.wait().await?;
         let mut conn = self.take(&mut home).await?;
         if let Err(why) = self.log.check() {
             *home = Home::Ready(conn);
@@ -148,13 +141,8 @@ impl Writer {
         }
     }
 
-    /// Whether the connection is there for whoever comes now.
-    pub(crate) fn at_hand(&self) -> Option<Turn> {
-        Arc::clone(&self.home).try_lock_owned().ok()
-    }
-
     /// The transaction that the connection has begun.
-    fn open(&self, conn: SqliteConnection, home: Turn) -> Transaction {
+    fn open(&self, conn: SqliteConnection, home: OwnedMutexGuard<Home>) -> Transaction {
         Transaction {
             out: Some((conn, home)),
             log: self.log.clone(),
@@ -192,7 +180,7 @@ impl Writer {
 
     /// Waits for the connection to come home. A long queue that moves is no reason to give up, a
     /// single holder that keeps it is.
-    pub(crate) async fn wait(&self) -> Result<Turn, StoreError> {
+    async fn wait(&self) -> Result<OwnedMutexGuard<Home>, StoreError> {
         let mut waiting = pin!(Arc::clone(&self.home).lock_owned());
         loop {
             let turn = self.turns.load(Ordering::Relaxed);
@@ -323,7 +311,11 @@ fn certain(error: &sqlx::Error) -> bool {
 }
 
 /// The first statement of a transaction failed.
-fn not_begun(conn: SqliteConnection, mut home: Turn, failed: Option<sqlx::Error>) -> StoreError {
+fn not_begun(
+    conn: SqliteConnection,
+    mut home: OwnedMutexGuard<Home>,
+    failed: Option<sqlx::Error>,
+) -> StoreError {
     let error = failed.unwrap_or(sqlx::Error::WorkerCrashed);
     *home = match cause(&error) {
         Cause::Busy | Cause::Value => Home::Ready(conn),
@@ -334,7 +326,7 @@ fn not_begun(conn: SqliteConnection, mut home: Turn, failed: Option<sqlx::Error>
 
 /// Whether the connection did it. An error means that SQLite has rolled back by itself or that the
 /// connection is broken: it is not worth keeping.
-async fn undo(mut conn: SqliteConnection, mut home: Turn) -> bool {
+async fn undo(mut conn: SqliteConnection, mut home: OwnedMutexGuard<Home>) -> bool {
     let undone = sqlx::query(ROLLBACK).execute(&mut conn).await.is_ok();
     *home = if undone {
         Home::Ready(conn)
