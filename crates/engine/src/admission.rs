@@ -136,7 +136,7 @@ async fn open(request: &Request) -> (Opened, bool) {
     )
 }
 
-/// Asks the store for the key, in a task of the engine's.
+/// Asks the store for the key, in a task of the engine's, which then drives what it began.
 fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
     let inner = Arc::clone(&request.inner);
     let schema = Arc::clone(&request.schema);
@@ -151,9 +151,12 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         id,
     };
     request.inner.spawn(async move {
-        let opened = begin(&inner, &schema, id, key, input, hash).await;
+        let (opened, work) = begin(&inner, &schema, id, key, input, hash).await;
         drop(closer);
         publish.send_replace(Some(opened));
+        if let Some(work) = work {
+            work.await;
+        }
     });
 }
 
@@ -176,7 +179,7 @@ async fn begin(
     key: FullKey,
     input: Bytes,
     hash: InputHash,
-) -> Opened {
+) -> (Opened, Option<impl Future<Output = ()> + Send + use<>>) {
     let run = RunId::fresh();
     let place = Place {
         run,
@@ -185,9 +188,8 @@ async fn begin(
     let encoded = match inner.codecs.encode(input.clone(), &place) {
         Ok(encoded) => encoded,
         Err(why) => {
-            return Opened::Failed(StoreError::Rejected(format!(
-                "the codec refused the input: {why}"
-            )));
+            let why = format!("the codec refused the input: {why}");
+            return (Opened::Failed(StoreError::Rejected(why)), None);
         }
     };
     let worker = inner.liveness.worker();
@@ -206,12 +208,13 @@ async fn begin(
     loop {
         match inner.store.begin(begin.clone()).await {
             Ok(Begun::Started(fence)) => {
-                return Opened::Started(begin_run(inner, schema, key, fence, worker, hash, input));
+                let (run, work) = begin_run(inner, schema, key, fence, worker, hash, input);
+                return (Opened::Started(run), Some(work));
             }
-            Ok(Begun::Exists(record)) => return Opened::Exists(Arc::from(record)),
+            Ok(Begun::Exists(record)) => return (Opened::Exists(Arc::from(record)), None),
             Err(error) => {
                 if !resend.after(&error, &inner.stopped).await {
-                    return Opened::Failed(error);
+                    return (Opened::Failed(error), None);
                 }
             }
         }

@@ -1,13 +1,14 @@
-//! How is one attempt of a step run so that nothing it does can hurt the engine? In a task of its
-//! own: a panic is a failed attempt, and losing the ownership ends it at once.
+//! How is one attempt of a step run so that nothing it does can hurt the engine? Inside the task that
+//! drives its execution, but caught: a panic is a failed attempt, and losing the ownership drops it.
+//!
+//! A task of its own would cost two wake-ups for each step.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinError;
-use tracing::Instrument;
+use futures::FutureExt;
 
 use crate::context::StepContext;
 use crate::error::StepError;
@@ -24,7 +25,8 @@ pub(crate) enum AttemptEnd {
     Stopped,
 }
 
-/// Runs one attempt.
+/// Runs one attempt. What it is when the ownership is lost or the process stops is dropped where it
+/// waits; a body that never waits is seen to be over when it answers.
 pub(crate) async fn attempt(
     inner: &Inner,
     run: &LocalRun,
@@ -32,39 +34,21 @@ pub(crate) async fn attempt(
     cx: StepContext,
     input: Bytes,
 ) -> AttemptEnd {
-    let check_bytes = inner.limits.check_bytes;
-    let body = {
-        let cx = cx.clone();
-        async move {
-            let work = step.run_erased(cx.clone(), input, check_bytes);
-            cx.scope(work).await
-        }
+    let work = step.run_erased(cx.clone(), input, inner.limits.check_bytes);
+    // Boxed, so that it is gone before anything is written for an attempt that was cancelled.
+    let mut body = Box::pin(AssertUnwindSafe(cx.scope(work)).catch_unwind());
+    let cancelled = tokio::select! {
+        biased;
+        ended = &mut body => return AttemptEnd::Attempted(ended.unwrap_or_else(panicked)),
+        () = run.lost.cancelled() => AttemptEnd::Lost,
+        () = inner.stopped.cancelled() => AttemptEnd::Stopped,
     };
-    let mut task = tokio::spawn(body.in_current_span());
-    tokio::select! {
-        ended = &mut task => AttemptEnd::Attempted(ended.unwrap_or_else(panicked)),
-        () = run.lost.cancelled() => {
-            task.abort();
-            AttemptEnd::Lost
-        }
-        () = inner.stopped.cancelled() => {
-            task.abort();
-            // The key is handed back next: another process must not start the step beside a body
-            // that still runs. One that blocks its thread can not be waited for; it is fenced.
-            let _ended = tokio::time::timeout(ABORT_LIMIT, task).await;
-            AttemptEnd::Stopped
-        }
-    }
+    let _what_a_destructor_says = std::panic::catch_unwind(AssertUnwindSafe(|| drop(body)));
+    cancelled
 }
 
-/// How long a cancelled step may take to reach its next await.
-const ABORT_LIMIT: Duration = Duration::from_secs(1);
-
-fn panicked(error: JoinError) -> Attempted {
-    let message = match error.try_into_panic() {
-        Ok(panic) => text_of(panic.as_ref()),
-        Err(_cancelled) => "the runtime is shutting down".to_owned(),
-    };
+fn panicked(panic: Box<dyn Any + Send>) -> Attempted {
+    let message = text_of(panic.as_ref());
     Attempted::Failed(StepError::retry(format!("the step panicked: {message}")).code("panic"))
 }
 

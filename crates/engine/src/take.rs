@@ -170,11 +170,13 @@ fn adopt(inner: &Arc<Inner>, won: Won) -> Arc<LocalRun> {
             }
         }
     };
-    spawn(inner, &run, &schema, work);
+    // The engine owns the task: no caller that goes away can end it.
+    inner.spawn(told(inner, &run, &schema, work));
     run
 }
 
-/// Drives an execution that was begun here.
+/// Makes an execution known that was begun here, and gives the work of driving it, for a task of the
+/// engine's.
 pub(crate) fn begin_run(
     inner: &Arc<Inner>,
     schema: &Arc<SchemaCore>,
@@ -183,7 +185,7 @@ pub(crate) fn begin_run(
     worker: WorkerId,
     hash: InputHash,
     input: Bytes,
-) -> Arc<LocalRun> {
+) -> (Arc<LocalRun>, impl Future<Output = ()> + Send + use<>) {
     let since = clock::time_of(inner.clock.wall_micros());
     let run = LocalRun::new(fence, key.clone(), worker, hash, since);
     if let Some(first) = schema.steps.first() {
@@ -206,8 +208,8 @@ pub(crate) fn begin_run(
         let run = Arc::clone(&run);
         async move { drive(&inner, &run, owned).await }
     };
-    spawn(inner, &run, &schema.name, work);
-    run
+    let work = told(inner, &run, &schema.name, work);
+    (run, work)
 }
 
 /// Makes a run known to this process. One of a worker that was declared dead while the store
@@ -219,24 +221,27 @@ fn enter(inner: &Inner, run: &Arc<LocalRun>) {
     }
 }
 
-/// The engine owns the task: no caller that goes away can end it.
-fn spawn(
+/// Work whose end is told to whoever waits for it.
+fn told<Work>(
     inner: &Arc<Inner>,
     run: &Arc<LocalRun>,
     schema: &str,
-    work: impl Future<Output = RunEnd> + Send + 'static,
-) {
+    work: Work,
+) -> impl Future<Output = ()> + Send + use<Work>
+where
+    Work: Future<Output = RunEnd> + Send + 'static,
+{
     let leave = Leave {
         inner: Arc::clone(inner),
         run: Arc::clone(run),
         schema: schema.to_owned(),
         end: RunEnd::Lost,
     };
-    inner.spawn(async move {
+    async move {
         let mut leave = leave;
         leave.end = work.await;
         drop(leave);
-    });
+    }
 }
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)

@@ -1,10 +1,10 @@
--- Records what owners did. The arrays $13-$32 are sorted by id with at most one write for each
--- execution; $1 is the clock's offset in microseconds; $2-$12 belong to begins and are empty.
+-- Records the usual writes of owners, and answers with the numbers of those that were written. The
+-- arrays $4-$15 are sorted by id with at most one write for each execution; $1 is the clock's offset in
+-- microseconds.
 --
--- Called by the lanes for a batch of writes only, and with a waiting lock as the last statement of
--- a step's own transaction.
+-- Called by the lanes for a batch of writes only.
 -- Index: primary keys of executions and checkpoints.
--- Lock: each execution FOR NO KEY UPDATE, in id order; by the lanes without waiting.
+-- Lock: each execution FOR NO KEY UPDATE, in id order, without waiting.
 WITH {commit}
-SELECT h.ord, h.verdict, h.recorded_by
+SELECT array_agg(h.ord) AS written
 FROM held AS h

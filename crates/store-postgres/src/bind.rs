@@ -10,12 +10,12 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use uuid::Uuid;
 
-use crate::op::Write;
+use crate::op::{Origin, Usual, Write};
 
 /// A statement with its arguments.
 pub(crate) type Bound = Query<'static, Postgres, PgArguments>;
 
-/// Binds `$2` to `$12`: the begins, sorted by id.
+/// Binds the arguments of `parts/begin.sql`: begins, sorted by id.
 pub(crate) fn begins(query: Bound, begins: &[&Begin]) -> Bound {
     query
         .bind(column(begins, |b| b.id.0))
@@ -31,8 +31,28 @@ pub(crate) fn begins(query: Bound, begins: &[&Begin]) -> Bound {
         .bind(column(begins, |b| &b.input_hash.0[..]))
 }
 
-/// Binds `$13` to `$32`: the writes of owners, sorted by id.
-pub(crate) fn commits(query: Bound, commits: &[&Write]) -> Bound {
+/// Binds the arguments of `parts/commit.sql`: usual writes of one worker under fences of one start of
+/// the server, sorted by id.
+pub(crate) fn commits(query: Bound, from: Origin, commits: &[Usual<'_>]) -> Bound {
+    query
+        .bind(from.incarnation)
+        .bind(from.worker.0)
+        .bind(column(commits, |c| c.write.fence.execution.0))
+        .bind(column(commits, |c| c.write.fence.run.0))
+        .bind(column(commits, |c| c.write.fence.claim.epoch))
+        .bind(column(commits, |c| c.write.fence.claim.token))
+        .bind(column(commits, |c| c.write.write_id.0))
+        .bind(column(commits, |c| c.checkpoint.step.as_str()))
+        .bind(column(commits, |c| c.checkpoint.seq))
+        .bind(column(commits, |c| c.checkpoint.attempt))
+        .bind(column(commits, |c| c.checkpoint.lost))
+        .bind(column(commits, |c| bytes(&c.checkpoint.output)))
+        .bind(column(commits, |c| c.succeeds))
+        .bind(column(commits, |c| c.keep.map(micros)))
+}
+
+/// Binds the arguments of `parts/judge.sql`: writes of any kind, sorted by id.
+pub(crate) fn judged(query: Bound, commits: &[&Write]) -> Bound {
     let ends: Vec<Ending<'_>> = commits.iter().map(|c| Ending::of(&c.then)).collect();
     query
         .bind(column(commits, |c| c.fence.execution.0))

@@ -4,30 +4,49 @@ use keystep::bugs::{Bug, Edit};
 
 const ACQUIRE: &str = include_str!("../sql/acquire.sql");
 const COMMIT: &str = include_str!("../sql/parts/commit.sql");
+const JUDGE: &str = include_str!("../sql/judge.sql");
 
 /// The bugs that are planted in SQL.
 pub(crate) const EDITS: &[Edit] = &[
     Edit {
         bug: Bug::RowLockRemoved,
-        file: COMMIT,
+        file: JUDGE,
         words: "FOR NO KEY UPDATE {skip_locked}",
+        by: "",
+    },
+    Edit {
+        bug: Bug::RowLockRemoved,
+        file: COMMIT,
+        words: "FOR NO KEY UPDATE SKIP LOCKED",
         by: "",
     },
     Edit {
         bug: Bug::ClaimCompareRemoved,
         file: COMMIT,
-        words: " OR e.token <> w.token",
+        words: " AND x.token = w.token",
         by: "",
     },
     Edit {
         bug: Bug::StateCompareRemoved,
         file: COMMIT,
+        words: "            AND x.state = 1\n",
+        by: "",
+    },
+    Edit {
+        bug: Bug::ClaimCompareRemoved,
+        file: JUDGE,
+        words: " OR e.token <> w.token",
+        by: "",
+    },
+    Edit {
+        bug: Bug::StateCompareRemoved,
+        file: JUDGE,
         words: "WHEN e.state <> 1 AND w.step IS NOT NULL AND r.write_id IS NULL THEN",
         by: "WHEN false THEN",
     },
     Edit {
         bug: Bug::StateCompareRemoved,
-        file: COMMIT,
+        file: JUDGE,
         words: "WHEN e.state <> 1 THEN 4",
         by: "",
     },
@@ -39,7 +58,7 @@ pub(crate) const EDITS: &[Edit] = &[
     },
     Edit {
         bug: Bug::VerdictJoinedOnStep,
-        file: COMMIT,
+        file: JUDGE,
         words: "OR r.write_id = w.write_id THEN 2",
         by: "OR r.write_id IS NOT NULL THEN 2",
     },

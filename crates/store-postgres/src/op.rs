@@ -1,5 +1,7 @@
 //! What waits before the lanes, and what comes back? One operation and its answer.
 
+use std::time::Duration;
+
 use keystep::execution::{Fence, WorkerId, WriteId};
 use keystep::store::{
     Acquire, Acquired, Begin, Begun, Commit, Enlisted, How, NewCheckpoint, StoreError, Then, Verdict,
@@ -34,6 +36,52 @@ impl Write {
             then: commit.then,
         };
         (write, commit.enlisted)
+    }
+}
+
+/// Who sends a write: the same for nearly all writes of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The start of the server that granted the fence.
+    pub(crate) incarnation: i64,
+    pub(crate) worker: WorkerId,
+}
+
+/// A write of the usual kind: a checkpoint, after which its owner goes on or the execution has
+/// succeeded with this very output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usual<'a> {
+    pub(crate) write: &'a Write,
+    pub(crate) checkpoint: &'a NewCheckpoint,
+    pub(crate) succeeds: bool,
+    pub(crate) keep: Option<Duration>,
+}
+
+impl Write {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            incarnation: self.fence.incarnation,
+            worker: self.worker,
+        }
+    }
+
+    /// This write if it is of the usual kind.
+    pub(crate) fn usual(&self) -> Option<Usual<'_>> {
+        let checkpoint = self.checkpoint.as_ref()?;
+        let (succeeds, keep) = match &self.then {
+            Then::Continue => (false, None),
+            Then::Succeed {
+                output_step,
+                retention,
+            } if *output_step == checkpoint.step => (true, *retention),
+            _ => return None,
+        };
+        Some(Usual {
+            write: self,
+            checkpoint,
+            succeeds,
+            keep,
+        })
     }
 }
 

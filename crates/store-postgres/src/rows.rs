@@ -17,9 +17,6 @@ use sqlx::{Decode, Postgres, Row, Type, TypeInfo};
 
 use crate::error::Trouble;
 
-/// Columns of a record, its output included.
-pub(crate) const RECORD_COLUMNS: usize = 25;
-
 /// A time of the database, in microseconds since 1970. Read as the server sends it, which costs
 /// nothing; a conversion in SQL costs more than the rest of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

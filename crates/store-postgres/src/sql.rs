@@ -18,8 +18,8 @@ macro_rules! statements {
         /// The statements of one handle.
         pub(crate) struct Sql {
             $(pub(crate) $name: SqlStr,)*
-            /// `commit.sql` with a lock that waits: for a step's own transaction.
-            pub(crate) commit_waiting: SqlStr,
+            /// `judge.sql` with a lock that waits: for a step's own transaction.
+            pub(crate) judge_waiting: SqlStr,
         }
 
         impl Sql {
@@ -31,7 +31,7 @@ macro_rules! statements {
                         schema,
                         "SKIP LOCKED",
                     ),)*
-                    commit_waiting: text(include_str!("../sql/commit.sql"), schema, ""),
+                    judge_waiting: text(include_str!("../sql/judge.sql"), schema, ""),
                 }
             }
 
@@ -39,7 +39,7 @@ macro_rules! statements {
             pub(crate) fn all(&self) -> Vec<(&'static str, &str)> {
                 vec![
                     $((stringify!($name), self.$name.as_str()),)*
-                    ("commit_waiting", self.commit_waiting.as_str()),
+                    ("judge_waiting", self.judge_waiting.as_str()),
                 ]
             }
         }
@@ -60,6 +60,7 @@ statements!(
     find,
     format,
     is_live,
+    judge,
     list,
     load,
     load_plan,
@@ -83,9 +84,14 @@ statements!(
     write,
 );
 
+const BEGIN: &str = include_str!("../sql/parts/begin.sql");
+
+/// Arguments of `parts/commit.sql` beside the clock's offset, which all parts share as `$1`.
+const COMMIT_ARGUMENTS: usize = 14;
+
 /// Statements that are parts of others, or columns that several share.
 const PARTS: [(&str, &str); 4] = [
-    ("{begin}", include_str!("../sql/parts/begin.sql")),
+    ("{begin}", BEGIN),
     ("{commit}", include_str!("../sql/parts/commit.sql")),
     ("{record}", include_str!("../sql/parts/record.sql")),
     ("{incarnation}", include_str!("../sql/parts/incarnation.sql")),
@@ -97,7 +103,8 @@ pub(crate) fn migration(file: &str, schema: &SchemaName) -> SqlStr {
 }
 
 fn text(file: &str, schema: &SchemaName, skip_locked: &str) -> SqlStr {
-    let mut text = without_comments(file);
+    let begin_after_commit = after(COMMIT_ARGUMENTS, &without_comments(BEGIN));
+    let mut text = without_comments(file).replace("{begin_after_commit}", &begin_after_commit);
     for (place, part) in PARTS {
         text = text.replace(place, &without_comments(part));
     }
@@ -105,6 +112,25 @@ fn text(file: &str, schema: &SchemaName, skip_locked: &str) -> SqlStr {
         .replace("{skip_locked}", skip_locked)
         .replace("{schema}", &schema.quoted());
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
+}
+
+/// A part whose own arguments, from `$2` on, come after so many others.
+fn after(others: usize, part: &str) -> String {
+    let mut pieces = part.split('$');
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.len()
+            - piece
+                .trim_start_matches(|letter: char| letter.is_ascii_digit())
+                .len();
+        let (number, rest) = piece.split_at(digits);
+        let number = match number.parse() {
+            Ok(1) | Err(_) => number.to_owned(),
+            Ok(own) => usize::to_string(&(own + others)),
+        };
+        text.extend(["$", &number, rest]);
+    }
+    text
 }
 
 /// Comments are for readers of the files; without them the server's statistics and logs show the
@@ -120,6 +146,12 @@ fn without_comments(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_comes_after_another_has_its_arguments_after_those() {
+        let part = "f($1::bigint, $2::uuid[], $12::bytea[])";
+        assert_eq!(after(14, part), "f($1::bigint, $16::uuid[], $26::bytea[])");
+    }
 
     #[test]
     fn every_place_in_every_file_is_filled_in() {

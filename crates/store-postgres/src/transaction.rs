@@ -126,7 +126,7 @@ pub(crate) async fn commit(
             ));
         }
     };
-    let text = store.inner.sql.commit_waiting.clone();
+    let text = store.inner.sql.judge_waiting.clone();
     let offset = store.inner.options.clock.offset_micros();
     // Not in a task of its own: when the caller drops this call, no COMMIT may follow any more unless
     // the row has been locked since. Else `confirm` could find nothing and be wrong a moment later.
@@ -180,8 +180,7 @@ impl Open {
         write: &Write,
     ) -> Result<(i32, Option<WriteId>), StoreError> {
         let query = sqlx::query(text.clone()).bind(offset);
-        let query = bind::begins(query, &[]);
-        let query = bind::commits(query, &[write]);
+        let query = bind::judged(query, &[write]);
         let deadline = self.deadline;
         let judged = fetch_within(self.connection_mut(), query, deadline).await;
         let judged = judged.and_then(|rows| {

@@ -28,7 +28,7 @@ pub(crate) enum Way {
 /// The statements at which a process is held on its way to PostgreSQL, by the store's name, and the
 /// calls whose part they are. `Write` is the fenced checkpoint inside a step's own transaction,
 /// which ends with a `COMMIT` after it.
-const STATEMENTS: [(&str, &str); 12] = [
+const STATEMENTS: [(&str, &str); 13] = [
     ("save_plan", "SavePlan"),
     ("register", "Register"),
     ("bury", "Bury"),
@@ -37,7 +37,8 @@ const STATEMENTS: [(&str, &str); 12] = [
     ("load", "Load"),
     ("commit", "Commit"),
     ("write", "Commit"),
-    ("commit_waiting", "Write"),
+    ("judge", "Commit"),
+    ("judge_waiting", "Write"),
     ("COMMIT", "Commit"),
     ("lock", "Confirm"),
     ("recorded_by", "Confirm"),

@@ -12,11 +12,11 @@ use system_tests::victim::Launch;
 
 mod canary;
 mod chaos;
+mod connections;
 mod crash_loop;
 mod racing;
 mod rights;
 mod starting;
-mod statements;
 mod takeover;
 mod transactions;
 
