@@ -1,9 +1,10 @@
 //! How do many writes share one commit? A thread that takes what waits and answers after COMMIT.
 //!
 //! A lone write goes at once; while one transaction is made durable the next writes gather in the
-//! lane. In a batch they are rows of a few statements as long as all of them can be written; when one
-//! can not, the batch is rolled back and each write is made by statements of its own. A value that can not be stored fails its own write only: the batch is rolled back and
-//! made again without it.
+//! lane. In a batch they are rows of a few statements as long as all of them can be written. When one
+//! can not, the batch is rolled back and each write is made by statements of its own, so a fence holds
+//! for each by itself. A value that can not be stored fails its own write only: the batch is rolled
+//! back and made again without it.
 //!
 //! The thread has a runtime of its own. It is never cancelled half-way, whatever happens to the
 //! runtime of the program, and a step that blocks its thread does not stop the beats of its worker.
@@ -23,8 +24,8 @@ use crate::batch::{Batch, Row};
 use crate::error::{writer_gone, writer_lost};
 use crate::writer::Writer;
 
-/// One write, as statements of its own inside a transaction that somebody else opens and ends. It may run
-/// more than once before that transaction is committed, each time in a fresh transaction.
+/// One write, as statements of its own inside a transaction that somebody else opens and ends. It may
+/// run more than once before that transaction is committed, each time in a fresh transaction.
 pub(crate) trait Write: Send + Sync + 'static {
     /// What the caller gets.
     type Answer: Send + 'static;
@@ -148,6 +149,7 @@ async fn write_together(
     clock: &Clock,
     batch: &[Pending<Box<dyn Job>, Outcome>],
 ) -> Vec<Outcome> {
+    // Most often everything can be written at once, and then it need not be looked at.
     if let [pending] = batch
         && let Some(row) = pending.op.row()
     {
