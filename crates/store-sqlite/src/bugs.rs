@@ -1,30 +1,30 @@
 //! Which words of our SQL does a planted bug replace? See [`keystep::bugs`].
 
 use keystep::bugs::{self, Bug, Edit};
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use crate::sql::BEGIN_IMMEDIATE;
 
 const ACQUIRE: &str = include_str!("../sql/acquire.sql");
-const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
-const CHECKPOINT: &str = include_str!("../sql/checkpoint.sql");
-const SETTLE: &str = include_str!("../sql/settle.sql");
+const CHECKPOINTS: &str = include_str!("../sql/checkpoints.sql");
+const SETTLES: &str = include_str!("../sql/settles.sql");
 const STANDING: &str = include_str!("../sql/standing.sql");
 
 /// The text of a file with the planted bug, if it is one of these.
-pub(crate) fn edited(file: &str) -> SqlStr {
-    AssertSqlSafe(bugs::edited(EDITS, file)).into_sql_str()
+pub(crate) fn edited(file: &str) -> String {
+    bugs::edited(EDITS, file)
 }
 
 const EDITS: &[Edit] = &[
     Edit {
         bug: Bug::ClaimCompareRemoved,
-        file: CHECKPOINT,
-        words: " AND e.token = ?4",
+        file: CHECKPOINTS,
+        words: " AND e.token = w.token",
         by: "",
     },
     Edit {
         bug: Bug::ClaimCompareRemoved,
-        file: SETTLE,
-        words: " AND token = ?4",
+        file: SETTLES,
+        words: " AND e.token = w.token",
         by: "",
     },
     Edit {
@@ -35,14 +35,14 @@ const EDITS: &[Edit] = &[
     },
     Edit {
         bug: Bug::StateCompareRemoved,
-        file: CHECKPOINT,
+        file: CHECKPOINTS,
         words: " AND e.state = 1",
         by: "",
     },
     Edit {
         bug: Bug::StateCompareRemoved,
-        file: SETTLE,
-        words: " AND state = 1",
+        file: SETTLES,
+        words: " AND e.state = 1",
         by: "",
     },
     Edit {

@@ -1,9 +1,10 @@
 //! How do many writes share one commit? A thread that takes what waits and answers after COMMIT.
 //!
 //! A lone write goes at once; while one transaction is made durable the next writes gather in the
-//! lane. Inside a batch each write is a few statements of its own, so a fence holds for each row by
-//! itself. A value that can not be stored fails its own write only: the batch is rolled back and
-//! made again without it.
+//! lane. In a batch they are rows of a few statements as long as all of them can be written. When one
+//! can not, the batch is rolled back and each write is made by statements of its own, so a fence holds
+//! for each by itself. A value that can not be stored fails its own write only: the batch is rolled
+//! back and made again without it.
 //!
 //! The thread has a runtime of its own. It is never cancelled half-way, whatever happens to the
 //! runtime of the program, and a step that blocks its thread does not stop the beats of its worker.
@@ -19,17 +20,23 @@ use keystep::store::StoreError;
 use sqlx::SqliteConnection;
 use tokio::runtime::{Builder, Handle};
 
+use crate::batch::{Batch, Row};
 use crate::error::{writer_gone, writer_lost};
 use crate::writer::Writer;
 
-/// One write, as statements inside a transaction that somebody else opens and ends. It may run
-/// more than once before that transaction is committed, each time in a fresh transaction.
+/// One write, as statements of its own inside a transaction that somebody else opens and ends. It may
+/// run more than once before that transaction is committed, each time in a fresh transaction.
 pub(crate) trait Write: Send + Sync + 'static {
     /// What the caller gets.
     type Answer: Send + 'static;
 
     /// Bytes to be written, for the bounds of a batch.
     fn bytes(&self) -> usize;
+
+    /// The same as rows of statements that many writes share, if it can be.
+    fn row(&self) -> Option<Row<'_>> {
+        None
+    }
 
     /// Runs the statements; `now` is the time in microseconds.
     fn apply(
@@ -44,10 +51,16 @@ type Outcome = Result<Answer, StoreError>;
 
 /// A write whose type is forgotten, so that writes of all kinds wait in one lane.
 trait Job: Send + Sync {
+    fn row(&self) -> Option<Row<'_>>;
+
     fn run<'a>(&'a self, conn: &'a mut SqliteConnection, now: i64) -> BoxFuture<'a, Outcome>;
 }
 
 impl<W: Write> Job for W {
+    fn row(&self) -> Option<Row<'_>> {
+        Write::row(self)
+    }
+
     fn run<'a>(&'a self, conn: &'a mut SqliteConnection, now: i64) -> BoxFuture<'a, Outcome> {
         Box::pin(async move { Ok(Box::new(self.apply(conn, now).await?) as Answer) })
     }
@@ -136,11 +149,23 @@ async fn write_together(
     clock: &Clock,
     batch: &[Pending<Box<dyn Job>, Outcome>],
 ) -> Vec<Outcome> {
+    // Most often everything can be written at once, and then it need not be looked at.
+    if let [pending] = batch
+        && let Some(row) = pending.op.row()
+    {
+        match Batch::of([row], clock.wall_micros()).write_alone(writer).await {
+            Ok(true) => return vec![Ok(row.answer())],
+            Ok(false) => {}
+            Err(error) => return vec![Err(error)],
+        }
+    }
     let mut outcomes: Vec<Option<Outcome>> = batch.iter().map(|_pending| None).collect();
+    let mut rows = batch.len() > 1;
     loop {
-        let tried = try_together(writer, clock, batch, &mut outcomes).await;
+        let tried = try_together(writer, clock, batch, &mut outcomes, rows).await;
         match tried {
             Ok(Tried::Done) => break,
+            Ok(Tried::NotAsRows) => rows = false,
             Ok(Tried::Again) => {}
             Err(error) => {
                 for outcome in &mut outcomes {
@@ -162,20 +187,36 @@ async fn write_together(
 enum Tried {
     /// All writes that could be stored are durable.
     Done,
+    /// Not all rows could be written; nothing was.
+    NotAsRows,
     /// One more write was found that can not be stored; nothing was written.
     Again,
 }
 
-/// Runs all writes that have not failed yet. An error is one of the whole transaction.
+/// Runs all writes that have not failed yet, those that can be rows as `rows`. An error is one of the
+/// whole transaction.
 async fn try_together(
     writer: &Writer,
     clock: &Clock,
     batch: &[Pending<Box<dyn Job>, Outcome>],
     outcomes: &mut [Option<Outcome>],
+    rows: bool,
 ) -> Result<Tried, StoreError> {
-    let mut transaction = writer.begin().await?;
     let now = clock.wall_micros();
+    let mut transaction = match Batch::of(batch.iter().filter_map(|pending| row_of(pending, rows)), now)
+        .write(writer)
+        .await
+    {
+        Ok(Some(transaction)) => transaction,
+        Ok(None) => return Ok(Tried::NotAsRows),
+        Err(error) if rows && concerns_one_write(&error) => return Ok(Tried::NotAsRows),
+        Err(error) => return Err(error),
+    };
     for (pending, outcome) in batch.iter().zip(outcomes) {
+        if let Some(row) = row_of(pending, rows) {
+            *outcome = Some(Ok(row.answer()));
+            continue;
+        }
         if matches!(outcome, Some(Err(_))) {
             continue;
         }
@@ -194,6 +235,11 @@ async fn try_together(
     }
     transaction.commit().await?;
     Ok(Tried::Done)
+}
+
+/// The write as a row, if any are wanted.
+fn row_of(pending: &Pending<Box<dyn Job>, Outcome>, wanted: bool) -> Option<Row<'_>> {
+    pending.op.row().filter(|_row| wanted)
 }
 
 fn concerns_one_write(error: &StoreError) -> bool {

@@ -30,6 +30,7 @@
 //!   [`Refused`](keystep::store::StoreError::Refused); one that is removed while nobody uses it can
 //!   not be.
 
+mod batch;
 #[cfg(feature = "planted")]
 mod bugs;
 mod connect;
@@ -43,6 +44,7 @@ mod options;
 mod reader;
 mod reads;
 mod rows;
+mod sql;
 mod store;
 mod transaction;
 mod writer;

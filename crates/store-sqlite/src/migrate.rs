@@ -12,11 +12,10 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::connect::Opener;
 use crate::error::before_commit;
+use crate::sql::{BEGIN_IMMEDIATE, COMMIT};
 
 const FORMAT_EXISTS: &str = include_str!("../sql/format_exists.sql");
 const FORMAT: &str = include_str!("../sql/format.sql");
-const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
-const COMMIT: &str = include_str!("../sql/commit.sql");
 
 /// The migrations in their order; the place in the list, from 1, is the format they lead to. Each
 /// one writes its own number into `keystep_format`.

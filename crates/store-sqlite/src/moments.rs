@@ -5,6 +5,9 @@ use std::fmt;
 #[cfg(feature = "testing")]
 use std::sync::Arc;
 
+use keystep::store::StoreError;
+use sqlx::SqliteConnection;
+
 /// How far a transaction of the writing connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
@@ -13,6 +16,13 @@ use std::sync::Arc;
 )]
 pub enum Moment {
     /// All is written and nothing is durable: a crash takes it back.
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(
+            dead_code,
+            reason = "told by a hook of the connection, where a test can watch"
+        )
+    )]
     Written,
     /// It is durable, and nobody has been told.
     Durable,
@@ -26,6 +36,19 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
+    /// Has the connection tell of [`Moment::Written`], at the beginning of each COMMIT.
+    pub(crate) async fn listen(&self, _conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        #[cfg(feature = "testing")]
+        if let Some(watch) = self.watch.clone() {
+            let mut handle = _conn.lock_handle().await.map_err(crate::error::before_commit)?;
+            handle.set_commit_hook(move || {
+                watch(Moment::Written);
+                true
+            });
+        }
+        Ok(())
+    }
+
     pub(crate) fn tell(&self, _moment: Moment) {
         #[cfg(feature = "testing")]
         if let Some(watch) = &self.watch {

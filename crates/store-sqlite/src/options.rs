@@ -106,8 +106,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Tells of each moment of each write, on the writer's thread, which waits meanwhile: a test
-    /// that never returns stops the writer there. Only with the feature `testing`.
+    /// Tells of each moment of each write, on a thread that the writer waits for: a test that never
+    /// returns stops the writer there. Only with the feature `testing`.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn watching(mut self, watch: impl Fn(crate::Moment) + Send + Sync + 'static) -> Self {

@@ -71,6 +71,7 @@ impl SqliteStore {
         let mut conn = opener.writer().await?;
         migrate::check(&mut conn).await?;
         check_writable(&mut conn).await?;
+        options.moments.listen(&mut conn).await?;
         let (group, writer) = group::start(options.lane, options.clock.clone(), |tasks| {
             let log = LogFile::of(&path);
             Writer::new(conn, opener.clone(), log, options.busy_timeout, tasks).telling(options.moments)

@@ -10,21 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use keystep::store::StoreError;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, Either, Executor, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-#[cfg(feature = "planted")]
-use crate::bugs;
+use crate::batch::Query;
 use crate::connect::Opener;
 use crate::error::{Cause, at_commit, before_commit, cause, writer_gone};
 use crate::log_file::LogFile;
 use crate::moments::{Moment, Moments};
-
-const BEGIN_IMMEDIATE: &str = include_str!("../sql/begin_immediate.sql");
-const COMMIT: &str = include_str!("../sql/commit.sql");
-const ROLLBACK: &str = include_str!("../sql/rollback.sql");
+use crate::sql::{self, BEGIN_IMMEDIATE, COMMIT, ROLLBACK};
 
 /// The place of the writing connection.
 #[derive(Debug)]
@@ -89,41 +86,86 @@ impl Writer {
     /// Waits for the connection and takes the database's write lock. Nothing is written when this
     /// fails.
     pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
+        let begin = sqlx::query(sql::text(BEGIN_IMMEDIATE));
+        Ok(self.begin_with(begin, 1).await?.0)
+    }
+
+    /// The same with a text of so many statements that goes on to write; answers how many rows it wrote.
+    pub(crate) async fn begin_with(
+        &self,
+        text: Query<'_>,
+        statements: usize,
+    ) -> Result<(Transaction, u64), StoreError> {
         let mut home = self.wait().await?;
         let mut conn = self.take(&mut home).await?;
-        let text = BEGIN_IMMEDIATE;
-        #[cfg(feature = "planted")]
-        let text = bugs::edited(text);
-        match sqlx::query(text).execute(&mut conn).await {
-            Ok(_begun) => {
-                let transaction = Transaction {
-                    out: Some((conn, home)),
-                    log: self.log.clone(),
-                    moments: self.moments.clone(),
-                    tasks: self.tasks.clone(),
-                };
-                self.log.check().map_err(StoreError::Refused)?;
-                Ok(transaction)
+        let (ended, failed) = run(&mut conn, text, statements).await;
+        let Some((_begin, writes)) = ended.split_first() else {
+            return Err(not_begun(conn, home, failed));
+        };
+        let transaction = self.open(conn, home);
+        if let Some(error) = failed {
+            transaction.rollback().await;
+            return Err(before_commit(error));
+        }
+        self.log.check().map_err(StoreError::Refused)?;
+        Ok((transaction, writes.iter().sum()))
+    }
+
+    /// Runs a text of so many statements that is a whole transaction, from BEGIN to COMMIT, or one
+    /// statement that is one by itself. Answers how many rows it wrote. Never await this in a future
+    /// that may be dropped.
+    pub(crate) async fn at_once(&self, text: Query<'_>, statements: usize) -> Result<u64, StoreError> {
+        let mut home = self.wait().await?;
+        let mut conn = self.take(&mut home).await?;
+        if let Err(why) = self.log.check() {
+            *home = Home::Ready(conn);
+            return Err(StoreError::Refused(why));
+        }
+        let (ended, failed) = run(&mut conn, text, statements).await;
+        let writes = match statements {
+            1 => 0..1,
+            _ => 1..statements - 1,
+        };
+        match failed {
+            Some(error) if ended.is_empty() && (statements > 1 || certain(&error)) => {
+                Err(not_begun(conn, home, Some(error)))
             }
-            Err(error) => {
-                *home = match cause(&error) {
-                    Cause::Busy => Home::Ready(conn),
-                    _ => Home::Worn(conn),
-                };
+            Some(error) if ended.len() < writes.end && statements > 1 => {
+                self.open(conn, home).rollback().await;
                 Err(before_commit(error))
             }
+            failed => {
+                self.open(conn, home).committed(failed).await?;
+                Ok(ended[writes].iter().sum())
+            }
         }
+    }
+
+    /// The transaction that the connection has begun.
+    fn open(&self, conn: SqliteConnection, home: OwnedMutexGuard<Home>) -> Transaction {
+        Transaction {
+            out: Some((conn, home)),
+            log: self.log.clone(),
+            moments: self.moments.clone(),
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        let mut conn = self.opener.writer().await?;
+        self.moments.listen(&mut conn).await?;
+        Ok(conn)
     }
 
     /// Takes the connection out, a new one in place of one that is worn.
     async fn take(&self, home: &mut Home) -> Result<SqliteConnection, StoreError> {
         match std::mem::replace(home, Home::Out) {
             Home::Ready(conn) => Ok(conn),
-            Home::Out => self.opener.writer().await,
+            Home::Out => self.connect().await,
             Home::Worn(worn) => {
                 // Before a new connection makes a log where there is none.
                 let opened = match self.log.check() {
-                    Ok(()) => self.opener.writer().await,
+                    Ok(()) => self.connect().await,
                     Err(why) => Err(StoreError::Refused(why)),
                 };
                 if opened.is_ok() {
@@ -190,30 +232,35 @@ impl Transaction {
     }
 
     /// Makes everything durable. Never await this in a future that may be dropped.
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        let done = sqlx::query(COMMIT).execute(self.conn()).await;
+        self.committed(done.err()).await
+    }
+
+    /// What comes after a COMMIT that failed or not.
     ///
     /// When the log is gone after a COMMIT that was carried out, the outcome is unknown: this process
     /// sees what was written, whether others ever do can not be told.
-    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+    async fn committed(&mut self, failed: Option<sqlx::Error>) -> Result<(), StoreError> {
         let Some((mut conn, mut home)) = self.out.take() else {
             return Ok(());
         };
-        self.moments.tell(Moment::Written);
-        match sqlx::query(COMMIT).execute(&mut conn).await {
-            Ok(_done) => {
+        match failed {
+            None => {
                 self.moments.tell(Moment::Durable);
                 *home = Home::Ready(conn);
                 self.log.check().map_err(StoreError::Unknown)
             }
             // A constraint that is checked at the end: the transaction is still open, and after
             // the ROLLBACK it is certain that nothing was written.
-            Err(error) if cause(&error) == Cause::Value => {
+            Some(error) if cause(&error) == Cause::Value => {
                 if undo(conn, home).await {
                     Err(before_commit(error))
                 } else {
                     Err(at_commit(&error))
                 }
             }
-            Err(error) => {
+            Some(error) => {
                 let _open_or_not = sqlx::query(ROLLBACK).execute(&mut conn).await;
                 *home = Home::Worn(conn);
                 Err(at_commit(&error))
@@ -236,6 +283,45 @@ impl Drop for Transaction {
             drop(self.tasks.spawn(undo(conn, home)));
         }
     }
+}
+
+/// Runs the statements of a text one after the other, up to the first that fails, and tells how many
+/// rows each one wrote. Of one that can not write it tells what the last one wrote that can.
+async fn run(
+    conn: &mut SqliteConnection,
+    text: Query<'_>,
+    statements: usize,
+) -> (Vec<u64>, Option<sqlx::Error>) {
+    let mut ended = Vec::with_capacity(statements);
+    let mut results = conn.fetch_many(text);
+    while ended.len() < statements {
+        match results.try_next().await {
+            Ok(Some(Either::Left(statement))) => ended.push(statement.rows_affected()),
+            Ok(Some(Either::Right(_row))) => {}
+            Ok(None) => return (ended, Some(sqlx::Error::WorkerCrashed)),
+            Err(error) => return (ended, Some(error)),
+        }
+    }
+    (ended, None)
+}
+
+/// Whether nothing was written when a statement failed that commits what it writes.
+fn certain(error: &sqlx::Error) -> bool {
+    !matches!(cause(error), Cause::Other)
+}
+
+/// The first statement of a transaction failed.
+fn not_begun(
+    conn: SqliteConnection,
+    mut home: OwnedMutexGuard<Home>,
+    failed: Option<sqlx::Error>,
+) -> StoreError {
+    let error = failed.unwrap_or(sqlx::Error::WorkerCrashed);
+    *home = match cause(&error) {
+        Cause::Busy | Cause::Value => Home::Ready(conn),
+        _ => Home::Worn(conn),
+    };
+    before_commit(error)
 }
 
 /// Whether the connection did it. An error means that SQLite has rolled back by itself or that the

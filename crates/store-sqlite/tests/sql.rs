@@ -77,14 +77,14 @@ const BY_WAKE_UP: &str = "USING INDEX keystep_executions_due (wake_at>? AND wake
 const BY_EXPIRY: &str = "USING INDEX keystep_executions_expiry (expires_at>? AND expires_at<?)";
 
 const INDEXES: &[(&str, &str)] = &[
-    ("begin", ""),
+    ("begins", ""),
     ("find", BY_ID),
     ("list", "USING INDEX sqlite_autoindex_keystep_executions_1 (id>?)"),
     ("acquire", BY_ID),
     ("restart", BY_ID),
     ("forget", BY_RUN),
-    ("checkpoint", BY_ID),
-    ("settle", BY_ID),
+    ("checkpoints", BY_ID),
+    ("settles", BY_ID),
     ("standing", BY_ID),
     ("recorded", BY_RUN),
     ("load_checkpoints", BY_RUN),

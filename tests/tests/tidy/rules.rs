@@ -136,7 +136,7 @@ const RULES: &[Rule] = &[
         places: &[ENGINE, POSTGRES, SQLITE, SUITE, ORDERS],
         except: &[
             "crates/store-postgres/src/sql.rs",
-            "crates/store-sqlite/src/bugs.rs",
+            "crates/store-sqlite/src/sql.rs",
             "crates/order-example/src/shop/schema_name.rs",
         ],
         look: Look::Code,

@@ -4,11 +4,9 @@ use keystep::execution::{Claim, Fence};
 use keystep::store::{Acquire, Acquired, Fresh, How, StoreError};
 use sqlx::SqliteConnection;
 
-#[cfg(feature = "planted")]
-use crate::bugs;
 use crate::error::before_commit;
 use crate::group::Write;
-use crate::reads;
+use crate::{reads, sql};
 
 const ACQUIRE: &str = include_str!("../../sql/acquire.sql");
 const RESTART: &str = include_str!("../../sql/restart.sql");
@@ -50,10 +48,7 @@ async fn go_on(
     now: i64,
 ) -> Result<(), StoreError> {
     let seen = &acquire.seen;
-    let text = ACQUIRE;
-    #[cfg(feature = "planted")]
-    let text = bugs::edited(text);
-    let updated = sqlx::query(text)
+    let updated = sqlx::query(sql::text(ACQUIRE))
         .bind(seen.id.0)
         .bind(seen.run.0)
         .bind(seen.claim.epoch)

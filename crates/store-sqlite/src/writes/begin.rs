@@ -4,11 +4,12 @@ use keystep::execution::{Claim, ExecutionRecord, Fence};
 use keystep::store::{Begin, Begun, StoreError};
 use sqlx::SqliteConnection;
 
+use crate::batch::{Query, Row};
 use crate::error::before_commit;
 use crate::group::Write;
-use crate::reads;
+use crate::{reads, sql};
 
-const BEGIN: &str = include_str!("../../sql/begin.sql");
+pub(crate) const BEGINS: &str = include_str!("../../sql/begins.sql");
 
 impl Write for Begin {
     type Answer = Begun;
@@ -17,31 +18,43 @@ impl Write for Begin {
         self.input.len() + self.key.key.len()
     }
 
+    fn row(&self) -> Option<Row<'_>> {
+        Some(Row::Begin(self))
+    }
+
     async fn apply(&self, conn: &mut SqliteConnection, now: i64) -> Result<Begun, StoreError> {
-        let inserted = sqlx::query(BEGIN)
-            .bind(self.id.0)
-            .bind(self.run.0)
-            .bind(self.token)
-            .bind(self.owner.0)
-            .bind(now)
-            .bind(self.plan.0)
-            .bind(self.shape.0)
-            .bind(self.input_hash.0.to_vec())
-            .bind(&self.key.schema)
-            .bind(&self.key.scope)
-            .bind(&self.key.key)
-            .bind(self.input.0.to_vec())
-            .execute(&mut *conn)
-            .await
-            .map_err(before_commit)?;
+        let insert = bind_begin(sqlx::query(sql::text(BEGINS)), self, now);
+        let inserted = insert.execute(&mut *conn).await.map_err(before_commit)?;
         if inserted.rows_affected() == 1 {
-            return Ok(Begun::Started(first_fence(self)));
+            return Ok(started(self));
         }
         let there = reads::find_one(conn, self.id, now).await?;
         there.map(|record| meet(self, record)).ok_or_else(|| {
             StoreError::Unreadable("a key was there and was not, in one transaction".to_owned())
         })
     }
+}
+
+/// Binds one row of `begins.sql`.
+pub(crate) fn bind_begin<'q>(query: Query<'q>, begin: &'q Begin, now: i64) -> Query<'q> {
+    query
+        .bind(begin.id.0)
+        .bind(begin.run.0)
+        .bind(begin.token)
+        .bind(begin.owner.0)
+        .bind(now)
+        .bind(begin.plan.0)
+        .bind(begin.shape.0)
+        .bind(&begin.input_hash.0[..])
+        .bind(&begin.key.schema)
+        .bind(&begin.key.scope)
+        .bind(&begin.key.key)
+        .bind(&*begin.input.0)
+}
+
+/// What a begin answers when it made its row.
+pub(crate) fn started(begin: &Begin) -> Begun {
+    Begun::Started(first_fence(begin))
 }
 
 /// What a begin answers when its key is there already: its own earlier send, or somebody else.

@@ -13,14 +13,13 @@ use keystep::execution::{Fence, ParkReason, State, WorkerId, WriteId};
 use keystep::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Tries, Verdict};
 use sqlx::SqliteConnection;
 
-#[cfg(feature = "planted")]
-use crate::bugs;
+use crate::batch::{Query, Row};
 use crate::error::before_commit;
 use crate::group::Write;
-use crate::rows;
+use crate::{rows, sql};
 
-const CHECKPOINT: &str = include_str!("../../sql/checkpoint.sql");
-const SETTLE: &str = include_str!("../../sql/settle.sql");
+pub(crate) const CHECKPOINTS: &str = include_str!("../../sql/checkpoints.sql");
+pub(crate) const SETTLES: &str = include_str!("../../sql/settles.sql");
 const STANDING: &str = include_str!("../../sql/standing.sql");
 const RECORDED: &str = include_str!("../../sql/recorded.sql");
 
@@ -42,7 +41,7 @@ pub(crate) struct Applied {
     pub(crate) now: bool,
 }
 
-const WRITTEN_NOW: Applied = Applied {
+pub(crate) const WRITTEN_NOW: Applied = Applied {
     verdict: Verdict::Written,
     now: true,
 };
@@ -72,35 +71,46 @@ impl Write for Record {
         output + failure
     }
 
+    fn row(&self) -> Option<Row<'_>> {
+        let writes = self.checkpoint.is_some() || self.then != Then::Continue;
+        writes.then_some(Row::Record(self))
+    }
+
     async fn apply(&self, conn: &mut SqliteConnection, now: i64) -> Result<Applied, StoreError> {
-        if let Some(checkpoint) = &self.checkpoint
-            && !insert(self, checkpoint, conn, now).await?
-        {
-            return stand(self, conn).await;
+        if let Some(checkpoint) = &self.checkpoint {
+            let insert = sqlx::query(sql::text(CHECKPOINTS));
+            if !wrote_one(bind_checkpoint(insert, self, checkpoint, now), conn).await? {
+                return stand(self, conn).await;
+            }
         }
         match Ending::of(&self.then, now) {
-            Some(ending) if settle(self, &ending, conn).await? => Ok(WRITTEN_NOW),
+            Some(ending) => {
+                let settle = sqlx::query(sql::text(SETTLES));
+                match wrote_one(bind_ending(settle, self, &ending), conn).await? {
+                    true => Ok(WRITTEN_NOW),
+                    false => stand(self, conn).await,
+                }
+            }
             None if self.checkpoint.is_some() => Ok(WRITTEN_NOW),
-            Some(_) | None => stand(self, conn).await,
+            None => stand(self, conn).await,
         }
     }
 }
 
-/// Inserts the checkpoint if the fence holds and the step is not recorded.
-async fn insert(
-    record: &Record,
-    checkpoint: &NewCheckpoint,
-    conn: &mut SqliteConnection,
+/// Runs a statement for one row, and answers whether it wrote it.
+async fn wrote_one(query: Query<'_>, conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let written = query.execute(conn).await.map_err(before_commit)?;
+    Ok(written.rows_affected() == 1)
+}
+
+/// Binds one row of `checkpoints.sql`.
+pub(crate) fn bind_checkpoint<'q>(
+    query: Query<'q>,
+    record: &'q Record,
+    checkpoint: &'q NewCheckpoint,
     now: i64,
-) -> Result<bool, StoreError> {
-    let text = CHECKPOINT;
-    #[cfg(feature = "planted")]
-    let text = bugs::edited(text);
-    let inserted = sqlx::query(text)
-        .bind(record.fence.execution.0)
-        .bind(record.fence.run.0)
-        .bind(record.fence.claim.epoch)
-        .bind(record.fence.claim.token)
+) -> Query<'q> {
+    bind_fence(query, &record.fence)
         .bind(&checkpoint.step)
         .bind(checkpoint.seq)
         .bind(record.worker.0)
@@ -108,15 +118,41 @@ async fn insert(
         .bind(checkpoint.attempt)
         .bind(checkpoint.lost)
         .bind(now)
-        .bind(checkpoint.output.0.to_vec())
-        .execute(conn);
-    let inserted = inserted.await.map_err(before_commit)?;
-    Ok(inserted.rows_affected() == 1)
+        .bind(&*checkpoint.output.0)
+}
+
+/// Binds one row of `settles.sql`.
+pub(crate) fn bind_ending<'q>(query: Query<'q>, record: &'q Record, ending: &Ending<'q>) -> Query<'q> {
+    bind_fence(query, &record.fence)
+        .bind(ending.state.code())
+        .bind(record.write_id.0)
+        .bind(ending.wake_at)
+        .bind(ending.failure)
+        .bind(ending.parked.map(ParkReason::as_str))
+        .bind(ending.tries.map(|tries| tries.count))
+        .bind(ending.tries.map(|tries| tries.seq))
+        .bind(ending.output_step)
+        .bind(ending.finished_at)
+        .bind(ending.expires_at)
+        .bind(
+            record
+                .checkpoint
+                .as_ref()
+                .map(|checkpoint| checkpoint.step.as_str()),
+        )
+}
+
+fn bind_fence<'q>(query: Query<'q>, fence: &Fence) -> Query<'q> {
+    query
+        .bind(fence.execution.0)
+        .bind(fence.run.0)
+        .bind(fence.claim.epoch)
+        .bind(fence.claim.token)
 }
 
 /// The columns that the end of an ownership sets.
 #[derive(Debug)]
-struct Ending<'a> {
+pub(crate) struct Ending<'a> {
     state: State,
     wake_at: Option<i64>,
     failure: Option<&'a [u8]>,
@@ -129,7 +165,7 @@ struct Ending<'a> {
 
 impl<'a> Ending<'a> {
     /// `None` when the ownership goes on.
-    fn of(then: &'a Then, now: i64) -> Option<Self> {
+    pub(crate) fn of(then: &'a Then, now: i64) -> Option<Self> {
         let ending = Self {
             state: then.state(),
             wake_at: None,
@@ -191,35 +227,6 @@ fn later(now: i64, wait: Duration) -> i64 {
     now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// Ends the ownership if the fence holds.
-async fn settle(
-    record: &Record,
-    ending: &Ending<'_>,
-    conn: &mut SqliteConnection,
-) -> Result<bool, StoreError> {
-    let text = SETTLE;
-    #[cfg(feature = "planted")]
-    let text = bugs::edited(text);
-    let updated = sqlx::query(text)
-        .bind(record.fence.execution.0)
-        .bind(record.fence.run.0)
-        .bind(record.fence.claim.epoch)
-        .bind(record.fence.claim.token)
-        .bind(ending.state.code())
-        .bind(record.write_id.0)
-        .bind(ending.wake_at)
-        .bind(ending.failure)
-        .bind(ending.parked.map(ParkReason::as_str))
-        .bind(ending.tries.map(|tries| tries.count))
-        .bind(ending.tries.map(|tries| tries.seq))
-        .bind(ending.output_step)
-        .bind(ending.finished_at)
-        .bind(ending.expires_at)
-        .execute(conn);
-    let updated = updated.await.map_err(before_commit)?;
-    Ok(updated.rows_affected() == 1)
-}
-
 /// Why a write touched no row, or would have had nothing to write.
 async fn stand(record: &Record, conn: &mut SqliteConnection) -> Result<Applied, StoreError> {
     let step = record.checkpoint.as_ref().map(|step| step.step.as_str());
@@ -258,14 +265,7 @@ async fn standing(
     step: Option<&str>,
     conn: &mut SqliteConnection,
 ) -> Result<Option<Standing>, StoreError> {
-    let text = STANDING;
-    #[cfg(feature = "planted")]
-    let text = bugs::edited(text);
-    let row = sqlx::query(text)
-        .bind(fence.execution.0)
-        .bind(fence.run.0)
-        .bind(fence.claim.epoch)
-        .bind(fence.claim.token)
+    let row = bind_fence(sqlx::query(sql::text(STANDING)), fence)
         .bind(step)
         .fetch_optional(conn);
     let Some(row) = row.await.map_err(before_commit)? else {

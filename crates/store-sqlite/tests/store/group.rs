@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use keystep::execution::{State, WorkerId};
-use keystep::store::{Begun, Store, StoreError, Then, Verdict};
+use keystep::execution::{Fence, State, WorkerId};
+use keystep::store::{Begun, Commit, Store, StoreError, Then, Verdict};
 use keystep_sqlite::{SqliteOptions, SqliteStore};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, unconstrained};
@@ -115,6 +115,111 @@ async fn a_value_that_can_not_be_stored_fails_its_own_write_only() {
     }
     let used = commits_in_log(&database.path()) - before;
     assert!((1..=2).contains(&used), "the good ones still took {used} commits");
+}
+
+/// Commits that wait together, and their verdicts.
+async fn commit_together(store: &SqliteStore, commits: Vec<Commit>) -> Vec<Verdict> {
+    let (release, holder) = hold(store).await;
+    let commits = commits.into_iter().map(|commit| store.commit(commit));
+    let mut commits = Box::pin(unconstrained(join_all(commits)));
+    assert!(futures::poll!(&mut commits).is_pending(), "all are queued");
+    release.send(()).expect("the holder waits");
+    let verdicts = commits
+        .await
+        .into_iter()
+        .map(|verdict| verdict.expect("an answer"));
+    let verdicts = verdicts.collect();
+    holder.await.expect("no panic").expect("nothing was written");
+    verdicts
+}
+
+async fn state_of(store: &SqliteStore, fence: Fence) -> State {
+    let found = store.find(vec![fence.execution]).await.expect("a read");
+    found[0].state
+}
+
+#[tokio::test]
+async fn begins_and_finishes_that_wait_together_are_all_made() {
+    let database = Database::new();
+    let store = database.open().await;
+    // More than one statement takes.
+    const MANY: usize = 150;
+    let keys: Vec<String> = (0..MANY).map(|n| format!("key-{n}")).collect();
+    let begun = join_all(keys.iter().map(|key| start(&store, key, OWNER))).await;
+    let before = commits_in_log(&database.path());
+    let finishes = begun
+        .iter()
+        .map(|fence| commit_of(*fence, "step", succeed("step")));
+    let verdicts = commit_together(&store, finishes.collect()).await;
+    assert_eq!(verdicts, [Verdict::Written; MANY]);
+    for fence in &begun {
+        assert_eq!(state_of(&store, *fence).await, State::Succeeded);
+        let progress = store.load(fence.execution, fence.run).await.expect("a read");
+        assert_eq!(progress.expect("the run").checkpoints.len(), 1);
+    }
+    let used = commits_in_log(&database.path()) - before;
+    assert!((1..=2).contains(&used), "{MANY} finishes took {used} commits");
+}
+
+#[tokio::test]
+async fn a_fenced_write_is_told_apart_from_those_that_are_written_with_it() {
+    let database = Database::new();
+    let store = database.open().await;
+    let (mut fences, mut commits) = (Vec::new(), Vec::new());
+    for n in 0..20 {
+        let fence = start(&store, &format!("key-{n}"), OWNER).await;
+        fences.push(fence);
+        let mut commit = match n % 2 {
+            0 => commit_of(fence, "step", Then::Continue),
+            _ => commit_of(fence, "step", succeed("step")),
+        };
+        if n % 7 == 3 {
+            commit.fence.claim.epoch += 1;
+        }
+        commits.push(commit);
+    }
+    let verdicts = commit_together(&store, commits).await;
+    for (n, (verdict, fence)) in verdicts.into_iter().zip(fences).enumerate() {
+        let fenced = n % 7 == 3;
+        let wanted = if fenced { Verdict::Fenced } else { Verdict::Written };
+        assert_eq!(verdict, wanted, "{n}");
+        let state = state_of(&store, fence).await;
+        assert_eq!(state == State::Succeeded, n % 2 == 1 && !fenced, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_finish_whose_step_was_recorded_by_another_write_ends_nothing() {
+    let database = Database::new();
+    let store = database.open().await;
+    let fence = start(&store, "key", OWNER).await;
+    let first = commit_of(fence, "step", Then::Continue);
+    let by = first.write_id;
+    assert_eq!(store.commit(first).await.expect("an answer"), Verdict::Written);
+
+    let alone = store.commit(commit_of(fence, "step", succeed("step"))).await;
+    assert_eq!(alone.expect("an answer"), Verdict::Exists(by));
+    assert_eq!(state_of(&store, fence).await, State::Running);
+
+    let other = start(&store, "other", OWNER).await;
+    let together = [fence, other].map(|fence| commit_of(fence, "step", succeed("step")));
+    let verdicts = commit_together(&store, together.into()).await;
+    assert_eq!(verdicts, [Verdict::Exists(by), Verdict::Written]);
+    assert_eq!(state_of(&store, fence).await, State::Running);
+    assert_eq!(state_of(&store, other).await, State::Succeeded);
+}
+
+#[tokio::test]
+async fn two_ends_of_one_execution_that_wait_together_are_not_both_written() {
+    let database = Database::new();
+    let store = database.open().await;
+    let fence = start(&store, "key", OWNER).await;
+    let finish = commit_of(fence, "step", succeed("step"));
+    let mut release = commit_of(fence, "step", Then::Release);
+    release.checkpoint = None;
+    let verdicts = commit_together(&store, vec![finish, release]).await;
+    assert_eq!(verdicts, [Verdict::Written, Verdict::Fenced]);
+    assert_eq!(state_of(&store, fence).await, State::Succeeded);
 }
 
 #[tokio::test]

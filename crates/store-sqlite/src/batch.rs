@@ -1,0 +1,142 @@
+//! How do many writes become a few statements? Those of one kind are rows of one statement, and all
+//! statements are one text: the driver runs texts on another thread, and the way there and back
+//! costs more than a row.
+//!
+//! This is the quick way, for the case that everything can be written: it counts rows and knows
+//! nothing about any of them. When a row is missing (a fence does not hold, a key is there already),
+//! each write runs by itself and says why.
+
+use std::any::Any;
+
+use keystep::store::{Begin, NewCheckpoint, StoreError};
+use sqlx::Sqlite;
+use sqlx::sqlite::SqliteArguments;
+
+use crate::sql;
+use crate::writer::{Transaction, Writer};
+use crate::writes::begin::{BEGINS, bind_begin, started};
+use crate::writes::commit::{
+    CHECKPOINTS, Ending, Record, SETTLES, WRITTEN_NOW, bind_checkpoint, bind_ending,
+};
+
+/// A statement that values are being bound to.
+pub(crate) type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// A write that can be a row among others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Row<'a> {
+    /// A row of `begins.sql`.
+    Begin(&'a Begin),
+    /// A row of `checkpoints.sql`, of `settles.sql`, or one of each.
+    Record(&'a Record),
+}
+
+impl Row<'_> {
+    /// The answer of the write when its rows were written.
+    pub(crate) fn answer(self) -> Box<dyn Any + Send> {
+        match self {
+            Self::Begin(begin) => Box::new(started(begin)),
+            Self::Record(_) => Box::new(WRITTEN_NOW),
+        }
+    }
+}
+
+/// The rows of a batch, by statement.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    now: i64,
+    begins: Vec<&'a Begin>,
+    checkpoints: Vec<(&'a Record, &'a NewCheckpoint)>,
+    endings: Vec<(&'a Record, Ending<'a>)>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn of(rows: impl IntoIterator<Item = Row<'a>>, now: i64) -> Self {
+        let mut batch = Self {
+            now,
+            begins: Vec::new(),
+            checkpoints: Vec::new(),
+            endings: Vec::new(),
+        };
+        for row in rows {
+            match row {
+                Row::Begin(begin) => batch.begins.push(begin),
+                Row::Record(record) => {
+                    batch
+                        .checkpoints
+                        .extend(record.checkpoint.iter().map(|step| (record, step)));
+                    batch
+                        .endings
+                        .extend(Ending::of(&record.then, now).map(|ending| (record, ending)));
+                }
+            }
+        }
+        batch
+    }
+
+    /// Writes the rows in a transaction that stays open; `None` when some could not be written, and
+    /// then none is.
+    pub(crate) async fn write(&self, writer: &Writer) -> Result<Option<Transaction>, StoreError> {
+        let text = self.text(&[sql::BEGIN_IMMEDIATE], &[]);
+        let (transaction, written) = writer.begin_with(text, 1 + self.statements()).await?;
+        if written == self.len() as u64 {
+            return Ok(Some(transaction));
+        }
+        transaction.rollback().await;
+        Ok(None)
+    }
+
+    /// Writes and commits the rows of one write; whether they could be written. They can all or none:
+    /// the fence of a step that is recorded holds for the end that comes with it.
+    pub(crate) async fn write_alone(&self, writer: &Writer) -> Result<bool, StoreError> {
+        let written = match self.statements() {
+            1 => writer.at_once(self.text(&[], &[]), 1).await?,
+            writes => {
+                let text = self.text(&[sql::BEGIN_IMMEDIATE], &[sql::COMMIT]);
+                writer.at_once(text, 1 + writes + 1).await?
+            }
+        };
+        Ok(written == self.len() as u64)
+    }
+
+    /// How many statements write the rows.
+    fn statements(&self) -> usize {
+        let rows = [self.begins.len(), self.checkpoints.len(), self.endings.len()];
+        rows.map(sql::statements).iter().sum()
+    }
+
+    fn len(&self) -> usize {
+        self.begins.len() + self.checkpoints.len() + self.endings.len()
+    }
+
+    /// The statements that write the rows, with others before and after them.
+    fn text(&self, before: &[&'static str], after: &[&'static str]) -> Query<'_> {
+        let rows = [
+            (BEGINS, self.begins.len()),
+            (CHECKPOINTS, self.checkpoints.len()),
+            (SETTLES, self.endings.len()),
+        ];
+        let query = sqlx::query(sql::joined(before, &rows, after));
+        let query = all(query, BEGINS, &self.begins, |query, begin| {
+            bind_begin(query, begin, self.now)
+        });
+        let query = all(query, CHECKPOINTS, &self.checkpoints, |query, (record, step)| {
+            bind_checkpoint(query, record, step, self.now)
+        });
+        all(query, SETTLES, &self.endings, |query, (record, ending)| {
+            bind_ending(query, record, ending)
+        })
+    }
+}
+
+/// Binds the rows of one statement, and NULL for each value of the rows that its text has too many.
+fn all<'q, T>(
+    query: Query<'q>,
+    file: &str,
+    rows: &'q [T],
+    bind: impl Fn(Query<'q>, &'q T) -> Query<'q>,
+) -> Query<'q> {
+    let query = rows.iter().fold(query, bind);
+    let missing = (sql::room(rows.len()) - rows.len()) * sql::values(file);
+    (0..missing).fold(query, |query, _value| query.bind(None::<i64>))
+}
