@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// How many finished executions `backlog` has in its tables.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) rows: u64,
+    /// Connections on which the PostgreSQL store writes; by default as many as it has by default.
+    #[arg(long)]
+    pub(crate) lanes: Option<usize>,
     /// Print lines of JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,

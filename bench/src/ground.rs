@@ -27,6 +27,7 @@ const SETTINGS: [(&str, &str); 5] = [
 /// A database, or the memory of this process.
 pub(crate) struct Ground {
     kind: Kind,
+    lanes: usize,
     url: String,
     cluster: Option<Cluster>,
     folder: TempDir,
@@ -59,6 +60,7 @@ impl Ground {
         }
         Ok(Self {
             kind: args.store,
+            lanes: args.lanes.unwrap_or(PostgresOptions::default().lanes),
             url,
             cluster,
             folder,
@@ -107,6 +109,7 @@ impl Ground {
         let name = format!("bench_{}_{number}", std::process::id());
         let field = Field {
             kind: self.kind,
+            lanes: self.lanes,
             place: match self.kind {
                 Kind::Postgres => self.url.clone(),
                 _ => self
@@ -135,6 +138,8 @@ pub(crate) struct Field {
     pub(crate) place: String,
     /// The name of the PostgreSQL schema.
     pub(crate) name: String,
+    /// Connections on which it writes.
+    lanes: usize,
 }
 
 impl Field {

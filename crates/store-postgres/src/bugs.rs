@@ -29,7 +29,7 @@ pub(crate) const EDITS: &[Edit] = &[
     Edit {
         bug: Bug::StateCompareRemoved,
         file: COMMIT,
-        words: "            AND x.state = 1\n",
+        words: "            AND x.state::int = 1\n",
         by: "",
     },
     Edit {

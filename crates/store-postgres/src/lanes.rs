@@ -126,7 +126,12 @@ impl Lane {
             let Some(jobs) = self.waiting.next_batch().await else {
                 return self.line.close().await;
             };
+            let served = jobs.len();
             self.line.serve(jobs).await;
+            if served > 1 {
+                // Those who were answered first say what they write next: it goes together.
+                tokio::task::yield_now().await;
+            }
         }
     }
 

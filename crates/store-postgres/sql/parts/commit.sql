@@ -15,13 +15,13 @@ held AS MATERIALIZED (
             ord
         )
     -- A subquery that locks is never flattened: whatever the planner believes about the size of
-    -- the table, it is one look into the primary key for each write. Who waited for nobody and
-    -- still got a changed row judges it by its newest version.
+    -- the table, it is one look into the primary key for each write. The cast keeps the planner from
+    -- walking the index of running executions instead, which looks cheap as long as it is empty.
     CROSS JOIN LATERAL (
         SELECT x.id
         FROM {schema}.executions AS x
         WHERE x.id = w.id AND x.run_id = w.run_id AND x.epoch = w.epoch AND x.token = w.token
-            AND x.state = 1
+            AND x.state::int = 1
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS e
     WHERE {incarnation} = $2::bigint
