@@ -40,6 +40,6 @@ fn main() -> ExitCode {
 }
 
 fn run(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(std::env::var("EVI").map_or(61, |v| v.parse().unwrap())).build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime?.block_on(work)
 }

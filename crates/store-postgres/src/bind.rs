@@ -42,13 +42,14 @@ pub(crate) fn commits(query: Bound, from: Origin, commits: &[Usual<'_>]) -> Boun
         .bind(column(commits, |c| c.write.fence.claim.epoch))
         .bind(column(commits, |c| c.write.fence.claim.token))
         .bind(column(commits, |c| c.write.write_id.0))
-        .bind(column(commits, |c| c.checkpoint.step.as_str()))
         .bind(column(commits, |c| c.checkpoint.seq))
         .bind(column(commits, |c| c.checkpoint.attempt))
         .bind(column(commits, |c| c.checkpoint.lost))
-        .bind(column(commits, |c| bytes(&c.checkpoint.output)))
         .bind(column(commits, |c| c.succeeds))
-        .bind(column(commits, |c| c.keep.map(micros)))
+        // No nulls: an array with them is read from its start for each place.
+        .bind(column(commits, |c| c.keep.map_or(-1, micros)))
+        .bind(column(commits, |c| c.checkpoint.step.as_str()))
+        .bind(column(commits, |c| bytes(&c.checkpoint.output)))
 }
 
 /// Binds the arguments of `parts/judge.sql`: writes of any kind, sorted by id.

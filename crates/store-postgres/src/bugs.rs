@@ -23,7 +23,7 @@ pub(crate) const EDITS: &[Edit] = &[
     Edit {
         bug: Bug::ClaimCompareRemoved,
         file: COMMIT,
-        words: " AND x.token = w.token",
+        words: " AND x.token = ($7::uuid[])[w.ord]",
         by: "",
     },
     Edit {

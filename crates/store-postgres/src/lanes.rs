@@ -36,11 +36,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_AGAIN: Duration = Duration::from_millis(1);
 const LONGEST_AGAIN: Duration = Duration::from_millis(50);
 
-pub(crate) type Job = Pending<Op, Reply>;
+/// Boxed, because it is moved from the caller to the queue, into a batch and out of it again.
+pub(crate) type Job = Pending<Box<Op>, Reply>;
 
 /// The way into the lanes. They end when the last handle is gone.
 pub(crate) struct Lanes {
-    queue: LaneSender<Op, Reply>,
+    queue: LaneSender<Box<Op>, Reply>,
     patience: Duration,
     deadline: Duration,
 }
@@ -73,7 +74,8 @@ impl Lanes {
     }
 
     /// Sends an operation, again while a row is busy, and waits for what it comes to.
-    pub(crate) async fn call(&self, mut op: Op) -> Result<Done, StoreError> {
+    pub(crate) async fn call(&self, op: Op) -> Result<Done, StoreError> {
+        let mut op = Box::new(op);
         let started = monotonic();
         let mut pause = FIRST_AGAIN;
         loop {
@@ -107,7 +109,7 @@ impl Lanes {
 
 /// One lane: takes batches and writes them, until the queue ends.
 struct Lane {
-    waiting: LaneReceiver<Op, Reply>,
+    waiting: LaneReceiver<Box<Op>, Reply>,
     line: Line,
 }
 
@@ -220,8 +222,9 @@ impl Line {
     /// Writes a batch and answers each of its operations. Begins and writes of owners go in one
     /// statement, acquisitions in one of their own.
     async fn serve(&mut self, jobs: Vec<Job>) {
-        let (acquires, mut writes): (Vec<Job>, Vec<Job>) =
-            jobs.into_iter().partition(|job| matches!(job.op, Op::Acquire(_)));
+        let (acquires, mut writes): (Vec<Job>, Vec<Job>) = jobs
+            .into_iter()
+            .partition(|job| matches!(*job.op, Op::Acquire(_)));
         while !writes.is_empty() {
             let later = second_writes(&mut writes);
             self.write(writes).await;
@@ -264,7 +267,7 @@ impl Line {
 /// write that is sent twice ever meets itself here.
 fn second_writes(jobs: &mut Vec<Job>) -> Vec<Job> {
     let mut met = HashSet::new();
-    jobs.extract_if(.., |job| match &job.op {
+    jobs.extract_if(.., |job| match &*job.op {
         Op::Commit(write) => !met.insert(write.fence.execution),
         Op::Begin(_) | Op::Acquire(_) => false,
     })

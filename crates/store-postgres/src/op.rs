@@ -98,7 +98,7 @@ pub(crate) enum Done {
 pub(crate) enum Reply {
     Done(Done),
     /// Nothing was written; the same operation may go well in a moment.
-    Again(Op, String),
+    Again(Box<Op>, String),
     Failed(StoreError),
 }
 

@@ -3,24 +3,21 @@
 -- the start of the server that granted the fences, $3 the worker that sends them.
 held AS MATERIALIZED (
     SELECT
-        w.ord, w.id, w.run_id, w.epoch, w.write_id, w.step, w.seq, w.attempt, w.lost, w.output,
-        w.succeeds, w.keep_us,
+        w.ord, e.id, e.run_id, e.epoch, ($8::uuid[])[w.ord] AS write_id, w.step,
+        ($9::int[])[w.ord] AS seq, ($10::int[])[w.ord] AS attempt, ($11::int[])[w.ord] AS lost,
+        w.output, ($12::boolean[])[w.ord] AS succeeds,
+        nullif(($13::bigint[])[w.ord], -1) AS keep_us,
         statement_timestamp() + $1::bigint * interval '1 microsecond' AS at
-    FROM
-        unnest(
-            $4::uuid[], $5::uuid[], $6::bigint[], $7::uuid[], $8::uuid[], $9::text[], $10::int[],
-            $11::int[], $12::int[], $13::bytea[], $14::boolean[], $15::bigint[]
-        ) WITH ORDINALITY AS w (
-            id, run_id, epoch, token, write_id, step, seq, attempt, lost, output, succeeds, keep_us,
-            ord
-        )
+    -- An array of values of one length is read at a place at once, others only from their start.
+    FROM unnest($14::text[], $15::bytea[]) WITH ORDINALITY AS w (step, output, ord)
     -- A subquery that locks is never flattened: whatever the planner believes about the size of
     -- the table, it is one look into the primary key for each write. The cast keeps the planner from
     -- walking the index of running executions instead, which looks cheap as long as it is empty.
     CROSS JOIN LATERAL (
-        SELECT x.id
+        SELECT x.id, x.run_id, x.epoch
         FROM {schema}.executions AS x
-        WHERE x.id = w.id AND x.run_id = w.run_id AND x.epoch = w.epoch AND x.token = w.token
+        WHERE x.id = ($4::uuid[])[w.ord] AND x.run_id = ($5::uuid[])[w.ord]
+            AND x.epoch = ($6::bigint[])[w.ord] AND x.token = ($7::uuid[])[w.ord]
             AND x.state::int = 1
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS e

@@ -29,7 +29,7 @@ use crate::rows::{self, column};
 pub(crate) async fn run(line: &mut Line, jobs: &mut Vec<Job>) -> Result<(), Trouble> {
     // The order in which rows are locked and inserted, the same for everybody.
     jobs.sort_by_key(|job| {
-        let order = match &job.op {
+        let order = match &*job.op {
             Op::Begin(begin) => (0, begin.id),
             Op::Commit(write) => (1, write.fence.execution),
             Op::Acquire(acquire) => (2, acquire.seen.id),
@@ -79,7 +79,7 @@ enum Answer {
 }
 
 impl Answer {
-    fn of(self, op: Op) -> Reply {
+    fn of(self, op: Box<Op>) -> Reply {
         match (self, op) {
             (Self::Done(done), _) => Reply::Done(done),
             (Self::Failed(error), _) => Reply::Failed(error),
