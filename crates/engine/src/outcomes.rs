@@ -4,7 +4,11 @@
 //! Only what can not change any more is kept: a success, until its retention ends. Its time runs on
 //! the monotonic clock from before the store was asked, so that it never ends later here than there.
 //! Memory is bounded; what has not been asked for lately makes way.
+//!
+//! A failover to a server that misses the newest commits takes successes back. So what is remembered
+//! counts only while the server is looked at, and is forgotten when it is another start of it.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +17,7 @@ use quick_cache::sync::Cache;
 
 use crate::clock::Clock;
 use crate::execution::{ExecutionId, FullKey, InputHash};
+use crate::runs::locked;
 
 /// A success that was stored.
 #[derive(Debug, Clone)]
@@ -29,13 +34,44 @@ pub(crate) struct Success {
 pub(crate) struct Outcomes {
     /// `None` when nothing is to be remembered.
     kept: Option<Cache<ExecutionId, Success, Bytewise>>,
+    server: Mutex<Server>,
+}
+
+/// What the last look has shown of the database server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    /// It could not be looked at.
+    Unseen,
+    /// This start of it; `None` where there is none.
+    Seen(Option<i64>),
 }
 
 impl Outcomes {
     /// Room for so many bytes, with what each success needs beside its output.
     pub(crate) fn new(bytes: usize) -> Self {
         let kept = (bytes > 0).then(|| Cache::with_weighter(bytes / USUAL, bytes as u64, Bytewise));
-        Self { kept }
+        Self {
+            kept,
+            server: Mutex::new(Server::Unseen),
+        }
+    }
+
+    /// The server was looked at: it is this start of it.
+    pub(crate) fn seen(&self, incarnation: Option<i64>) {
+        let seen = Server::Seen(incarnation);
+        let mut server = locked(&self.server);
+        // Also after it could not be seen for a while.
+        if *server != seen
+            && let Some(cache) = &self.kept
+        {
+            cache.clear();
+        }
+        *server = seen;
+    }
+
+    /// The server could not be looked at.
+    pub(crate) fn unseen(&self) {
+        *locked(&self.server) = Server::Unseen;
     }
 
     /// Remembers a success. `asked` is the time before the store was asked, `kept` how long it keeps
@@ -64,6 +100,9 @@ impl Outcomes {
     pub(crate) fn of(&self, id: ExecutionId, clock: &Clock) -> Option<Success> {
         let cache = self.kept.as_ref()?;
         let success = cache.get(&id)?;
+        if *locked(&self.server) == Server::Unseen {
+            return None;
+        }
         let counts = success.until.is_none_or(|until| clock.elapsed() < until);
         if !counts {
             cache.remove(&id);
@@ -91,6 +130,12 @@ impl Weighter<ExecutionId, Success> for Bytewise {
 mod tests {
     use super::*;
 
+    fn outcomes(bytes: usize) -> Outcomes {
+        let outcomes = Outcomes::new(bytes);
+        outcomes.seen(Some(1));
+        outcomes
+    }
+
     fn key(n: u32) -> FullKey {
         FullKey {
             schema: "s".into(),
@@ -115,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_success_counts_until_its_retention_ends_and_not_longer() {
-        let (outcomes, clock) = (Outcomes::new(1 << 20), Clock::new());
+        let (outcomes, clock) = (outcomes(1 << 20), Clock::new());
         let day = Duration::from_secs(86_400);
         let kept = keep(&outcomes, 1, 10, &clock, Some(day));
         let for_ever = keep(&outcomes, 2, 10, &clock, None);
@@ -128,7 +173,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_bytes_and_a_large_output_is_not_kept_at_all() {
-        let (outcomes, clock) = (Outcomes::new(100_000), Clock::new());
+        let (outcomes, clock) = (outcomes(100_000), Clock::new());
         let large = keep(&outcomes, 0, 200_000, &clock, None);
         assert!(outcomes.of(large, &clock).is_none());
         let ids: Vec<_> = (1..=1_000)
@@ -142,8 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn what_another_start_of_the_server_may_have_lost_does_not_count() {
+        let (outcomes, clock) = (outcomes(1 << 20), Clock::new());
+        let id = keep(&outcomes, 1, 10, &clock, None);
+        outcomes.seen(Some(1));
+        assert!(outcomes.of(id, &clock).is_some());
+        outcomes.unseen();
+        assert!(
+            outcomes.of(id, &clock).is_none(),
+            "nobody knows which server it is"
+        );
+        outcomes.seen(Some(2));
+        assert!(outcomes.of(id, &clock).is_none());
+    }
+
+    #[test]
     fn without_room_nothing_is_kept() {
-        let (outcomes, clock) = (Outcomes::new(0), Clock::new());
+        let (outcomes, clock) = (outcomes(0), Clock::new());
         let id = keep(&outcomes, 1, 1, &clock, None);
         assert!(outcomes.of(id, &clock).is_none());
     }

@@ -1,17 +1,16 @@
--- Records what owners did, and says of each write what came of it. The arrays
--- $2-$21 are sorted by id with at most one write for each execution; $1 is the clock's offset in
--- microseconds.
+-- Records what owners did, and says of each write what came of it. The arrays $2-$21 are sorted by id
+-- with at most one write for each execution; $1 is the clock's offset in microseconds.
 --
 -- Called by the lanes for writes that are not the usual ones or that commit.sql did not write, and with
 -- a waiting lock as the last statement of a step's own transaction.
 -- Index: primary keys of executions and checkpoints.
 -- Lock: each execution FOR NO KEY UPDATE, in id order; by the lanes without waiting.
-WITH
+--
 -- One row for each write of an owner: what it wants, beside the execution's row as it is now, under
 -- its lock, and the checkpoint that the snapshot saw. Verdicts: 1 to be written (the two statements
 -- below do it), 2 written by an earlier send, 3 recorded by another write, 4 fenced, 5 run it again
 -- (the row is busy, or the snapshot too old), 6 the fence was granted by another start of the server.
-held AS MATERIALIZED (
+WITH held AS MATERIALIZED (
     SELECT
         w.ord, w.id, w.run_id, w.epoch, w.write_id, w.worker, w.step, w.seq, w.attempt, w.lost,
         w.output, w.state, w.output_step, w.failure, w.tries_seq, w.tries, w.keep_us, w.delay_us,

@@ -244,9 +244,11 @@ impl Life<'_> {
             Err(error) => {
                 note(&error);
                 self.judge.could_not_look();
+                self.inner.outcomes.unseen();
                 return;
             }
         };
+        self.inner.outcomes.seen(observation.incarnation);
         let shapes = observation
             .others
             .iter()
