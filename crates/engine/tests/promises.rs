@@ -533,3 +533,25 @@ async fn another_engine_of_the_same_store_waits_for_the_one_that_runs() {
     assert_eq!(first.await.expect("no panic"), Ok(7));
     assert_eq!(entered.available_permits(), 0, "the step ran once");
 }
+
+/// One thread, so that a caller who never waits would keep it for ever.
+#[tokio::test]
+async fn a_caller_who_replays_what_is_remembered_in_a_loop_lets_others_run() {
+    async fn same(_cx: StepContext, n: u64) -> StepResult<u64> {
+        Ok(n)
+    }
+    let schema = Schema::new("replayed").step("same", same).build();
+    let builder = Engine::builder(MemoryStore::new()).schema(schema.clone());
+    let engine = builder.build().await.expect("an engine");
+    let mut replays = 0_u32;
+    let endless = async {
+        loop {
+            assert_eq!(engine.run(&schema, "key", 7).await.expect("an output"), 7);
+            replays += 1;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_millis(200), endless).await;
+    assert!(ended.is_err(), "it is stopped from outside");
+    assert!(replays > 1);
+    engine.shutdown().await;
+}
