@@ -23,9 +23,10 @@ use crate::victim;
 fn place_and_role() -> (Place, Role) {
     let place = Place::fresh(Kind::Postgres);
     let role = place.role("secret", None);
+    // By oid: a schema that another test drops meanwhile is NULL then, and not an error.
     let can_create: bool = place.as_superuser(async |admin| {
         sqlx::query_scalar(
-            "SELECT bool_or(has_schema_privilege($1, nspname, 'CREATE'))
+            "SELECT bool_or(has_schema_privilege($1, oid, 'CREATE'))
                 OR has_database_privilege($1, current_database(), 'CREATE')
              FROM pg_namespace WHERE nspname !~ '^pg_'",
         )
