@@ -44,6 +44,7 @@ mod attempt;
 pub mod bugs;
 mod builder;
 mod call;
+mod canonical;
 pub mod clock;
 mod codec;
 mod context;

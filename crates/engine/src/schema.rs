@@ -22,6 +22,7 @@ use crate::plan::{Plan, PlanBody, PlanStep};
 use crate::retry::Retry;
 use crate::step::{ErasedStep, FnStep, Step, StoredStep};
 use crate::store::PlanRecord;
+use crate::telemetry::Calls;
 
 /// An ordered list of named steps that takes an `In` and gives an `Out`. Cheap to clone.
 ///
@@ -103,6 +104,7 @@ impl<In, Out> Schema<In, Out> {
                 retention: self.core.retention,
                 ignored: self.core.ignored.clone(),
                 plan: self.core.plan.clone(),
+                calls: Calls::of(&self.core.name),
             }),
             types: PhantomData,
         }
@@ -135,6 +137,7 @@ pub(crate) struct SchemaCore {
     pub(crate) retention: Option<Duration>,
     pub(crate) ignored: Vec<String>,
     pub(crate) plan: PlanRecord,
+    pub(crate) calls: Calls,
 }
 
 /// One step as the engine holds it.
@@ -319,6 +322,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
         Schema {
             core: Arc::new(SchemaCore {
                 plan: plan.record(),
+                calls: Calls::of(&name),
                 name,
                 steps,
                 retention,

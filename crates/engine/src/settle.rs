@@ -23,7 +23,7 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
     };
     match tokio::time::timeout(limit, wait(request, admitted)).await {
         Ok(settled) => settled,
-        Err(_late) => Err(in_progress(&request.inner, request.id, None).await),
+        Err(_late) => Err(Box::pin(in_progress(&request.inner, request.id, None)).await),
     }
 }
 
@@ -40,7 +40,7 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
                 };
                 (end, Some(run.fence().claim.epoch))
             }
-            Admitted::There(run, epoch) => (followed(request, run, epoch).await?, Some(epoch)),
+            Admitted::There(run, epoch) => (Box::pin(followed(request, run, epoch)).await?, Some(epoch)),
         };
         match end {
             RunEnd::Succeeded(output) => return Ok(output),
