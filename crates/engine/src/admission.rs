@@ -171,7 +171,8 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         id,
     };
     request.inner.spawn(async move {
-        let (opened, work) = begin(&inner, &schema, id, key, input, hash).await;
+        // Boxed, because the work that follows may take much longer.
+        let (opened, work) = Box::pin(begin(&inner, &schema, id, key, input, hash)).await;
         drop(closer);
         publish.send_replace(Some(opened));
         if let Some(work) = work {

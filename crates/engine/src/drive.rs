@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use tracing::Instrument;
 
 use crate::attempt::{AttemptEnd, attempt};
@@ -76,7 +77,7 @@ pub(crate) async fn drive(inner: &Inner, run: &LocalRun, mut owned: Owned) -> Ru
         };
         match advanced {
             Stop::End(end) => return end,
-            Stop::Restarted => match reacquire(inner, run).await {
+            Stop::Restarted => match Box::pin(reacquire(inner, run)).await {
                 Some(record) => owned.reset(&record),
                 None => return RunEnd::Lost,
             },
@@ -180,8 +181,18 @@ fn decode(
     })
 }
 
-/// Parks the execution: visible, and waiting for a person or a deploy.
-pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
+/// Parks the execution: visible, and waiting for a person or a deploy. Boxed, as all that is done
+/// seldom, so that a run that goes well does not hold the room for it.
+pub(crate) fn park<'a>(
+    inner: &'a Inner,
+    run: &'a LocalRun,
+    reason: ParkReason,
+    message: String,
+) -> BoxFuture<'a, Stop> {
+    Box::pin(park_now(inner, run, reason, message))
+}
+
+async fn park_now(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
     tracing::warn!(execution = %run.id, reason = reason.as_str(), "parked");
     let (step, _since) = run.at();
     let failure = Failure {
@@ -283,7 +294,7 @@ impl Driver<'_> {
             };
             drop(cx.take_enlisted());
             telemetry::attempted(&self.owned.schema.name, &name, "failed");
-            self.failed(position, number, &error).await?;
+            Box::pin(self.failed(position, number, &error)).await?;
         }
     }
 

@@ -90,7 +90,7 @@ pub(crate) async fn persist(
             StoreError::Restarted => return Persisted::Restarted,
             StoreError::Rejected(why) => return Persisted::Rejected(why),
             StoreError::Unknown(_) if own_transaction => {
-                return confirm(inner, run, write_id, checkpoint.as_ref()).await;
+                return Box::pin(confirm(inner, run, write_id, checkpoint.as_ref())).await;
             }
             error if own_transaction => return Persisted::RolledBack(error.to_string()),
             _ => {}

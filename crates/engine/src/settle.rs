@@ -1,6 +1,8 @@
 //! How does an admitted call get its outcome? It waits for the run, here or in another process, and
 //! looks again when somebody else took it up.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 
 use crate::admission::{Admitted, Known, Request, find_worker};
@@ -18,10 +20,11 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
         (Verdict::Attached, OnDuplicate::Wait(limit)) => Some(limit),
         _ => None,
     };
+    let mut settled = pin!(wait(request, admitted));
     let Some(limit) = limit else {
-        return wait(request, admitted).await;
+        return settled.await;
     };
-    match tokio::time::timeout(limit, wait(request, admitted)).await {
+    match tokio::time::timeout(limit, &mut settled).await {
         Ok(settled) => settled,
         Err(_late) => Err(Box::pin(in_progress(&request.inner, request.id, None)).await),
     }
