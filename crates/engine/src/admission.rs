@@ -14,15 +14,16 @@ use tokio::task::JoinHandle;
 
 use crate::codec::{Place, Slot};
 use crate::decide::{Existing, Meeting, ShapeKnown, meet};
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen};
+use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen, State, WaitReason};
 use crate::inner::Inner;
 use crate::outcome::{end_of, in_progress, outcome, shutting_down, unavailable};
 use crate::persist::{Pause, Resend};
-use crate::policy::{AfterFailure, OnDuplicate, Verdict};
+use crate::policy::{AfterFailure, OnDuplicate, OnExpired, Verdict};
 use crate::random;
 use crate::run_error::RunError;
 use crate::runs::{LocalRun, Look, Opened, RunEnd};
 use crate::schema::SchemaCore;
+use crate::settlement::Settled;
 use crate::store::{Begin, Begun, Fresh, How, StoreError};
 use crate::take::{Taken, begin_run, take};
 use crate::telemetry;
@@ -38,6 +39,9 @@ pub(crate) struct Request {
     pub(crate) hash: InputHash,
     pub(crate) on_duplicate: OnDuplicate,
     pub(crate) after_failure: Option<AfterFailure>,
+    pub(crate) on_expired: OnExpired,
+    /// The execution whose step makes this call.
+    pub(crate) parent: Option<ExecutionId>,
 }
 
 /// Who works on a call.
@@ -158,18 +162,19 @@ async fn open(request: &Request) -> (Opened, bool) {
 fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
     let inner = Arc::clone(&request.inner);
     let schema = Arc::clone(&request.schema);
-    let (id, key, input, hash) = (
-        request.id,
-        request.key.clone(),
-        request.input.clone(),
-        request.hash,
-    );
+    let new = NewKey {
+        id: request.id,
+        key: request.key.clone(),
+        input: request.input.clone(),
+        hash: request.hash,
+        parent: request.parent,
+    };
     let closer = CloseOpening {
         inner: Arc::clone(&inner),
-        id,
+        id: new.id,
     };
     request.inner.spawn(async move {
-        let (opened, work) = begin(&inner, &schema, id, key, input, hash).await;
+        let (opened, work) = begin(&inner, &schema, new).await;
         drop(closer);
         publish.send_replace(Some(opened));
         if let Some(work) = work {
@@ -190,14 +195,27 @@ impl Drop for CloseOpening {
     }
 }
 
-async fn begin(
-    inner: &Arc<Inner>,
-    schema: &Arc<SchemaCore>,
+/// What a key begins with.
+struct NewKey {
     id: ExecutionId,
     key: FullKey,
     input: Bytes,
     hash: InputHash,
+    parent: Option<ExecutionId>,
+}
+
+async fn begin(
+    inner: &Arc<Inner>,
+    schema: &Arc<SchemaCore>,
+    new: NewKey,
 ) -> (Opened, Option<BoxFuture<'static, ()>>) {
+    let NewKey {
+        id,
+        key,
+        input,
+        hash,
+        parent,
+    } = new;
     let run = RunId::fresh();
     let place = Place {
         run,
@@ -221,6 +239,7 @@ async fn begin(
         shape: schema.plan.shape,
         input: encoded,
         input_hash: hash,
+        parent,
     };
     let asked = inner.clock.elapsed();
     let mut resend = Resend::new();
@@ -238,6 +257,13 @@ async fn begin(
             }
         }
     }
+}
+
+/// Whether it waits for something that a call can not hurry: not for the next try of a step, and not any
+/// more when that has come.
+fn sleeps(record: &ExecutionRecord) -> bool {
+    let hurries = matches!(record.waits_for, None | Some(WaitReason::Retry));
+    record.state == State::Waiting && !hurries && !record.wake_in.is_some_and(|due_in| due_in.is_zero())
 }
 
 /// Applies the caller's policies to what its key has already. `None`: look again.
@@ -266,10 +292,16 @@ async fn meet_existing(
             .and_then(|failure| inner.decode_failure(record.run, failure))
             .map(|failure| failure.kind),
         parked: record.parked,
+        sleeps: sleeps(record),
         shape: shape_known(inner, record),
     };
-    match meet(existing, request.after_failure) {
+    match meet(existing, request.after_failure, request.on_expired) {
         Meeting::Mismatch => Err(mismatch(request, record.input_hash)),
+        Meeting::Expired => Err(RunError::Expired {
+            generation: record.generation,
+            state: record.state,
+        }),
+        Meeting::Asleep => Ok(end_of(inner, record).await?.map(Admitted::Finished)),
         Meeting::Replay => {
             let end = outcome(inner, record).await?;
             if let RunEnd::Succeeded(output) = &end {
@@ -380,6 +412,7 @@ fn fresh(request: &Request) -> Result<Fresh, RunError> {
         shape: request.schema.plan.shape,
         input,
         input_hash: request.hash,
+        parent: request.parent,
     })
 }
 
@@ -391,16 +424,22 @@ async fn acquire(
     verdict: Verdict,
     known: Known,
 ) -> Result<Option<Admitted>, RunError> {
-    match take_in_task(&request.inner, record.seen(), how).await? {
+    match take_in_task(&request.inner, record.seen(), how, None).await? {
         Taken::Won(run) => here(request, run, verdict, known).await.map(Some),
         Taken::Lost => Ok(None),
     }
 }
 
 /// Takes an execution over in a task of the engine's.
-pub(crate) async fn take_in_task(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, RunError> {
+pub(crate) async fn take_in_task(
+    inner: &Arc<Inner>,
+    seen: Seen,
+    how: How,
+    settled: Option<Settled>,
+) -> Result<Taken, RunError> {
     let inner_of_task = Arc::clone(inner);
-    finished(inner.spawn(async move { take(&inner_of_task, seen, how).await })).await
+    let taking = inner.spawn(async move { take(&inner_of_task, seen, how, settled).await });
+    finished(taking).await
 }
 
 /// Waits for a task of the engine's that talks to the store; it goes on when the caller is dropped.

@@ -4,20 +4,35 @@
 //! a step that writes to the same database opens a transaction at the store's own handle and
 //! enlists it here, and the engine commits it together with the checkpoint.
 
+mod calls;
+mod durable;
+
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::asks::{Desk, Recorded};
+use crate::clock::Clock;
 use crate::error::{StepError, StepResult};
-use crate::execution::{ExecutionId, Fence, FullKey, RunId, WorkerId};
+use crate::execution::{ExecutionId, Fence, FullKey, Payload, RunId, WorkerId};
+use crate::inner::Inner as EngineInner;
 use crate::json;
-use crate::store::Enlisted;
+use crate::key::check;
+use crate::limits::{Limits, NAME_BYTES};
+use crate::marks::Mark;
+use crate::random;
+use crate::runs::locked;
+use crate::schema::StepEntry;
+use crate::store::{Enlisted, NewMessage};
 
 /// What one attempt of a step can know and ask for.
 #[derive(Clone)]
@@ -38,6 +53,24 @@ pub(crate) struct Inner {
     pub(crate) resources: Arc<Resources>,
     pub(crate) instance: Uuid,
     pub(crate) transaction: Mutex<TransactionSlot>,
+    /// Whether the transaction of the step before is this one's too.
+    pub(crate) inherits: bool,
+    /// Under which name what belongs to the step is recorded: the one that the run was born with.
+    pub(crate) recorded_as: String,
+    /// What else than outputs is recorded of the run.
+    pub(crate) recorded: Arc<Recorded>,
+    /// The database's time when that was read, and the engine's at that moment.
+    pub(crate) read_at: (SystemTime, Duration),
+    /// Where durable calls are left; none for a body that may not make any.
+    pub(crate) desk: Option<Desk>,
+    /// How often each name was used in this run of the step.
+    pub(crate) names: Mutex<HashMap<String, u32>>,
+    pub(crate) messages: Mutex<Vec<NewMessage>>,
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    /// The engine, for calls of other schemas.
+    pub(crate) engine: Weak<EngineInner>,
 }
 
 /// A step has at most one transaction: open in the step's hands, or handed to the engine.
@@ -83,7 +116,7 @@ impl StepContext {
     }
 
     /// The step's name.
-    pub fn step(&self) -> &str {
+    pub fn step_name(&self) -> &str {
         &self.inner.step
     }
 
@@ -99,11 +132,21 @@ impl StepContext {
     }
 
     /// The key to send to downstream services: the same for every attempt of this step in a
-    /// generation, different between steps, keys and generations. 36 characters, a UUID.
+    /// generation, different between steps, keys and generations. 36 characters, a UUID. A `verify` has
+    /// the one of its step, an `undo` has one of its own.
     pub fn idempotency_key(&self) -> String {
+        self.key_of(&self.inner.recorded_as)
+    }
+
+    /// The downstream key of one part of this step, see [`step`](Self::step).
+    pub fn idempotency_key_of(&self, part: &str) -> String {
+        self.key_of(&Mark::Part(part).of(&self.inner.recorded_as))
+    }
+
+    fn key_of(&self, name: &str) -> String {
         let mut hash = Sha256::new();
         hash.update(self.run_id().0.as_bytes());
-        hash.update(self.step().as_bytes());
+        hash.update(name.as_bytes());
         let mut first = [0_u8; 16];
         first.copy_from_slice(&hash.finalize()[..16]);
         uuid::Builder::from_custom_bytes(first).into_uuid().to_string()
@@ -220,6 +263,66 @@ impl StepContext {
         })
     }
 
+    /// Completes when somebody wants the execution cancelled. A step that listens can end in its own
+    /// way; one that does not is dropped after [`WorkerOptions::cancel_grace`](crate::WorkerOptions).
+    pub async fn cancelled(&self) {
+        self.inner.cancelled.cancelled().await;
+    }
+
+    /// Whether somebody wants the execution cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.cancelled.is_cancelled()
+    }
+
+    /// Sends a message when this step is recorded: it becomes a row of the outbox in the same
+    /// transaction, and [`Engine::relay`](crate::Engine::relay) delivers it at least once. Its id is
+    /// fixed now and returned; receivers tell duplicates by it.
+    ///
+    /// An attempt that fails sends nothing.
+    ///
+    /// # Errors
+    /// When the topic is not usable, or the payload can not be stored: no further try now.
+    pub fn emit<T: Serialize + DeserializeOwned>(
+        &self,
+        topic: impl Into<String>,
+        payload: &T,
+    ) -> StepResult<Uuid> {
+        let topic = topic.into();
+        let usable = if topic.is_empty() {
+            Err("the topic is empty".to_owned())
+        } else {
+            check("topic", &topic, NAME_BYTES)
+        };
+        usable.map_err(|why| StepError::stop(why).code("bad_name"))?;
+        let json = self.encode(payload, "the message")?;
+        let id = random::time_ordered();
+        let message = NewMessage {
+            id,
+            topic,
+            // As JSON; the owner encodes it when it is sent.
+            payload: Payload(json),
+        };
+        locked(&self.inner.messages).push(message);
+        Ok(id)
+    }
+
+    /// Takes the messages that the attempt emitted, as JSON.
+    pub(crate) fn take_messages(&self) -> Vec<NewMessage> {
+        std::mem::take(&mut *locked(&self.inner.messages))
+    }
+
+    /// The desk of this attempt, if its body may make durable calls.
+    pub(crate) fn desk(&self) -> Option<&Desk> {
+        self.inner.desk.as_ref()
+    }
+
+    /// For stores: the transaction that the step before has left for this one, in an atomic schema.
+    /// Taken before [`open_transaction`](Self::open_transaction).
+    pub fn inherited(&self) -> Option<Enlisted> {
+        let inherits = self.inner.inherits;
+        inherits.then(|| self.take_enlisted()).flatten()
+    }
+
     /// Takes what the attempt enlisted.
     pub(crate) fn take_enlisted(&self) -> Option<Enlisted> {
         let mut slot = self.slot();
@@ -242,14 +345,20 @@ impl StepContext {
     /// # Errors
     /// A sentence that says why.
     pub(crate) fn refuse_in_transaction() -> Result<(), String> {
-        let open = CURRENT.try_with(|cx| !matches!(*cx.slot(), TransactionSlot::Empty));
+        let open = CURRENT.try_with(Self::has_transaction);
         if open.unwrap_or(false) {
-            return Err(
-                "this step has an open transaction: a durable call inside it could wait for itself"
-                    .to_owned(),
-            );
+            return Err(IN_TRANSACTION.to_owned());
         }
         Ok(())
+    }
+
+    /// Whether the attempt has handed a transaction to the engine.
+    pub(crate) fn has_enlisted(&self) -> bool {
+        matches!(*self.slot(), TransactionSlot::Enlisted(_))
+    }
+
+    fn has_transaction(&self) -> bool {
+        !matches!(*self.slot(), TransactionSlot::Empty)
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, TransactionSlot> {
@@ -260,11 +369,15 @@ impl StepContext {
     }
 }
 
+/// Why a durable call is refused.
+const IN_TRANSACTION: &str =
+    "this step has an open transaction: a durable call inside it could wait for itself";
+
 impl fmt::Debug for StepContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StepContext")
             .field("execution", &self.execution_id())
-            .field("step", &self.step())
+            .field("step", &self.step_name())
             .field("attempt", &self.attempt())
             .finish_non_exhaustive()
     }
@@ -305,30 +418,48 @@ impl fmt::Debug for OpenTransaction {
 /// Recorded outputs of earlier steps, in order.
 #[derive(Default, Clone)]
 pub(crate) struct Outputs {
-    steps: Vec<(String, Option<TypeId>, Bytes)>,
+    steps: Vec<StepOutput>,
+}
+
+#[derive(Clone)]
+struct StepOutput {
+    name: String,
+    formerly: Vec<String>,
+    function: Option<TypeId>,
+    output: Bytes,
 }
 
 impl Outputs {
-    pub(crate) fn push(&mut self, step: String, function: Option<TypeId>, output: Bytes) {
-        self.steps.push((step, function, output));
+    pub(crate) fn push(&mut self, step: &StepEntry, output: Bytes) {
+        self.steps.push(StepOutput {
+            name: step.name.clone(),
+            formerly: step.formerly.clone(),
+            function: step.function,
+            output,
+        });
     }
 
     pub(crate) fn last(&self) -> Option<&Bytes> {
-        self.steps.last().map(|(_, _, output)| output)
+        self.steps.last().map(|step| &step.output)
+    }
+
+    /// The output of the step at a position.
+    pub(crate) fn at(&self, position: usize) -> Option<&Bytes> {
+        self.steps.get(position).map(|step| &step.output)
     }
 
     fn by_function(&self, wanted: TypeId) -> impl Iterator<Item = &Bytes> {
         self.steps
             .iter()
-            .filter(move |(_, function, _)| *function == Some(wanted))
-            .map(|(_, _, output)| output)
+            .filter(move |step| step.function == Some(wanted))
+            .map(|step| &step.output)
     }
 
     fn by_name(&self, wanted: &str) -> Option<&Bytes> {
         self.steps
             .iter()
-            .find(|(name, _, _)| name == wanted)
-            .map(|(_, _, output)| output)
+            .find(|step| step.name == wanted || step.formerly.iter().any(|name| name == wanted))
+            .map(|step| &step.output)
     }
 }
 
@@ -390,6 +521,17 @@ pub(crate) mod tests {
             resources: Arc::default(),
             instance,
             transaction: Mutex::default(),
+            inherits: false,
+            recorded_as: "second".into(),
+            recorded: Arc::default(),
+            read_at: (SystemTime::UNIX_EPOCH, Duration::ZERO),
+            desk: Some(Desk::default()),
+            names: Mutex::default(),
+            messages: Mutex::default(),
+            cancelled: CancellationToken::new(),
+            clock: Clock::new(),
+            limits: Limits::default(),
+            engine: Weak::new(),
         })
     }
 
@@ -403,11 +545,16 @@ pub(crate) mod tests {
         fn type_of<F: 'static>(_: &F) -> TypeId {
             TypeId::of::<F>()
         }
-        outputs.push("first".into(), Some(type_of(&double)), Bytes::from_static(b"14"));
+        let step = |name: &str| {
+            let mut step = StepEntry::new(name.into(), Arc::new(crate::step::FnStep::new(double)));
+            step.function = Some(type_of(&double));
+            step
+        };
+        outputs.push(&step("first"), Bytes::from_static(b"14"));
         let cx = context(Uuid::nil(), outputs.clone());
         assert_eq!(cx.output_of(double).expect("recorded"), 14);
         assert_eq!(cx.output::<u32>("first").expect("recorded"), 14);
-        outputs.push("again".into(), Some(type_of(&double)), Bytes::from_static(b"15"));
+        outputs.push(&step("again"), Bytes::from_static(b"15"));
         let cx = context(Uuid::nil(), outputs);
         assert!(cx.output_of(double).is_err(), "two steps are this function");
     }

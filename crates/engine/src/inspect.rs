@@ -6,7 +6,9 @@ use crate::admission::take_in_task;
 use crate::context::StepContext;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, ParkReason, RunId, State, WorkerId};
+use crate::execution::{
+    CancelWish, ExecutionId, ExecutionRecord, FullKey, ParkReason, RunId, State, WaitReason, WorkerId,
+};
 use crate::inner::Inner;
 use crate::key::Key;
 use crate::limits::LIST_ROWS;
@@ -38,6 +40,12 @@ pub struct Execution {
     pub failure: Option<Failure>,
     /// Why it is parked; only while parked.
     pub parked: Option<ParkReason>,
+    /// What it waits for; only while waiting.
+    pub waits_for: Option<WaitReason>,
+    /// Whether somebody wants it cancelled; not when finished.
+    pub cancel: Option<CancelWish>,
+    /// The execution whose step called it.
+    pub parent: Option<ExecutionId>,
     /// Time until it is tried again by itself.
     pub due_in: Option<Duration>,
     /// When the run began.
@@ -188,7 +196,7 @@ impl Engine {
             Taken::Lost
         } else {
             let how = How::Resume { keep_tries: false };
-            take_in_task(&self.inner, record.seen(), how).await?
+            take_in_task(&self.inner, record.seen(), how, None).await?
         };
         match taken {
             Taken::Won(_run) => self
@@ -203,7 +211,7 @@ impl Engine {
         }
     }
 
-    async fn record(&self, id: ExecutionId) -> Result<Option<ExecutionRecord>, RunError> {
+    pub(crate) async fn record(&self, id: ExecutionId) -> Result<Option<ExecutionRecord>, RunError> {
         let found = self.inner.store.find(vec![id]).await;
         Ok(found.map_err(|error| unavailable(&error))?.into_iter().next())
     }
@@ -222,6 +230,9 @@ fn view(inner: &Inner, record: ExecutionRecord) -> Execution {
             .as_ref()
             .and_then(|failure| inner.decode_failure(record.run, failure)),
         parked: record.parked,
+        waits_for: record.waits_for,
+        cancel: record.cancel,
+        parent: record.parent,
         due_in: record.wake_in,
         created_at: record.created_at,
         finished_at: record.finished_at,

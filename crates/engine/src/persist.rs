@@ -13,7 +13,9 @@ use crate::inner::Inner;
 use crate::random;
 use crate::refusal::Asked;
 use crate::runs::LocalRun;
-use crate::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Verdict};
+use crate::store::{
+    Commit, Confirm, Confirmed, Enlisted, NewCheckpoint, NewMessage, StoreError, Then, Verdict,
+};
 use crate::telemetry;
 
 /// What came of a write.
@@ -31,15 +33,43 @@ pub(crate) enum Persisted {
     RolledBack(String),
 }
 
+/// What an owner writes.
+pub(crate) struct Write {
+    pub(crate) checkpoint: Option<NewCheckpoint>,
+    pub(crate) then: Then,
+    pub(crate) enlisted: Option<Enlisted>,
+    pub(crate) messages: Vec<NewMessage>,
+}
+
+impl Write {
+    /// Records a checkpoint.
+    pub(crate) fn of(checkpoint: NewCheckpoint, then: Then) -> Self {
+        Self {
+            checkpoint: Some(checkpoint),
+            ..Self::only(then)
+        }
+    }
+
+    /// Only changes the state.
+    pub(crate) fn only(then: Then) -> Self {
+        Self {
+            checkpoint: None,
+            then,
+            enlisted: None,
+            messages: Vec::new(),
+        }
+    }
+}
+
 /// Writes until there is a verdict. Ends early only when the ownership is known to be lost, or
 /// when the process has no time left.
-pub(crate) async fn persist(
-    inner: &Inner,
-    run: &LocalRun,
-    checkpoint: Option<NewCheckpoint>,
-    then: Then,
-    mut enlisted: Option<crate::store::Enlisted>,
-) -> Persisted {
+pub(crate) async fn persist(inner: &Inner, run: &LocalRun, write: Write) -> Persisted {
+    let Write {
+        checkpoint,
+        then,
+        mut enlisted,
+        messages,
+    } = write;
     let write_id = WriteId::fresh();
     let own_transaction = enlisted.is_some();
     let mut pause = Pause::default();
@@ -58,6 +88,7 @@ pub(crate) async fn persist(
             checkpoint: checkpoint.clone(),
             then: then.clone(),
             enlisted: enlisted.take(),
+            messages: messages.clone(),
         };
         #[cfg(feature = "planted")]
         if bugs::is_planted(Bug::AcknowledgedBeforeVerdict) {

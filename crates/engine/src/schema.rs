@@ -4,7 +4,10 @@
 //! compiler checks it. Bounds stand directly on `Fn`, so that rustc explains a mistake by itself.
 //! Names are durable: they are stored with each checkpoint.
 
+mod careful;
+
 use std::any::TypeId;
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +21,9 @@ use crate::error::StepResult;
 use crate::execution::ShapeId;
 use crate::key::check;
 use crate::limits::{DEFAULT_RETENTION, NAME_BYTES, SHORTEST_RETENTION};
-use crate::plan::{Plan, PlanBody, PlanStep};
+use crate::marks;
+use crate::plan::{Effect, Plan, PlanBody, PlanStep};
+use crate::policy::SecondSignal;
 use crate::retry::Retry;
 use crate::step::{ErasedStep, FnStep, Step, StoredStep};
 use crate::store::PlanRecord;
@@ -56,8 +61,10 @@ impl Schema<(), ()> {
             draft: Draft {
                 name,
                 steps: Vec::new(),
-                retention: Some(DEFAULT_RETENTION),
-                ignored: Vec::new(),
+                options: SchemaOptions {
+                    retention: Some(DEFAULT_RETENTION),
+                    ..SchemaOptions::default()
+                },
             },
         }
     }
@@ -90,19 +97,13 @@ impl<In, Out> Schema<In, Out> {
         around: impl Fn(&str, Arc<dyn ErasedStep>) -> Arc<dyn ErasedStep>,
     ) -> Self {
         let steps = self.core.steps.iter().map(|step| StepEntry {
-            name: step.name.clone(),
-            retry: step.retry,
             body: around(&step.name, Arc::clone(&step.body)),
-            function: step.function,
-            stored: step.stored.clone(),
+            ..step.clone()
         });
         Self {
             core: Arc::new(SchemaCore {
-                name: self.core.name.clone(),
                 steps: steps.collect(),
-                retention: self.core.retention,
-                ignored: self.core.ignored.clone(),
-                plan: self.core.plan.clone(),
+                ..SchemaCore::clone(&self.core)
             }),
             types: PhantomData,
         }
@@ -129,15 +130,29 @@ impl<In, Out> std::fmt::Debug for Schema<In, Out> {
 }
 
 /// A schema without its types, as the engine holds it.
+#[derive(Clone)]
 pub(crate) struct SchemaCore {
     pub(crate) name: String,
     pub(crate) steps: Vec<StepEntry>,
-    pub(crate) retention: Option<Duration>,
-    pub(crate) ignored: Vec<String>,
+    pub(crate) options: SchemaOptions,
     pub(crate) plan: PlanRecord,
 }
 
+/// What holds for a whole schema and is no part of its plan.
+#[derive(Clone, Default)]
+pub(crate) struct SchemaOptions {
+    pub(crate) retention: Option<Duration>,
+    pub(crate) ignored: Vec<String>,
+    /// The longest time from the begin of a run to its end.
+    pub(crate) deadline: Option<Duration>,
+    /// All steps in one transaction of the store.
+    pub(crate) atomic: bool,
+    /// The signals it takes.
+    pub(crate) signals: HashMap<String, SecondSignal>,
+}
+
 /// One step as the engine holds it.
+#[derive(Clone)]
 pub(crate) struct StepEntry {
     pub(crate) name: String,
     pub(crate) retry: Retry,
@@ -146,13 +161,30 @@ pub(crate) struct StepEntry {
     pub(crate) function: Option<TypeId>,
     /// The stored step's fields.
     pub(crate) stored: Option<Box<RawValue>>,
+    pub(crate) effect: Effect,
+    /// Its checkpoint may ride with the next one.
+    pub(crate) lazy: bool,
+    /// The longest time of one attempt.
+    pub(crate) timeout: Option<Duration>,
+    /// Tells whether an attempt that was interrupted was done.
+    pub(crate) verify: Option<Arc<dyn ErasedStep>>,
+    /// Takes its output and takes back what it did.
+    pub(crate) undo: Option<Undo>,
+    /// Names that the step had before.
+    pub(crate) formerly: Vec<String>,
+}
+
+/// How a step is undone.
+#[derive(Clone)]
+pub(crate) struct Undo {
+    pub(crate) body: Arc<dyn ErasedStep>,
+    pub(crate) retry: Retry,
 }
 
 struct Draft {
     name: String,
     steps: Vec<StepEntry>,
-    retention: Option<Duration>,
-    ignored: Vec<String>,
+    options: SchemaOptions,
 }
 
 /// A schema without steps yet. What holds for the whole schema is said here.
@@ -173,14 +205,14 @@ impl SchemaStart {
             retention >= SHORTEST_RETENTION,
             "a retention of {retention:?} is shorter than {SHORTEST_RETENTION:?}"
         );
-        self.draft.retention = Some(retention);
+        self.draft.options.retention = Some(retention);
         self
     }
 
     /// Keeps finished keys for ever.
     #[must_use]
     pub fn keep_for_ever(mut self) -> Self {
-        self.draft.retention = None;
+        self.draft.options.retention = None;
         self
     }
 
@@ -188,7 +220,40 @@ impl SchemaStart {
     /// same call. A JSON Pointer, such as `/sent_at`.
     #[must_use]
     pub fn ignore_in_fingerprint(mut self, pointer: impl Into<String>) -> Self {
-        self.draft.ignored.push(pointer.into());
+        self.draft.options.ignored.push(pointer.into());
+        self
+    }
+
+    /// The longest time from the begin of a run to its end, waits included. Then it fails for good, with
+    /// the code `deadline_exceeded`, and is undone where its steps can be.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.draft.options.deadline = Some(deadline);
+        self
+    }
+
+    /// Takes signals of this name, see [`StepContext::signal`] and
+    /// [`Engine::signal`](crate::Engine::signal); `second` says what becomes of further ones.
+    ///
+    /// # Panics
+    /// When the name is not usable.
+    #[track_caller]
+    #[must_use]
+    pub fn signal(mut self, name: impl Into<String>, second: SecondSignal) -> Self {
+        let name = name.into();
+        check_name("signal name", &name);
+        self.draft.options.signals.insert(name, second);
+        self
+    }
+
+    /// Runs all steps and the finish in one transaction of the store: everything that they write in it
+    /// is there together with the outcome, or not at all. The first step that opens a transaction with
+    /// the store's `transaction(&cx)` and enlists it gives it to the next one, which gets it there. When
+    /// an attempt fails or the process dies, all is rolled back, and the next try begins at the first
+    /// step. On SQLite nobody else writes while it is open.
+    #[must_use]
+    pub fn atomic(mut self) -> Self {
+        self.draft.options.atomic = true;
         self
     }
 
@@ -258,13 +323,9 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
         Out: Serialize + DeserializeOwned + Send + 'static,
     {
         let name = self.unused(name.into());
-        self.draft.steps.push(StepEntry {
-            name,
-            retry: Retry::default(),
-            body: Arc::new(FnStep::new(function)),
-            function: Some(TypeId::of::<F>()),
-            stored: None,
-        });
+        let mut entry = StepEntry::new(name, Arc::new(FnStep::new(function)));
+        entry.function = Some(TypeId::of::<F>());
+        self.draft.steps.push(entry);
         SchemaBuilder::around(self.draft)
     }
 
@@ -285,33 +346,25 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
                 panic!("the stored step `{name}` does not read back from its stored form: {error}")
             }
         };
-        self.draft.steps.push(StepEntry {
-            name,
-            retry: Retry::default(),
-            body: Arc::new(step),
-            function: None,
-            stored: Some(stored),
-        });
+        let mut entry = StepEntry::new(name, Arc::new(step));
+        entry.stored = Some(stored);
+        self.draft.steps.push(entry);
         SchemaBuilder::around(self.draft)
     }
 
-    /// How the last step is retried.
-    #[must_use]
-    pub fn retry(mut self, retry: Retry) -> Self {
-        if let Some(last) = self.draft.steps.last_mut() {
-            last.retry = retry;
-        }
-        self
-    }
-
     /// Ends the schema.
+    ///
+    /// # Panics
+    /// When options of its steps contradict each other: a step that is done at most once can not be
+    /// lazy, a `verify` needs `at_most_once`, and in an atomic schema neither has a sense, nor an `undo`.
+    #[track_caller]
     pub fn build(self) -> Schema<In, StepOut> {
-        let Draft {
-            name,
-            steps,
-            retention,
-            ignored,
-        } = self.draft;
+        let Draft { name, steps, options } = self.draft;
+        for step in &steps {
+            if let Err(why) = careful::check(step, &options) {
+                panic!("the step `{}` of the schema `{name}` {why}", step.name);
+            }
+        }
         let plan = Plan {
             schema: name.clone(),
             steps: steps.iter().map(StepEntry::as_plan).collect(),
@@ -321,8 +374,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
                 plan: plan.record(),
                 name,
                 steps,
-                retention,
-                ignored,
+                options,
             }),
             types: PhantomData,
         }
@@ -331,7 +383,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
     #[track_caller]
     fn unused(&self, name: String) -> String {
         check_name("step name", &name);
-        let used = self.draft.steps.iter().any(|step| step.name == name);
+        let used = self.draft.steps.iter().any(|step| step.is_called(&name));
         assert!(
             !used,
             "the schema `{}` has a step `{name}` already",
@@ -342,9 +394,31 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
 }
 
 impl StepEntry {
+    pub(crate) fn new(name: String, body: Arc<dyn ErasedStep>) -> Self {
+        Self {
+            name,
+            retry: Retry::default(),
+            body,
+            function: None,
+            stored: None,
+            effect: Effect::default(),
+            lazy: false,
+            timeout: None,
+            verify: None,
+            undo: None,
+            formerly: Vec::new(),
+        }
+    }
+
+    /// Whether this is or was the step's name.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.formerly.iter().any(|former| former == name)
+    }
+
     fn as_plan(&self) -> PlanStep {
         PlanStep {
             name: self.name.clone(),
+            effect: self.effect,
             body: self
                 .stored
                 .as_ref()
@@ -355,8 +429,7 @@ impl StepEntry {
 
 #[track_caller]
 fn check_name(what: &str, name: &str) {
-    assert!(!name.is_empty(), "the {what} is empty");
-    if let Err(refusal) = check(what, name, NAME_BYTES) {
+    if let Err(refusal) = marks::refuse(what, name).and_then(|()| check(what, name, NAME_BYTES)) {
         panic!("{refusal}");
     }
 }
@@ -424,6 +497,14 @@ mod tests {
             let _long = Schema::new(long);
         });
         assert_eq!(text, "the schema name has 257 bytes, the limit is 256");
+    }
+
+    #[test]
+    fn a_name_that_a_mark_could_have_is_refused() {
+        let text = panic_of(|| {
+            let _part = Schema::new("s").step("a::b", one);
+        });
+        assert_eq!(text, "the step name `a::b` contains `::`");
     }
 
     #[test]

@@ -45,9 +45,20 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
         match end {
             RunEnd::Succeeded(output) => return Ok(output),
             RunEnd::Failed(failure) => return Err(RunError::Failed(failure)),
-            RunEnd::Waiting { failure, due_in } => {
+            RunEnd::Undone(failure) => return Err(RunError::Undone(failure)),
+            RunEnd::Cancelled => {
+                return Err(RunError::Cancelled {
+                    execution: request.id,
+                });
+            }
+            RunEnd::Waiting {
+                failure,
+                due_in,
+                reason,
+            } => {
                 return Err(RunError::Waiting {
                     execution: request.id,
+                    reason,
                     failure,
                     due_in,
                 });

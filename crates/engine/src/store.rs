@@ -12,14 +12,14 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::execution::{
-    CheckpointRecord, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Payload, PlanId,
-    RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CancelWish, CheckpointRecord, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason,
+    Payload, PlanId, RunId, Seen, ShapeId, State, WaitReason, WorkerId, WriteId,
 };
 
 /// The engine's memory. Implemented by the memory, SQLite and PostgreSQL stores.
@@ -66,7 +66,9 @@ pub trait Store: Send + Sync + 'static {
     /// acquires the execution anew. A store where this can not happen grants and ignores 0.
     ///
     /// With an enlisted transaction the fenced checkpoint is its last statement, and it is
-    /// committed only when the verdict is `Written`; otherwise it is rolled back.
+    /// committed only when the verdict is `Written`; otherwise it is rolled back. Messages become
+    /// rows of the outbox in the same transaction, in their order; a send that was written before
+    /// adds none.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Verdict, StoreError>> + Send;
 
     /// Tells, under the row's lock, whether a write of an enlisted transaction happened whose
@@ -93,7 +95,7 @@ pub trait Store: Send + Sync + 'static {
     -> impl Future<Output = Result<Vec<ExecutionRecord>, StoreError>> + Send;
 
     /// Executions whose wake-up has passed by the database's clock: `ready`, `waiting`, and (only
-    /// with [`Shapes::Only`]) those parked as `unknown_shape`. The longest due first, at most
+    /// with [`Shapes::Only`]) those parked as `unknown_shape` or with a wish to cancel them. The longest due first, at most
     /// `limit`. Reading does not acquire.
     fn due(&self, wanted: Wanted) -> impl Future<Output = Result<Vec<Seen>, StoreError>> + Send;
 
@@ -122,9 +124,62 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a worker: it counts as dead at once, and its session is closed.
     fn retire(&self, worker: WorkerId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Deletes at most `limit` executions whose retention has ended, with their checkpoints, and
-    /// answers how many. Never touches an execution that is not finished.
-    fn purge(&self, limit: u32) -> impl Future<Output = Result<u32, StoreError>> + Send;
+    /// Puts down the latest progress of a step that runs, in place of an earlier one of the same
+    /// name, under the same fence as a commit. `Exists` is never answered.
+    fn progress(&self, progress: NewProgress) -> impl Future<Output = Result<Verdict, StoreError>> + Send;
+
+    /// Sends a signal to a run that is not finished. It is kept until the run is purged. When the
+    /// run waits for signals its wake-up is now; when it is about to, [`Then::Wait`] with an older
+    /// count of signals makes it due at once. Sending the same signal again (same `write_id`)
+    /// answers `Sent` and changes nothing.
+    fn signal(&self, signal: NewSignal) -> impl Future<Output = Result<Signalled, StoreError>> + Send;
+
+    /// Reads the signals that were sent to a run, in the order in which they came.
+    fn inbox(&self, id: ExecutionId, run: RunId) -> impl Future<Output = Result<Inbox, StoreError>> + Send;
+
+    /// Notes the wish to cancel a run that is not finished: its owner sees it in `cancels`, and one
+    /// that nobody owns is due at once, also when it is parked. A second wish replaces the first.
+    /// `None` when the run is finished or gone, otherwise the row as it is now.
+    fn wish_cancel(
+        &self,
+        id: ExecutionId,
+        run: RunId,
+        wish: CancelWish,
+    ) -> impl Future<Output = Result<Option<Seen>, StoreError>> + Send;
+
+    /// The wishes to cancel what is `running` under this worker.
+    fn cancels(
+        &self,
+        worker: WorkerId,
+    ) -> impl Future<Output = Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError>> + Send;
+
+    /// Executions that are not finished and were begun by a step of this one.
+    fn children(&self, parent: ExecutionId) -> impl Future<Output = Result<Vec<Seen>, StoreError>> + Send;
+
+    /// Makes this worker the one that reads the outbox, when nobody else is, or when that one is
+    /// not live any more. True while it is.
+    fn lead(&self, worker: WorkerId) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The oldest messages of the outbox whose executions are not among `but`, in the order in which
+    /// they were written, at most `limit`.
+    fn outbox(
+        &self,
+        but: Vec<ExecutionId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Message>, StoreError>> + Send;
+
+    /// Deletes messages that were delivered.
+    fn delivered(&self, messages: Vec<Uuid>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Deletes at most `limit` executions whose retention has ended, with their checkpoints and
+    /// signals, and answers how many. Never touches an execution that is not finished. With
+    /// `remember` a row without payloads is left for so long: its generation, fingerprint and state.
+    /// It is then deleted by a later purge.
+    fn purge(
+        &self,
+        limit: u32,
+        remember: Option<Duration>,
+    ) -> impl Future<Output = Result<u32, StoreError>> + Send;
 }
 
 /// The honest statement of what a store is.
@@ -187,6 +242,8 @@ pub struct Begin {
     pub input: Payload,
     /// The input's fingerprint.
     pub input_hash: InputHash,
+    /// The execution whose step calls it.
+    pub parent: Option<ExecutionId>,
 }
 
 /// Answer to [`Store::begin`].
@@ -239,6 +296,8 @@ pub struct Fresh {
     pub input: Payload,
     /// The input's fingerprint.
     pub input_hash: InputHash,
+    /// The execution whose step calls it.
+    pub parent: Option<ExecutionId>,
 }
 
 /// Answer to [`Store::acquire`].
@@ -270,12 +329,14 @@ pub struct Commit {
     pub then: Then,
     /// The step's own transaction, to be committed with this write.
     pub enlisted: Option<Enlisted>,
+    /// What goes into the outbox with it.
+    pub messages: Vec<NewMessage>,
 }
 
 /// A step result to record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewCheckpoint {
-    /// The step's name.
+    /// The step's name, or what else is recorded of it.
     pub step: String,
     /// The step's position, from 0.
     pub seq: i32,
@@ -310,12 +371,17 @@ pub enum Then {
     },
     /// `waiting`, due after `delay` by the database's clock.
     Wait {
-        /// Time until the wake-up.
-        delay: Duration,
+        /// Time until the wake-up; `None` for none.
+        delay: Option<Duration>,
         /// Why it waits.
-        failure: Payload,
+        reason: WaitReason,
+        /// What went wrong, when it waits for the next try.
+        failure: Option<Payload>,
         /// Attempts used up.
         tries: Tries,
+        /// How many signals its owner knows of: when there are more, it is due at once. `None` when
+        /// it does not wait for signals.
+        signals: Option<i32>,
     },
     /// `parked`.
     Park {
@@ -323,6 +389,18 @@ pub enum Then {
         reason: ParkReason,
         /// Details for people.
         failure: Option<Payload>,
+    },
+    /// `undone`: it failed, and the steps that were done are undone.
+    Undone {
+        /// The failure that came first.
+        failure: Payload,
+        /// How long the key is kept; `None` for ever.
+        retention: Option<Duration>,
+    },
+    /// `cancelled`.
+    Cancel {
+        /// How long the key is kept; `None` for ever.
+        retention: Option<Duration>,
     },
     /// `ready`, due at once; nothing is used up.
     Release,
@@ -337,6 +415,8 @@ impl Then {
             Self::Fail { .. } => State::Failed,
             Self::Wait { .. } => State::Waiting,
             Self::Park { .. } => State::Parked,
+            Self::Undone { .. } => State::Undone,
+            Self::Cancel { .. } => State::Cancelled,
             Self::Release => State::Ready,
         }
     }
@@ -389,8 +469,86 @@ pub enum Confirmed {
 pub struct Progress {
     /// The encoded input.
     pub input: Payload,
-    /// Recorded steps, by position.
+    /// Recorded steps, and what else is recorded of them, by position.
     pub checkpoints: Vec<CheckpointRecord>,
+    /// Now, by the clock that `CheckpointRecord::at` is of.
+    pub now: SystemTime,
+}
+
+/// How far a step that runs has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewProgress {
+    /// The owner's right to write.
+    pub fence: Fence,
+    /// Who writes.
+    pub worker: WorkerId,
+    /// Names this write.
+    pub write_id: WriteId,
+    /// What is put down, under a name that no step has.
+    pub checkpoint: NewCheckpoint,
+}
+
+/// A signal to a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewSignal {
+    /// The execution.
+    pub id: ExecutionId,
+    /// Its run.
+    pub run: RunId,
+    /// The signal's name.
+    pub name: String,
+    /// What is sent.
+    pub payload: Payload,
+    /// Refuse it when one of this name was sent before.
+    pub once: bool,
+    /// Names this write.
+    pub write_id: WriteId,
+}
+
+/// Answer to [`Store::signal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signalled {
+    /// It is there.
+    Sent,
+    /// One of this name was sent before.
+    Refused,
+    /// The run is finished or gone.
+    Gone,
+}
+
+/// The signals of a run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Inbox {
+    /// How many were sent to the run in all.
+    pub count: i32,
+    /// Names and payloads.
+    pub signals: Vec<(String, Payload)>,
+}
+
+/// A message for the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMessage {
+    /// Fixed now: what receivers tell duplicates by.
+    pub id: Uuid,
+    /// Where it goes.
+    pub topic: String,
+    /// What is sent.
+    pub payload: Payload,
+}
+
+/// A message of the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Its id.
+    pub id: Uuid,
+    /// The execution that sent it.
+    pub execution: ExecutionId,
+    /// Its run.
+    pub run: RunId,
+    /// Where it goes.
+    pub topic: String,
+    /// What is sent.
+    pub payload: Payload,
 }
 
 /// Which executions a worker looks for.

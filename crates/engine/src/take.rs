@@ -2,6 +2,7 @@
 //! was seen, then a task that drives it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -12,15 +13,17 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
 use crate::clock;
-use crate::drive::{Owned, Stop, drive, park};
-use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
+use crate::drive::{Born, Owned, Stop, drive, park};
+use crate::execution::{CancelWish, ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
 use crate::inner::Inner;
 use crate::json;
-use crate::persist::{Resend, note, persist};
+use crate::limits::DEFAULT_RETENTION;
+use crate::persist::{Persisted, Resend, Write, note, persist};
 use crate::plan::{Plan, PlanBody};
 use crate::random;
 use crate::runs::{LocalRun, RunEnd};
 use crate::schema::{SchemaCore, read_stored};
+use crate::settlement::Settled;
 use crate::step::ErasedStep;
 use crate::store::{Acquire, Acquired, How, StoreError, Then, Tries};
 use crate::telemetry;
@@ -38,10 +41,15 @@ pub(crate) enum Taken {
 ///
 /// # Errors
 /// When the store does not answer.
-pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, StoreError> {
+pub(crate) async fn take(
+    inner: &Arc<Inner>,
+    seen: Seen,
+    how: How,
+    settled: Option<Settled>,
+) -> Result<Taken, StoreError> {
     let _known = inner.registry.taking(seen.id);
     let won = acquire(inner, seen, how, &inner.stopped).await?;
-    Ok(won.map_or(Taken::Lost, |won| Taken::Won(adopt(inner, won))))
+    Ok(won.map_or(Taken::Lost, |won| Taken::Won(adopt(inner, won, settled))))
 }
 
 /// Acquires what a sweep has found, in a task of the engine's, so that an answer which is long on its
@@ -60,7 +68,7 @@ pub(crate) fn take_up(inner: &Arc<Inner>, seen: Seen, how: How) -> Option<JoinHa
                 false
             }
             Ok(Some(won)) => {
-                adopt(&inner, won);
+                adopt(&inner, won, None);
                 true
             }
             Ok(None) | Err(_) => false,
@@ -140,9 +148,12 @@ async fn acquire(
 }
 
 /// Drives an execution that was just acquired.
-fn adopt(inner: &Arc<Inner>, won: Won) -> Arc<LocalRun> {
+fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun> {
     let run = won.run();
     enter(inner, &run);
+    if let Some(wish) = won.record.cancel {
+        run.cancel(wish);
+    }
     let Won {
         record, taken_over, ..
     } = won;
@@ -164,9 +175,17 @@ fn adopt(inner: &Arc<Inner>, won: Won) -> Arc<LocalRun> {
                             count: record.tries,
                         },
                         taken_over,
+                        born: Born {
+                            age: record.age,
+                            at: inner.clock.elapsed(),
+                        },
                         input: None,
+                        settled: settled.map(Box::new),
                     };
                     drive(&inner, &run, owned).await
+                }
+                Err(NoCode::Park(..)) if record.cancel == Some(CancelWish::Stop) => {
+                    cancel_unknown(&inner, &run).await
                 }
                 Err(stop) => put_back(&inner, &run, stop).await,
             }
@@ -203,7 +222,12 @@ pub(crate) fn begin_run(
         lost: 0,
         tries: Tries::default(),
         taken_over: false,
+        born: Born {
+            age: Duration::ZERO,
+            at: inner.clock.elapsed(),
+        },
         input: Some(input),
+        settled: None,
     };
     let work = {
         let inner = Arc::clone(inner);
@@ -267,6 +291,8 @@ fn word_of(end: &RunEnd) -> &'static str {
     match end {
         RunEnd::Succeeded(_) => "succeeded",
         RunEnd::Failed(_) => "failed",
+        RunEnd::Undone(_) => "undone",
+        RunEnd::Cancelled => "cancelled",
         RunEnd::Waiting { .. } => "waiting",
         RunEnd::Parked { .. } => "parked",
         RunEnd::Lost => "lost",
@@ -333,7 +359,18 @@ async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
     }
 }
 
+/// Cancels an execution whose code is not there: nothing of it is needed.
+async fn cancel_unknown(inner: &Inner, run: &LocalRun) -> RunEnd {
+    let then = Then::Cancel {
+        retention: Some(DEFAULT_RETENTION),
+    };
+    match persist(inner, run, Write::only(then)).await {
+        Persisted::Written => RunEnd::Cancelled,
+        _ => RunEnd::Lost,
+    }
+}
+
 /// Lets go of an execution, so that it is due at once for everybody.
 async fn hand_back(inner: &Inner, run: &LocalRun) {
-    let _told_by_the_row = persist(inner, run, None, Then::Release, None).await;
+    let _told_by_the_row = persist(inner, run, Write::only(Then::Release)).await;
 }

@@ -123,7 +123,7 @@ async fn purge(inner: Arc<Inner>) {
             () = inner.closing.cancelled() => return,
         }
         while !inner.closing.is_cancelled() {
-            match inner.store.purge(PURGE_ROWS).await {
+            match inner.store.purge(PURGE_ROWS, inner.options.remember).await {
                 Ok(PURGE_ROWS) => tokio::time::sleep(PURGE_PAUSE).await,
                 Ok(_rest) => break,
                 Err(error) => {

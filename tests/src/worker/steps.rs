@@ -92,7 +92,7 @@ pub(crate) struct Site {
 async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    let done = work(&cx, &site, &attempt, &trail, cx.step()).await;
+    let done = work(&cx, &site, &attempt, &trail, cx.step_name()).await;
     trail.nonces.push(attempt.end(done)?);
     Ok(trail)
 }
@@ -117,7 +117,7 @@ pub(super) async fn work(
 async fn booking(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    let done = match work(&cx, &site, &attempt, &trail, cx.step()).await {
+    let done = match work(&cx, &site, &attempt, &trail, cx.step_name()).await {
         Ok(()) => site.store.book(&cx, &site, &attempt, &trail).await,
         Err(error) => Err(error),
     };
@@ -135,14 +135,14 @@ async fn dwell(at_most_ms: u64) {
 fn mishap(cx: &StepContext, trail: &Trail, nonce: &str) -> StepResult<()> {
     let planned = trail.mishap.iter();
     let mut happens = planned
-        .filter(|(step, _mishap)| step == cx.step() && cx.attempt() == 1)
+        .filter(|(step, _mishap)| step == cx.step_name() && cx.attempt() == 1)
         .map(|(_step, mishap)| *mishap)
         .chain(
             trail
                 .risks
                 .iter()
                 .filter(|risk| {
-                    risk.step == cx.step() && uuid::Uuid::new_v4().as_u128() % 100 < risk.percent.into()
+                    risk.step == cx.step_name() && uuid::Uuid::new_v4().as_u128() % 100 < risk.percent.into()
                 })
                 .map(|risk| risk.mishap),
         );
@@ -301,7 +301,7 @@ impl Entered {
             nonce: uuid::Uuid::now_v7().to_string(),
             execution: cx.execution_id().to_string(),
             run: cx.run_id().to_string(),
-            step: cx.step().to_owned(),
+            step: cx.step_name().to_owned(),
             epoch: cx.fence().claim.epoch,
             attempt: cx.attempt().into(),
             worker: cx.worker_id().to_string(),

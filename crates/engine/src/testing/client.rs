@@ -101,7 +101,7 @@ where
                 Ok(Err(RunError::Waiting { due_in, .. })) => {
                     // It may be old news, and what was finished is kept for a while only.
                     if !self.notes.read().finished {
-                        self.clock.advance(due_in);
+                        self.clock.advance(due_in.unwrap_or_default());
                     }
                 }
                 Ok(Err(RunError::Unavailable(_))) => {}

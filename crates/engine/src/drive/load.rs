@@ -1,0 +1,155 @@
+//! What is recorded of a run? Read, decoded, and compared with the plan.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::ends::park;
+use super::undo::Why;
+use super::{Owned, Stop};
+use crate::asks::Recorded;
+#[cfg(feature = "planted")]
+use crate::bugs;
+use crate::codec::{Place, Slot};
+use crate::context::Outputs;
+use crate::execution::ParkReason;
+use crate::inner::Inner;
+use crate::marks::Mark;
+use crate::persist::Pause;
+use crate::refusal::Asked;
+use crate::runs::{LocalRun, RunEnd, locked};
+use crate::schema::StepEntry;
+use crate::store::{Enlisted, NewMessage, Progress, StoreError};
+
+/// What the run has done so far, decoded.
+pub(super) struct Done {
+    pub(super) input: Bytes,
+    pub(super) outputs: Arc<Outputs>,
+    /// How many steps have an output.
+    pub(super) recorded: usize,
+    pub(super) lost_at_checkpoint: i32,
+    /// What else is recorded.
+    pub(super) marks: Arc<Recorded>,
+    /// The database's time when this was read, and the engine's at that moment.
+    pub(super) read_at: (SystemTime, Duration),
+    /// Why the run is being undone.
+    pub(super) undoing: Option<Why>,
+    /// Outputs that are not recorded yet: they ride with the next checkpoint.
+    pub(super) riding: Vec<(String, Bytes)>,
+    /// Messages that go with the next checkpoint.
+    pub(super) messages: Vec<NewMessage>,
+    /// The transaction of an atomic schema, from step to step.
+    pub(super) transaction: Mutex<Option<Enlisted>>,
+}
+
+impl Done {
+    fn new(inner: &Inner, input: Bytes, now: SystemTime) -> Self {
+        Self {
+            input,
+            outputs: Arc::default(),
+            recorded: 0,
+            lost_at_checkpoint: 0,
+            marks: Arc::default(),
+            read_at: (now, inner.clock.elapsed()),
+            undoing: None,
+            riding: Vec::new(),
+            messages: Vec::new(),
+            transaction: Mutex::default(),
+        }
+    }
+
+    pub(super) fn push(&mut self, entry: &StepEntry, output: Bytes) {
+        Arc::make_mut(&mut self.outputs).push(entry, output);
+        self.recorded += 1;
+    }
+
+    pub(super) fn take_transaction(&self) -> Option<Enlisted> {
+        locked(&self.transaction).take()
+    }
+
+    /// Forgets what was done and is not recorded: the transaction of an atomic schema is gone.
+    pub(super) fn roll_back(&mut self) {
+        self.outputs = Arc::default();
+        self.recorded = 0;
+        self.riding.clear();
+        self.messages.clear();
+        self.take_transaction();
+    }
+}
+
+/// Loads what is recorded, or takes what is known of a run that begins here.
+pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -> Result<Done, Stop> {
+    if let Some(input) = owned.input.take() {
+        return Ok(Done::new(inner, input, inner.now()));
+    }
+    let mut pause = Pause::default();
+    let mut asked = Asked::new(inner, run.id);
+    let loaded = loop {
+        #[cfg(feature = "planted")]
+        if let Some(early) = bugs::loaded_too_early(run.fence().run) {
+            break early;
+        }
+        match inner.store.load(run.id, run.fence().run).await {
+            Ok(Some(loaded)) => break loaded,
+            Ok(None) => return Err(RunEnd::Lost.into()),
+            Err(error @ (StoreError::Unreadable(_) | StoreError::Rejected(_))) => {
+                return Err(park(inner, run, ParkReason::Unreadable, error.to_string()).await);
+            }
+            Err(error) => asked.failed(&error),
+        }
+        if !pause.wait(inner, run).await {
+            return Err(RunEnd::Lost.into());
+        }
+    };
+    match decode(inner, run, owned, loaded) {
+        Ok(done) => Ok(done),
+        Err(why) => Err(park(inner, run, ParkReason::Unreadable, why).await),
+    }
+}
+
+fn decode(inner: &Inner, run: &LocalRun, owned: &Owned, loaded: Progress) -> Result<Done, String> {
+    let place = |slot| Place {
+        run: run.fence().run,
+        slot,
+    };
+    let input = inner
+        .codecs
+        .decode(&loaded.input, &place(Slot::Input))
+        .map_err(|why| format!("the input can not be read: {why}"))?;
+    let mut done = Done::new(inner, input, loaded.now);
+    for checkpoint in &loaded.checkpoints {
+        let name = &checkpoint.step;
+        let value = inner
+            .codecs
+            .decode_all(&checkpoint.output, &place(Slot::Output(name)))
+            .map_err(|why| format!("what is recorded as `{name}` can not be read: {why}"))?;
+        done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
+        match Mark::read(name) {
+            None => return Err(format!("`{name}` is recorded, which this version does not know")),
+            Some((_, None)) => {
+                for (earlier, output) in value.riders {
+                    push_next(&mut done, owned, &earlier, output)?;
+                }
+                push_next(&mut done, owned, name, value.json)?;
+            }
+            Some((_, Some(Mark::Undoing))) => done.undoing = Some(Why::read(&value.json)?),
+            Some((_, Some(_mark))) => done.marks.insert(name.clone(), value.json, checkpoint.at),
+        }
+    }
+    Ok(done)
+}
+
+fn push_next(done: &mut Done, owned: &Owned, name: &str, output: Bytes) -> Result<(), String> {
+    let Some(entry) = owned.schema.steps.get(done.recorded) else {
+        return Err("more steps are recorded than the plan has".to_owned());
+    };
+    if entry.name != name {
+        return Err(format!(
+            "`{name}` is recorded where the plan has `{}`",
+            entry.name
+        ));
+    }
+    done.push(entry, output);
+    Ok(())
+}
