@@ -100,6 +100,9 @@ impl Attempt<'_> {
                 end = &mut ends => break end,
             }
         };
+        if let Some(desk) = cx.desk() {
+            desk.close();
+        }
         let _what_a_destructor_says = std::panic::catch_unwind(AssertUnwindSafe(|| drop(body)));
         // A write that is under way has its verdict before anything else is written.
         while let Some(served) = under_way.next().await {

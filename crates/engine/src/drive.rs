@@ -192,6 +192,7 @@ impl Driver<'_> {
                     }
                 }
                 AttemptEnd::Attempted(Attempted::Failed(error)) => error,
+                AttemptEnd::Cancelled if careful => StepError::retry("it was cancelled while it ran"),
                 other => return Err(Box::pin(self.left(position, other, done)).await),
             };
             drop(cx.take_enlisted());
@@ -201,6 +202,9 @@ impl Driver<'_> {
                 && Box::pin(self.is_verified(position, &error, done)).await?
             {
                 return Ok(());
+            }
+            if self.run.cancelled.is_cancelled() {
+                return Err(Box::pin(self.cancel(done)).await);
             }
             Box::pin(self.failed(position, number, &error, done)).await?;
             if schema.options.atomic {
@@ -270,7 +274,7 @@ impl Driver<'_> {
 
     /// From 1; each lost owner counts as an attempt.
     fn attempt_number(&self, done: &Done) -> u32 {
-        1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_checkpoint)
+        1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_output)
     }
 
     fn context(&self, step: &str, attempt: u32, done: &Done) -> StepContext {

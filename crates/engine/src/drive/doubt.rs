@@ -107,6 +107,7 @@ impl Driver<'_> {
                 ends_when_cancelled: false,
             };
             let ended = attempt.run(&cx, |_ask| Box::pin(std::future::pending())).await;
+            drop(cx.take_enlisted());
             let failed = match ended {
                 AttemptEnd::Attempted(Attempted::Done(found)) => match read(&found) {
                     Ok(Verified::Done(output)) => return self.record_found(position, output, done).await,

@@ -61,8 +61,8 @@ impl Driver<'_> {
     pub(super) async fn left(&mut self, position: usize, end: AttemptEnd, done: &Done) -> Stop {
         match end {
             AttemptEnd::Stopped => self.release().await,
-            AttemptEnd::Cancelled => self.cancelled_inside(position, done).await,
-            AttemptEnd::Wait(wait) => self.wait(position, wait).await,
+            AttemptEnd::Cancelled => self.cancel(done).await,
+            AttemptEnd::Wait(wait) => self.wait(position, wait, done).await,
             AttemptEnd::Stop(stop) => stop,
             AttemptEnd::Attempted(Attempted::Unreadable(why)) => {
                 let what = if position == 0 {
@@ -99,7 +99,7 @@ impl Driver<'_> {
                 if entry.effect == Effect::AtMostOnce {
                     done.note_not_done(&entry.name, self.inner.now());
                 }
-                self.hold(delay).await
+                self.hold_or_cancel(delay).await
             }
             AfterAttempt::Wait(delay) => {
                 let delay = self.time_left().map_or(delay, |left| delay.min(left));
@@ -177,13 +177,12 @@ impl Driver<'_> {
         self.end(Write::only(then), RunEnd::Cancelled).await
     }
 
-    /// The body was dropped. Nobody knows what it did: where that matters, it has to be known first.
-    async fn cancelled_inside(&mut self, position: usize, done: &Done) -> Stop {
-        if self.owned.schema.steps[position].effect == Effect::AtMostOnce {
-            let message = "it was cancelled while it ran".to_owned();
-            return park(self.inner, self.run, ParkReason::InDoubt, message).await;
+    /// Waits as the owner, until the execution is cancelled at the latest.
+    async fn hold_or_cancel(&self, delay: Duration) -> Result<(), Stop> {
+        tokio::select! {
+            held = self.hold(delay) => held,
+            () = self.run.cancelled.cancelled() => Ok(()),
         }
-        self.cancel(done).await
     }
 
     /// Waits as the owner.
@@ -191,7 +190,6 @@ impl Driver<'_> {
         tokio::select! {
             () = self.inner.clock.sleep(delay) => Ok(()),
             () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.run.cancelled.cancelled() => Ok(()),
             () = self.inner.stopped.cancelled() => Err(self.release().await),
         }
     }
@@ -226,17 +224,15 @@ impl Driver<'_> {
     }
 
     /// Puts the execution down because its step waits for something.
-    async fn wait(&mut self, position: usize, wait: Wait) -> Stop {
+    async fn wait(&mut self, position: usize, wait: Wait, done: &Done) -> Stop {
         let Wait {
             mark,
             delay,
             reason,
             signals,
         } = wait;
-        let checkpoint = match mark
-            .map(|(name, value)| self.marked(position, name, value))
-            .transpose()
-        {
+        let marked = mark.map(|(name, value)| self.marked(position, &name, value, done));
+        let checkpoint = match marked.transpose() {
             Ok(checkpoint) => checkpoint,
             Err(error) => return self.give_up(position, &error).await,
         };
@@ -350,7 +346,7 @@ impl Driver<'_> {
         }
         let number = done.last_started(&entry.name)?;
         let name = Mark::NotDone(number).of(&entry.name);
-        self.marked(position, name, "null".into()).ok()
+        self.marked(position, &name, "null".into(), done).ok()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is recorded of a run? Read, decoded, and compared with the plan.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -13,14 +14,14 @@ use crate::asks::Recorded;
 use crate::bugs;
 use crate::codec::{Place, Slot};
 use crate::context::Outputs;
-use crate::execution::ParkReason;
+use crate::execution::{CancelWish, ParkReason};
 use crate::inner::Inner;
 use crate::marks::Mark;
-use crate::persist::Pause;
+use crate::persist::{Pause, Persisted, Write, persist};
 use crate::refusal::Asked;
 use crate::runs::{LocalRun, RunEnd, locked};
 use crate::schema::StepEntry;
-use crate::store::{Enlisted, NewMessage, Progress, StoreError};
+use crate::store::{Enlisted, NewMessage, Progress, StoreError, Then};
 
 /// What the run has done so far, decoded.
 pub(super) struct Done {
@@ -28,6 +29,9 @@ pub(super) struct Done {
     pub(super) outputs: Arc<Outputs>,
     /// How many steps have an output.
     pub(super) recorded: usize,
+    /// How many owners were lost before the last output.
+    pub(super) lost_at_output: i32,
+    /// How many owners were lost before anything else was recorded that brings the run on.
     pub(super) lost_at_checkpoint: i32,
     /// What else is recorded.
     pub(super) marks: Arc<Recorded>,
@@ -35,8 +39,6 @@ pub(super) struct Done {
     pub(super) read_at: (SystemTime, Duration),
     /// Why the run is being undone.
     pub(super) undoing: Option<Why>,
-    /// Outputs that are not recorded yet: they ride with the next checkpoint.
-    pub(super) riding: Vec<(String, Bytes)>,
     /// Messages that go with the next checkpoint.
     pub(super) messages: Vec<NewMessage>,
     /// The transaction of an atomic schema, from step to step.
@@ -49,11 +51,11 @@ impl Done {
             input,
             outputs: Arc::default(),
             recorded: 0,
+            lost_at_output: 0,
             lost_at_checkpoint: 0,
             marks: Arc::default(),
             read_at: (now, inner.clock.elapsed()),
             undoing: None,
-            riding: Vec::new(),
             messages: Vec::new(),
             transaction: Mutex::default(),
         }
@@ -72,7 +74,7 @@ impl Done {
     pub(super) fn roll_back(&mut self) {
         self.outputs = Arc::default();
         self.recorded = 0;
-        self.riding.clear();
+        self.marks.arrived();
         self.messages.clear();
         self.take_transaction();
     }
@@ -94,7 +96,7 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
             Ok(Some(loaded)) => break loaded,
             Ok(None) => return Err(RunEnd::Lost.into()),
             Err(error @ (StoreError::Unreadable(_) | StoreError::Rejected(_))) => {
-                return Err(park(inner, run, ParkReason::Unreadable, error.to_string()).await);
+                return Err(unreadable(inner, run, owned, error.to_string()).await);
             }
             Err(error) => asked.failed(&error),
         }
@@ -104,7 +106,22 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
     };
     match decode(inner, run, owned, loaded) {
         Ok(done) => Ok(done),
-        Err(why) => Err(park(inner, run, ParkReason::Unreadable, why).await),
+        Err(why) => Err(unreadable(inner, run, owned, why).await),
+    }
+}
+
+/// What can not be read is parked; or cancelled, if that is what somebody wants.
+async fn unreadable(inner: &Inner, run: &LocalRun, owned: &Owned, why: String) -> Stop {
+    if run.cancel_wish() != Some(CancelWish::Stop) {
+        return park(inner, run, ParkReason::Unreadable, why).await;
+    }
+    let then = Then::Cancel {
+        retention: owned.schema.options.retention,
+    };
+    match persist(inner, run, Write::only(then)).await {
+        Persisted::Written => RunEnd::Cancelled.into(),
+        Persisted::Restarted => Stop::Restarted,
+        _ => RunEnd::Lost.into(),
     }
 }
 
@@ -118,38 +135,44 @@ fn decode(inner: &Inner, run: &LocalRun, owned: &Owned, loaded: Progress) -> Res
         .decode(&loaded.input, &place(Slot::Input))
         .map_err(|why| format!("the input can not be read: {why}"))?;
     let mut done = Done::new(inner, input, loaded.now);
+    let mut outputs = HashMap::new();
     for checkpoint in &loaded.checkpoints {
         let name = &checkpoint.step;
         let value = inner
             .codecs
             .decode_all(&checkpoint.output, &place(Slot::Output(name)))
             .map_err(|why| format!("what is recorded as `{name}` can not be read: {why}"))?;
-        done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
-        match Mark::read(name) {
+        outputs.extend(value.riders);
+        let brings_on = match Mark::read(name) {
             None => return Err(format!("`{name}` is recorded, which this version does not know")),
             Some((_, None)) => {
-                for (earlier, output) in value.riders {
-                    push_next(&mut done, owned, &earlier, output)?;
-                }
-                push_next(&mut done, owned, name, value.json)?;
+                outputs.insert(name.clone(), value.json);
+                done.lost_at_output = done.lost_at_output.max(checkpoint.lost);
+                true
             }
-            Some((_, Some(Mark::Undoing))) => done.undoing = Some(Why::read(&value.json)?),
-            Some((_, Some(_mark))) => done.marks.insert(name.clone(), value.json, checkpoint.at),
+            Some((_, Some(Mark::Undoing))) => {
+                done.undoing = Some(Why::read(&value.json)?);
+                true
+            }
+            Some((_, Some(mark))) => {
+                done.marks.insert(name.clone(), value.json, checkpoint.at);
+                !matches!(mark, Mark::Started(_) | Mark::Progress)
+            }
+        };
+        if brings_on {
+            done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
         }
     }
-    Ok(done)
-}
-
-fn push_next(done: &mut Done, owned: &Owned, name: &str, output: Bytes) -> Result<(), String> {
-    let Some(entry) = owned.schema.steps.get(done.recorded) else {
-        return Err("more steps are recorded than the plan has".to_owned());
-    };
-    if entry.name != name {
-        return Err(format!(
-            "`{name}` is recorded where the plan has `{}`",
-            entry.name
-        ));
+    for entry in &owned.schema.steps {
+        let Some(output) = outputs.remove(&entry.name) else {
+            break;
+        };
+        done.push(entry, output);
     }
-    done.push(entry, output);
-    Ok(())
+    match outputs.keys().next() {
+        Some(name) => Err(format!(
+            "`{name}` is recorded, which the plan does not have there"
+        )),
+        None => Ok(done),
+    }
 }

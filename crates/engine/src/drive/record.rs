@@ -10,7 +10,6 @@ use super::{Driver, Stop};
 use crate::codec::{Place, Slot};
 use crate::context::StepContext;
 use crate::error::StepError;
-use crate::execution::Payload;
 use crate::persist::{Persisted, Write, persist};
 use crate::runs::{LocalRun, RunEnd, locked};
 use crate::store::{NewCheckpoint, NewMessage, Then};
@@ -38,11 +37,11 @@ impl Driver<'_> {
                 return Ok(Some(too_large(output.len(), self.inner.limits.payload_bytes)));
             }
             *locked(&done.transaction) = cx.take_enlisted();
-            done.riding.push((entry.name.clone(), output.clone()));
+            done.marks.ride(entry.name.clone(), output.clone());
             done.push(entry, output);
             return Ok(None);
         }
-        let checkpoint = match self.checkpoint(position, attempt, &output, &done.riding) {
+        let checkpoint = match self.checkpoint(position, attempt, &output, done) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Ok(Some(error)),
         };
@@ -68,8 +67,9 @@ impl Driver<'_> {
                     let time = (asked, schema.options.retention);
                     self.inner.outcomes.keep(*id, key, *hash, &output, time);
                 }
-                done.riding.clear();
+                done.marks.arrived();
                 done.push(entry, output);
+                done.lost_at_output = self.owned.lost;
                 done.lost_at_checkpoint = self.owned.lost;
                 Ok(None)
             }
@@ -98,27 +98,20 @@ impl Driver<'_> {
         position: usize,
         attempt: u32,
         output: &Bytes,
-        riding: &[(String, Bytes)],
+        done: &Done,
     ) -> Result<NewCheckpoint, StepError> {
         let name = &self.owned.schema.steps[position].name;
+        let riding = done.marks.riding();
         let limit = self.inner.limits.payload_bytes;
         let size = output.len() + riding.iter().map(|(_, output)| output.len()).sum::<usize>();
         if size > limit {
             return Err(too_large(size, limit));
         }
-        let place = Place {
-            run: self.run.fence().run,
-            slot: Slot::Output(name),
-        };
-        let encoded = self.inner.codecs.encode_all(output.clone(), riding, &place);
-        let encoded =
-            encoded.map_err(|why| StepError::stop(format!("the codec refused the output: {why}")))?;
         Ok(NewCheckpoint {
-            step: name.clone(),
-            seq: i32::try_from(position).unwrap_or(i32::MAX),
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
-            lost: self.owned.lost,
-            output: encoded,
+            ..self
+                .desk(position, attempt, done)
+                .checkpoint(name, output.clone())?
         })
     }
 
@@ -145,12 +138,13 @@ impl Driver<'_> {
         value: Bytes,
         done: &Done,
     ) -> Result<(), Stop> {
-        let checkpoint = match self.marked(position, name.clone(), value.clone()) {
+        let checkpoint = match self.marked(position, &name, value.clone(), done) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Err(self.give_up(position, &error).await),
         };
         match persist(self.inner, self.run, Write::of(checkpoint, Then::Continue)).await {
             Persisted::Written => {
+                done.marks.arrived();
                 done.marks.insert(name, value, self.inner.now());
                 Ok(())
             }
@@ -158,30 +152,15 @@ impl Driver<'_> {
         }
     }
 
-    /// A mark as a checkpoint.
+    /// A mark as a checkpoint of the step at a position.
     pub(super) fn marked(
         &self,
         position: usize,
-        name: String,
+        name: &str,
         value: Bytes,
+        done: &Done,
     ) -> Result<NewCheckpoint, StepError> {
-        Ok(NewCheckpoint {
-            seq: i32::try_from(position).unwrap_or(i32::MAX),
-            attempt: 1,
-            lost: self.owned.lost,
-            output: self.encode(&name, value)?,
-            step: name,
-        })
-    }
-
-    pub(super) fn encode(&self, name: &str, value: Bytes) -> Result<Payload, StepError> {
-        let place = Place {
-            run: self.run.fence().run,
-            slot: Slot::Output(name),
-        };
-        let encoded = self.inner.codecs.encode(value, &place);
-        encoded
-            .map_err(|why| StepError::stop(format!("the codec refused what is recorded as `{name}`: {why}")))
+        self.desk(position, 1, done).checkpoint(name, value)
     }
 
     /// What a write means that has no step whose attempt could have failed.

@@ -36,7 +36,13 @@ impl Driver<'_> {
         Desk {
             inner: self.inner,
             run: self.run,
-            step: &self.owned.schema.steps[position].name,
+            // Why a run is undone is recorded behind its last step.
+            step: self
+                .owned
+                .schema
+                .steps
+                .get(position)
+                .map_or("", |step| &step.name),
             seq: i32::try_from(position).unwrap_or(i32::MAX),
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
             lost: self.owned.lost,
@@ -78,6 +84,7 @@ impl Desk<'_> {
         };
         match persist(self.inner, self.run, Write::of(checkpoint, Then::Continue)).await {
             Persisted::Written => {
+                self.marks.arrived();
                 self.marks.insert(name, value, self.inner.now());
                 Ok(Some(Ok(())))
             }
@@ -156,12 +163,14 @@ impl Desk<'_> {
         }))
     }
 
-    fn checkpoint(&self, name: &str, value: Bytes) -> Result<NewCheckpoint, StepError> {
+    /// Something recorded under a name, with what rides with it.
+    pub(super) fn checkpoint(&self, name: &str, value: Bytes) -> Result<NewCheckpoint, StepError> {
         let place = Place {
             run: self.run.fence().run,
             slot: Slot::Output(name),
         };
-        let output = self.inner.codecs.encode(value, &place).map_err(|why| {
+        let encoded = self.inner.codecs.encode_all(value, &self.marks.riding(), &place);
+        let output = encoded.map_err(|why| {
             StepError::stop(format!("the codec refused what is recorded as `{name}`: {why}"))
         })?;
         Ok(NewCheckpoint {

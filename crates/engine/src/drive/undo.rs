@@ -171,7 +171,7 @@ impl Driver<'_> {
         if self.next_to_undo(done).is_some() {
             return self.mark(position, name, value, done).await;
         }
-        let checkpoint = match self.marked(position, name, value) {
+        let checkpoint = match self.marked(position, &name, value, done) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Err(self.give_up(position, &error).await),
         };
