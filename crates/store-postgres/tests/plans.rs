@@ -24,7 +24,10 @@ use sqlx::{AssertSqlSafe, PgConnection};
 const INDEXES: &[(&str, &[&str], usize)] = &[
     ("acquire", &["executions_pkey", "checkpoints_pkey"], 0),
     ("begin", &["executions_pkey", "checkpoints_pkey"], 0),
+    ("begin_alone", &["executions_pkey", "checkpoints_pkey"], 0),
+    ("checkpoint_alone", &["executions_pkey"], 0),
     ("commit", &["executions_pkey"], 0),
+    ("commit_alone", &["executions_pkey"], 0),
     ("dead_owners", &["executions_running"], 1),
     ("due", &["executions_due"], 0),
     ("find", &["executions_pkey", "checkpoints_pkey"], 0),
