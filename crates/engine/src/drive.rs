@@ -94,7 +94,7 @@ pub(crate) async fn drive(inner: &Arc<Inner>, run: &LocalRun, mut owned: Owned) 
         };
         match advanced {
             Stop::End(end) => return end,
-            Stop::Restarted => match reacquire(inner, run).await {
+            Stop::Restarted => match Box::pin(reacquire(inner, run)).await {
                 Some(record) => owned.reset(&record),
                 None => return RunEnd::Lost,
             },
@@ -105,7 +105,7 @@ pub(crate) async fn drive(inner: &Arc<Inner>, run: &LocalRun, mut owned: Owned) 
 /// Loads what is recorded, and does what is left.
 async fn advance(inner: &Arc<Inner>, run: &LocalRun, owned: &mut Owned) -> Stop {
     match progress(inner, run, owned).await {
-        Ok(done) => Driver { inner, run, owned }.all_steps(done).await,
+        Ok(mut done) => Driver { inner, run, owned }.all_steps(&mut done).await,
         Err(stop) => stop,
     }
 }
@@ -130,7 +130,7 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    async fn all_steps(&mut self, mut done: Done) -> Stop {
+    async fn all_steps(&mut self, done: &mut Done) -> Stop {
         let limit = self.inner.limits.lost_owners;
         if self.owned.taken_over && !may_go_on(count(self.owned.lost), count(done.lost_at_checkpoint), limit)
         {
@@ -138,15 +138,15 @@ impl Driver<'_> {
             return park(self.inner, self.run, ParkReason::LostTooOften, message).await;
         }
         if let Some(settled) = self.owned.settled.take()
-            && let Err(stop) = Box::pin(self.settle(*settled, &mut done)).await
+            && let Err(stop) = Box::pin(self.settle(*settled, done)).await
         {
             return stop;
         }
         if let Some(why) = done.undoing.take() {
-            return Box::pin(self.undo_all(why, &done)).await;
+            return Box::pin(self.undo_all(why, done)).await;
         }
         while done.recorded < self.owned.schema.steps.len() {
-            if let Err(stop) = self.one_step(done.recorded, &mut done).await {
+            if let Err(stop) = self.one_step(done.recorded, done).await {
                 return stop;
             }
         }
@@ -253,7 +253,7 @@ impl Driver<'_> {
         tokio::select! {
             biased;
             () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.inner.stopped.cancelled() => Err(self.release().await),
+            () = self.inner.stopped.cancelled() => Err(Box::pin(self.release()).await),
             () = self.inner.liveness.fresh() => Ok(()),
         }
     }

@@ -46,6 +46,7 @@ pub mod bugs;
 mod builder;
 mod call;
 mod cancel;
+mod canonical;
 pub mod clock;
 mod codec;
 mod context;

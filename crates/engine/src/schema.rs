@@ -27,6 +27,7 @@ use crate::policy::SecondSignal;
 use crate::retry::Retry;
 use crate::step::{ErasedStep, FnStep, Step, StoredStep};
 use crate::store::PlanRecord;
+use crate::telemetry::Calls;
 
 /// An ordered list of named steps that takes an `In` and gives an `Out`. Cheap to clone.
 ///
@@ -136,6 +137,7 @@ pub(crate) struct SchemaCore {
     pub(crate) steps: Vec<StepEntry>,
     pub(crate) options: SchemaOptions,
     pub(crate) plan: PlanRecord,
+    pub(crate) calls: Calls,
 }
 
 /// What holds for a whole schema and is no part of its plan.
@@ -372,6 +374,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
         Schema {
             core: Arc::new(SchemaCore {
                 plan: plan.record(),
+                calls: Calls::of(&name),
                 name,
                 steps,
                 options,

@@ -267,7 +267,7 @@ where
 }
 
 /// What the work of a run may take: with thousands in flight it is most of the memory that each costs.
-const WORK_BYTES: usize = 4096;
+const WORK_BYTES: usize = 3072;
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
 /// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.

@@ -114,7 +114,7 @@ impl Store for PostgresStore {
         self.usable().await?;
         let (write, enlisted) = Write::of(commit);
         if let Some(enlisted) = enlisted {
-            return transaction::commit(self, enlisted, write).await;
+            return Box::pin(transaction::commit(self, enlisted, write)).await;
         }
         match self.inner.lanes.call(Op::Commit(write)).await? {
             Done::Written(verdict) => Ok(verdict),

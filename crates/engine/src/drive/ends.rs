@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use super::load::Done;
 use super::undo::Why;
 use super::{Driver, Stop, count};
@@ -24,8 +26,14 @@ use crate::step::Attempted;
 use crate::store::{Commit, NewCheckpoint, Then};
 use crate::telemetry;
 
-/// Parks the execution: visible, and waiting for a person or a deploy.
-pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
+/// Parks the execution: visible, and waiting for a person or a deploy. Boxed, as all that is done
+/// seldom, so that a run that goes well does not hold the room for it.
+pub(crate) fn park<'a>(
+    inner: &'a Inner,
+    run: &'a LocalRun,
+    reason: ParkReason,
+    message: String,
+) -> BoxFuture<'a, Stop> {
     let (step, _since) = run.at();
     let failure = Failure {
         step: step.unwrap_or_default(),
@@ -34,7 +42,7 @@ pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, mess
         code: Some(reason.as_str().to_owned()),
         message: cut(message, inner.limits.message_bytes),
     };
-    park_as(inner, run, reason, failure).await
+    Box::pin(park_as(inner, run, reason, failure))
 }
 
 /// Parks the execution with this failure.

@@ -96,7 +96,7 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
             Ok(Some(loaded)) => break loaded,
             Ok(None) => return Err(RunEnd::Lost.into()),
             Err(error @ (StoreError::Unreadable(_) | StoreError::Rejected(_))) => {
-                return Err(unreadable(inner, run, owned, error.to_string()).await);
+                return Err(Box::pin(unreadable(inner, run, owned, error.to_string())).await);
             }
             Err(error) => asked.failed(&error),
         }
@@ -106,7 +106,7 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
     };
     match decode(inner, run, owned, loaded) {
         Ok(done) => Ok(done),
-        Err(why) => Err(unreadable(inner, run, owned, why).await),
+        Err(why) => Err(Box::pin(unreadable(inner, run, owned, why)).await),
     }
 }
 
