@@ -29,6 +29,7 @@ use bytes::Bytes;
 use tracing::Instrument;
 
 pub(crate) use self::ends::park;
+pub(crate) use self::load::check_readable;
 use self::load::{Done, progress};
 use crate::attempt::{Attempt, AttemptEnd};
 use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};

@@ -301,23 +301,32 @@ fn word_of(end: &RunEnd) -> &'static str {
 }
 
 /// Why the code of a plan can not be had.
-enum NoCode {
+pub(crate) enum NoCode {
     Park(ParkReason, String),
     Unavailable(StoreError),
 }
 
-type Code = (Arc<SchemaCore>, Vec<Arc<dyn ErasedStep>>);
+type Steps = Vec<Arc<dyn ErasedStep>>;
 
-/// Finds the registered code for the plan that a run was born with. Stored steps keep the
-/// parameters of that plan.
-async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode> {
+/// Finds the registered code for the plan that a run was born with.
+async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<(Arc<SchemaCore>, Steps), NoCode> {
     let schema = inner.schemas.get(&record.shape).ok_or_else(|| {
         let why = "this process has not registered the shape of its plan";
         NoCode::Park(ParkReason::UnknownShape, why.to_owned())
     })?;
+    Ok((Arc::clone(schema), steps_of(inner, schema, record).await?))
+}
+
+/// The steps of a schema for a run of its shape. Stored steps keep the parameters of the plan that the run
+/// was born with.
+pub(crate) async fn steps_of(
+    inner: &Inner,
+    schema: &SchemaCore,
+    record: &ExecutionRecord,
+) -> Result<Steps, NoCode> {
     let registered = || schema.steps.iter().map(|step| Arc::clone(&step.body));
     if record.plan == schema.plan.id {
-        return Ok((Arc::clone(schema), registered().collect()));
+        return Ok(registered().collect());
     }
     let stored = match inner.store.load_plan(record.plan).await {
         Ok(Some(stored)) => stored,
@@ -340,7 +349,7 @@ async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode
             PlanBody::Code => Ok(code),
             PlanBody::Stored(body) => read_stored(body).map_err(unreadable),
         });
-    Ok((Arc::clone(schema), steps.collect::<Result<_, _>>()?))
+    steps.collect()
 }
 
 /// Puts an execution down whose code can not be had.

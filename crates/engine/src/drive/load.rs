@@ -13,13 +13,14 @@ use crate::asks::Recorded;
 use crate::bugs;
 use crate::codec::{Place, Slot};
 use crate::context::Outputs;
-use crate::execution::ParkReason;
+use crate::execution::{ParkReason, RunId};
 use crate::inner::Inner;
 use crate::marks::Mark;
 use crate::persist::Pause;
 use crate::refusal::Asked;
 use crate::runs::{LocalRun, RunEnd, locked};
-use crate::schema::StepEntry;
+use crate::schema::{SchemaCore, StepEntry};
+use crate::step::ErasedStep;
 use crate::store::{Enlisted, NewMessage, Progress, StoreError};
 
 /// What the run has done so far, decoded.
@@ -102,17 +103,30 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
             return Err(RunEnd::Lost.into());
         }
     };
-    match decode(inner, run, owned, loaded) {
+    match decode(inner, run.fence().run, &owned.schema, loaded) {
         Ok(done) => Ok(done),
         Err(why) => Err(park(inner, run, ParkReason::Unreadable, why).await),
     }
 }
 
-fn decode(inner: &Inner, run: &LocalRun, owned: &Owned, loaded: Progress) -> Result<Done, String> {
-    let place = |slot| Place {
-        run: run.fence().run,
-        slot,
-    };
+/// Whether an owner with this code can read what is recorded, and the next step its input. Otherwise why
+/// not.
+pub(crate) fn check_readable(
+    inner: &Inner,
+    run: RunId,
+    schema: &SchemaCore,
+    steps: &[Arc<dyn ErasedStep>],
+    loaded: Progress,
+) -> Result<(), String> {
+    let done = decode(inner, run, schema, loaded)?;
+    match steps.get(done.recorded) {
+        Some(next) if done.undoing.is_none() => next.reads(done.outputs.last().unwrap_or(&done.input)),
+        _ => Ok(()),
+    }
+}
+
+fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> Result<Done, String> {
+    let place = |slot| Place { run, slot };
     let input = inner
         .codecs
         .decode(&loaded.input, &place(Slot::Input))
@@ -129,9 +143,9 @@ fn decode(inner: &Inner, run: &LocalRun, owned: &Owned, loaded: Progress) -> Res
             None => return Err(format!("`{name}` is recorded, which this version does not know")),
             Some((_, None)) => {
                 for (earlier, output) in value.riders {
-                    push_next(&mut done, owned, &earlier, output)?;
+                    push_next(&mut done, schema, &earlier, output)?;
                 }
-                push_next(&mut done, owned, name, value.json)?;
+                push_next(&mut done, schema, name, value.json)?;
             }
             Some((_, Some(Mark::Undoing))) => done.undoing = Some(Why::read(&value.json)?),
             Some((_, Some(_mark))) => done.marks.insert(name.clone(), value.json, checkpoint.at),
@@ -140,8 +154,8 @@ fn decode(inner: &Inner, run: &LocalRun, owned: &Owned, loaded: Progress) -> Res
     Ok(done)
 }
 
-fn push_next(done: &mut Done, owned: &Owned, name: &str, output: Bytes) -> Result<(), String> {
-    let Some(entry) = owned.schema.steps.get(done.recorded) else {
+fn push_next(done: &mut Done, schema: &SchemaCore, name: &str, output: Bytes) -> Result<(), String> {
+    let Some(entry) = schema.steps.get(done.recorded) else {
         return Err("more steps are recorded than the plan has".to_owned());
     };
     if entry.name != name {

@@ -282,4 +282,8 @@ impl ErasedStep for WatchedStep {
             Arc::clone(&self.body).run_erased(cx, input, check_bytes).await
         })
     }
+
+    fn reads(&self, input: &[u8]) -> Result<(), String> {
+        self.body.reads(input)
+    }
 }
