@@ -34,14 +34,13 @@ use self::load::{Done, progress};
 use crate::attempt::{Attempt, AttemptEnd};
 use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};
 use crate::decide::may_go_on;
-use crate::error::StepError;
 use crate::execution::{ExecutionRecord, FullKey, ParkReason};
 use crate::inner::Inner;
 use crate::lookout::on_the_lookout;
 use crate::plan::Effect;
 use crate::reacquire::reacquire;
 use crate::runs::{LocalRun, RunEnd};
-use crate::schema::SchemaCore;
+use crate::schema::{SchemaCore, StepEntry};
 use crate::settlement::Settled;
 use crate::step::{Attempted, ErasedStep};
 use crate::store::Tries;
@@ -144,7 +143,7 @@ impl Driver<'_> {
             return stop;
         }
         if let Some(why) = done.undoing.take() {
-            return Box::pin(self.undo_all(why, &done)).await;
+            return Box::pin(self.undo_all(why, &mut done)).await;
         }
         while done.recorded < self.owned.schema.steps.len() {
             if let Err(stop) = self.one_step(done.recorded, &mut done).await {
@@ -176,7 +175,7 @@ impl Driver<'_> {
                 Box::pin(self.announce(position, done)).await?;
             }
             let number = self.attempt_number(done);
-            let cx = self.context(&entry.name, number, done);
+            let cx = self.context(entry, number, done);
             let ended = self.attempt(position, number, &cx, done).await;
             if !matches!(ended, AttemptEnd::Attempted(Attempted::Done(_))) {
                 // Before anything is written: where there is one writer, it is the transaction's.
@@ -238,21 +237,21 @@ impl Driver<'_> {
 
     /// Waits until this worker is known to live, and sees whether the run may go on at all. Beats may
     /// never come back when the process stops.
-    async fn may_start(&mut self, done: &Done) -> Result<(), Stop> {
-        if self.run.cancelled.is_cancelled() {
-            return Err(Box::pin(self.cancel(done)).await);
+    async fn may_start(&mut self, done: &mut Done) -> Result<(), Stop> {
+        if let Some(over) = self.over() {
+            return Err(Box::pin(self.end_over(over, done)).await);
         }
-        if self.time_left().is_some_and(|left| left.is_zero()) {
-            let error =
-                StepError::terminal("the deadline of the execution is over").code("deadline_exceeded");
-            return Err(Box::pin(self.fail_for_good(done.recorded, 0, &error, done)).await);
-        }
-        tokio::select! {
+        let stopped = tokio::select! {
             biased;
-            () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.inner.stopped.cancelled() => Err(self.release().await),
-            () = self.inner.liveness.fresh() => Ok(()),
+            () = self.run.lost.cancelled() => return Err(RunEnd::Lost.into()),
+            () = self.inner.stopped.cancelled() => true,
+            () = self.inner.liveness.fresh() => false,
+        };
+        if stopped {
+            drop(done.take_transaction());
+            return Err(self.release(done).await);
         }
+        Ok(())
     }
 
     /// How much of the schema's deadline is left; `None` without one.
@@ -274,13 +273,14 @@ impl Driver<'_> {
         1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_checkpoint)
     }
 
-    fn context(&self, step: &str, attempt: u32, done: &Done) -> StepContext {
+    fn context(&self, entry: &StepEntry, attempt: u32, done: &Done) -> StepContext {
         let atomic = self.owned.schema.options.atomic;
         let inherited = done.take_transaction();
         StepContext::new(ContextInner {
-            step: step.to_owned(),
+            step: entry.name.clone(),
             attempt,
-            recorded_as: step.to_owned(),
+            recorded_as: entry.name.clone(),
+            begins_once: entry.effect == Effect::AtMostOnce,
             transaction: Mutex::new(inherited.map_or(TransactionSlot::Empty, TransactionSlot::Enlisted)),
             inherits: atomic,
             desk: (!atomic).then(Default::default),
@@ -304,6 +304,7 @@ impl Driver<'_> {
             transaction: Mutex::default(),
             inherits: false,
             recorded_as: String::new(),
+            begins_once: false,
             recorded: Arc::clone(&done.marks),
             read_at: done.read_at,
             desk: None,

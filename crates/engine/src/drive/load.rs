@@ -1,5 +1,6 @@
 //! What is recorded of a run? Read, decoded, and compared with the plan.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -37,7 +38,7 @@ pub(super) struct Done {
     /// Why the run is being undone.
     pub(super) undoing: Option<Why>,
     /// Outputs that are not recorded yet: they ride with the next checkpoint.
-    pub(super) riding: Vec<(String, Bytes)>,
+    pub(super) riding: Arc<Riding>,
     /// Messages that go with the next checkpoint.
     pub(super) messages: Vec<NewMessage>,
     /// The transaction of an atomic schema, from step to step.
@@ -54,7 +55,7 @@ impl Done {
             marks: Arc::default(),
             read_at: (now, inner.clock.elapsed()),
             undoing: None,
-            riding: Vec::new(),
+            riding: Arc::default(),
             messages: Vec::new(),
             transaction: Mutex::default(),
         }
@@ -76,6 +77,29 @@ impl Done {
         self.riding.clear();
         self.messages.clear();
         self.take_transaction();
+    }
+}
+
+/// Outputs on their way: whatever is recorded next takes them along, be it an output, a part or a mark.
+/// Two that are under way at once take both the same ones.
+#[derive(Default)]
+pub(super) struct Riding(Mutex<Vec<(String, Bytes)>>);
+
+impl Riding {
+    pub(super) fn push(&self, step: String, output: Bytes) {
+        locked(&self.0).push((step, output));
+    }
+
+    pub(super) fn all(&self) -> Vec<(String, Bytes)> {
+        locked(&self.0).clone()
+    }
+
+    pub(super) fn clear(&self) {
+        locked(&self.0).clear();
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        locked(&self.0).iter().map(|(_, output)| output.len()).sum()
     }
 }
 
@@ -132,38 +156,35 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
         .decode(&loaded.input, &place(Slot::Input))
         .map_err(|why| format!("the input can not be read: {why}"))?;
     let mut done = Done::new(inner, input, loaded.now);
+    let mut outputs = BTreeMap::new();
     for checkpoint in &loaded.checkpoints {
         let name = &checkpoint.step;
         let value = inner
             .codecs
             .decode_all(&checkpoint.output, &place(Slot::Output(name)))
             .map_err(|why| format!("what is recorded as `{name}` can not be read: {why}"))?;
-        done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
-        match Mark::read(name) {
-            None => return Err(format!("`{name}` is recorded, which this version does not know")),
-            Some((_, None)) => {
-                for (earlier, output) in value.riders {
-                    push_next(&mut done, schema, &earlier, output)?;
-                }
-                push_next(&mut done, schema, name, value.json)?;
-            }
-            Some((_, Some(Mark::Undoing))) => done.undoing = Some(Why::read(&value.json)?),
-            Some((_, Some(_mark))) => done.marks.insert(name.clone(), value.json, checkpoint.at),
+        let Some((_step, mark)) = Mark::read(name) else {
+            return Err(format!("`{name}` is recorded, which this version does not know"));
+        };
+        // That an attempt begins is no progress: a step that kills each owner begins again and again.
+        if !matches!(mark, Some(Mark::Started(_))) {
+            done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
+        }
+        outputs.extend(value.riders);
+        match mark {
+            None => drop(outputs.insert(name.clone(), value.json)),
+            Some(Mark::Undoing) => done.undoing = Some(Why::read(&value.json)?),
+            Some(_mark) => done.marks.insert(name.clone(), value.json, checkpoint.at),
         }
     }
-    Ok(done)
-}
-
-fn push_next(done: &mut Done, schema: &SchemaCore, name: &str, output: Bytes) -> Result<(), String> {
-    let Some(entry) = schema.steps.get(done.recorded) else {
-        return Err("more steps are recorded than the plan has".to_owned());
-    };
-    if entry.name != name {
-        return Err(format!(
-            "`{name}` is recorded where the plan has `{}`",
-            entry.name
-        ));
+    while let Some(entry) = schema.steps.get(done.recorded)
+        && let Some(output) = outputs.remove(&entry.name)
+    {
+        done.push(entry, output);
     }
-    done.push(entry, output);
-    Ok(())
+    match (outputs.keys().next(), schema.steps.get(done.recorded)) {
+        (None, _) => Ok(done),
+        (Some(name), Some(next)) => Err(format!("`{name}` is recorded where the plan has `{}`", next.name)),
+        (Some(_), None) => Err("more steps are recorded than the plan has".to_owned()),
+    }
 }
