@@ -525,6 +525,7 @@ pub(crate) mod tests {
             transaction: Mutex::default(),
             inherits: false,
             recorded_as: "second".into(),
+            begins_once: false,
             recorded: Arc::default(),
             read_at: (SystemTime::UNIX_EPOCH, Duration::ZERO),
             desk: Some(Desk::default()),

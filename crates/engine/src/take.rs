@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
+use crate::cancel::cancel_unread;
 use crate::clock;
 use crate::drive::{Born, Owned, Stop, drive, park};
 use crate::execution::{CancelWish, ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
 use crate::inner::Inner;
 use crate::json;
 use crate::limits::DEFAULT_RETENTION;
-use crate::persist::{Persisted, Resend, Write, note, persist};
+use crate::persist::{Resend, Write, note, persist};
 use crate::plan::{Plan, PlanBody};
 use crate::random;
 use crate::runs::{LocalRun, RunEnd};
@@ -185,7 +186,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
                     drive(&inner, &run, owned).await
                 }
                 Err(NoCode::Park(..)) if record.cancel == Some(CancelWish::Stop) => {
-                    cancel_unknown(&inner, &run).await
+                    cancel_unread(&inner, &run, Some(DEFAULT_RETENTION)).await
                 }
                 Err(stop) => put_back(&inner, &run, stop).await,
             }
@@ -365,17 +366,6 @@ async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
             hand_back(inner, run).await;
             RunEnd::Lost
         }
-    }
-}
-
-/// Cancels an execution whose code is not there: nothing of it is needed.
-async fn cancel_unknown(inner: &Inner, run: &LocalRun) -> RunEnd {
-    let then = Then::Cancel {
-        retention: Some(DEFAULT_RETENTION),
-    };
-    match persist(inner, run, Write::only(then)).await {
-        Persisted::Written => RunEnd::Cancelled,
-        _ => RunEnd::Lost,
     }
 }
 

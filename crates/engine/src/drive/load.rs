@@ -12,9 +12,10 @@ use super::{Owned, Stop};
 use crate::asks::Recorded;
 #[cfg(feature = "planted")]
 use crate::bugs;
+use crate::cancel::cancel_unread;
 use crate::codec::{Place, Slot};
 use crate::context::Outputs;
-use crate::execution::{ParkReason, RunId};
+use crate::execution::{CancelWish, ParkReason, RunId};
 use crate::inner::Inner;
 use crate::marks::Mark;
 use crate::persist::Pause;
@@ -119,7 +120,7 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
             Ok(Some(loaded)) => break loaded,
             Ok(None) => return Err(RunEnd::Lost.into()),
             Err(error @ (StoreError::Unreadable(_) | StoreError::Rejected(_))) => {
-                return Err(park(inner, run, ParkReason::Unreadable, error.to_string()).await);
+                return Err(unreadable(inner, run, owned, error.to_string()).await);
             }
             Err(error) => asked.failed(&error),
         }
@@ -129,8 +130,17 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
     };
     match decode(inner, run.fence().run, &owned.schema, loaded) {
         Ok(done) => Ok(done),
-        Err(why) => Err(park(inner, run, ParkReason::Unreadable, why).await),
+        Err(why) => Err(unreadable(inner, run, owned, why).await),
     }
+}
+
+/// The end of a run whose records can not be read.
+async fn unreadable(inner: &Inner, run: &LocalRun, owned: &Owned, why: String) -> Stop {
+    if run.cancel_wish() == Some(CancelWish::Stop) {
+        let retention = owned.schema.options.retention;
+        return cancel_unread(inner, run, retention).await.into();
+    }
+    park(inner, run, ParkReason::Unreadable, why).await
 }
 
 /// Whether an owner with this code can read what is recorded, and the next step its input. Otherwise why
