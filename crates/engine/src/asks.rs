@@ -115,12 +115,10 @@ impl Desk {
     }
 }
 
-/// What else than outputs is recorded of a run, by name, and outputs that are not recorded yet.
+/// What else than outputs is recorded of a run, by name.
 #[derive(Default)]
 pub(crate) struct Recorded {
     marks: Mutex<HashMap<String, (Bytes, SystemTime)>>,
-    /// They ride with the next checkpoint.
-    riding: Mutex<Vec<(String, Bytes)>>,
 }
 
 impl Recorded {
@@ -139,18 +137,5 @@ impl Recorded {
     /// How many names there are of which this is true.
     pub(crate) fn count(&self, is_wanted: impl Fn(&str) -> bool) -> usize {
         locked(&self.marks).keys().filter(|name| is_wanted(name)).count()
-    }
-
-    pub(crate) fn ride(&self, name: String, output: Bytes) {
-        locked(&self.riding).push((name, output));
-    }
-
-    pub(crate) fn riding(&self) -> Vec<(String, Bytes)> {
-        locked(&self.riding).clone()
-    }
-
-    /// What was riding is recorded, or given up.
-    pub(crate) fn arrived(&self) {
-        locked(&self.riding).clear();
     }
 }

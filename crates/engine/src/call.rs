@@ -138,6 +138,8 @@ where
         let name = &schema.name;
         let difference = match inner.schemas.get(&schema.plan.shape) {
             None => Some("is not registered with this engine"),
+            // A step has another name now; the plan is not stored.
+            Some(registered) if registered.former => Some("is registered with this engine under newer names"),
             Some(registered) if registered.plan.id != schema.plan.id => {
                 // Only the plans of registered schemas are stored for whoever takes the run over.
                 Some("is registered with this engine with other stored parameters")

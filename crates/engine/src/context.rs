@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) inherits: bool,
     /// Under which name what belongs to the step is recorded: the one that the run was born with.
     pub(crate) recorded_as: String,
+    /// Whether it must not run again from its start, and so can not be put down.
+    pub(crate) begins_once: bool,
     /// What else than outputs is recorded of the run.
     pub(crate) recorded: Arc<Recorded>,
     /// The database's time when that was read, and the engine's at that moment.
@@ -523,6 +525,7 @@ pub(crate) mod tests {
             transaction: Mutex::default(),
             inherits: false,
             recorded_as: "second".into(),
+            begins_once: false,
             recorded: Arc::default(),
             read_at: (SystemTime::UNIX_EPOCH, Duration::ZERO),
             desk: Some(Desk::default()),

@@ -29,6 +29,7 @@ use bytes::Bytes;
 use tracing::Instrument;
 
 pub(crate) use self::ends::park;
+pub(crate) use self::load::check_readable;
 use self::load::{Done, progress};
 use crate::attempt::{Attempt, AttemptEnd};
 use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};
@@ -40,7 +41,7 @@ use crate::lookout::on_the_lookout;
 use crate::plan::Effect;
 use crate::reacquire::reacquire;
 use crate::runs::{LocalRun, RunEnd};
-use crate::schema::SchemaCore;
+use crate::schema::{SchemaCore, StepEntry};
 use crate::settlement::Settled;
 use crate::step::{Attempted, ErasedStep};
 use crate::store::Tries;
@@ -94,7 +95,7 @@ pub(crate) async fn drive(inner: &Arc<Inner>, run: &LocalRun, mut owned: Owned) 
         };
         match advanced {
             Stop::End(end) => return end,
-            Stop::Restarted => match Box::pin(reacquire(inner, run)).await {
+            Stop::Restarted => match reacquire(inner, run).await {
                 Some(record) => owned.reset(&record),
                 None => return RunEnd::Lost,
             },
@@ -175,7 +176,7 @@ impl Driver<'_> {
                 Box::pin(self.announce(position, done)).await?;
             }
             let number = self.attempt_number(done);
-            let cx = self.context(&entry.name, number, done);
+            let cx = self.context(entry, number, done);
             let ended = self.attempt(position, number, &cx, done).await;
             if !matches!(ended, AttemptEnd::Attempted(Attempted::Done(_))) {
                 // Before anything is written: where there is one writer, it is the transaction's.
@@ -202,9 +203,6 @@ impl Driver<'_> {
                 && Box::pin(self.is_verified(position, &error, done)).await?
             {
                 return Ok(());
-            }
-            if self.run.cancelled.is_cancelled() {
-                return Err(Box::pin(self.cancel(done)).await);
             }
             Box::pin(self.failed(position, number, &error, done)).await?;
             if schema.options.atomic {
@@ -241,21 +239,21 @@ impl Driver<'_> {
 
     /// Waits until this worker is known to live, and sees whether the run may go on at all. Beats may
     /// never come back when the process stops.
-    async fn may_start(&mut self, done: &Done) -> Result<(), Stop> {
-        if self.run.cancelled.is_cancelled() {
-            return Err(Box::pin(self.cancel(done)).await);
+    async fn may_start(&mut self, done: &mut Done) -> Result<(), Stop> {
+        if let Some(over) = self.over() {
+            return Err(Box::pin(self.end_over(over, done)).await);
         }
-        if self.time_left().is_some_and(|left| left.is_zero()) {
-            let error =
-                StepError::terminal("the deadline of the execution is over").code("deadline_exceeded");
-            return Err(Box::pin(self.fail_for_good(done.recorded, 0, &error, done)).await);
-        }
-        tokio::select! {
+        let stopped = tokio::select! {
             biased;
-            () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.inner.stopped.cancelled() => Err(Box::pin(self.release()).await),
-            () = self.inner.liveness.fresh() => Ok(()),
+            () = self.run.lost.cancelled() => return Err(RunEnd::Lost.into()),
+            () = self.inner.stopped.cancelled() => true,
+            () = self.inner.liveness.fresh() => false,
+        };
+        if stopped {
+            drop(done.take_transaction());
+            return Err(Box::pin(self.release(done)).await);
         }
+        Ok(())
     }
 
     /// How much of the schema's deadline is left; `None` without one.
@@ -277,13 +275,14 @@ impl Driver<'_> {
         1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_output)
     }
 
-    fn context(&self, step: &str, attempt: u32, done: &Done) -> StepContext {
+    fn context(&self, entry: &StepEntry, attempt: u32, done: &Done) -> StepContext {
         let atomic = self.owned.schema.options.atomic;
         let inherited = done.take_transaction();
         StepContext::new(ContextInner {
-            step: step.to_owned(),
+            step: entry.name.clone(),
             attempt,
-            recorded_as: step.to_owned(),
+            recorded_as: entry.name.clone(),
+            begins_once: entry.effect == Effect::AtMostOnce,
             transaction: Mutex::new(inherited.map_or(TransactionSlot::Empty, TransactionSlot::Enlisted)),
             inherits: atomic,
             desk: (!atomic).then(Default::default),
@@ -307,6 +306,7 @@ impl Driver<'_> {
             transaction: Mutex::default(),
             inherits: false,
             recorded_as: String::new(),
+            begins_once: false,
             recorded: Arc::clone(&done.marks),
             read_at: done.read_at,
             desk: None,

@@ -181,8 +181,8 @@ impl Engine {
     /// this process. It does not wait for the outcome.
     ///
     /// # Errors
-    /// [`RunError::Invalid`] when there is no such execution or it succeeded, or inside a step that
-    /// has an open transaction; [`RunError::InProgress`] when it runs, or somebody else took it up at
+    /// [`RunError::Invalid`] when there is no such execution, or it succeeded, was undone or cancelled, or
+    /// inside a step that has an open transaction; [`RunError::InProgress`] when it runs, or somebody else took it up at
     /// this moment; [`RunError::Parked`] when this process has not registered its shape: ask one
     /// that has; [`RunError::Unavailable`] when the store does not answer or this process shuts
     /// down: try again, or elsewhere.
@@ -194,8 +194,11 @@ impl Engine {
         let Some(record) = self.record(id).await? else {
             return Err(RunError::Invalid(format!("there is no execution {id}")));
         };
-        if record.state == State::Succeeded {
-            return Err(RunError::Invalid(format!("the execution {id} has succeeded")));
+        if record.state.is_finished() && record.state != State::Failed {
+            let state = record.state.as_str();
+            return Err(RunError::Invalid(format!(
+                "the execution {id} is {state}: it can not go on"
+            )));
         }
         if !self.inner.schemas.contains_key(&record.shape) {
             return Err(RunError::Parked {

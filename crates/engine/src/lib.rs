@@ -55,6 +55,7 @@ mod drive;
 mod dyn_store;
 mod engine;
 mod error;
+mod evolution;
 pub mod execution;
 mod fingerprint;
 mod follow;
@@ -100,6 +101,7 @@ pub use codec::{Codec, Json, Place, Slot};
 pub use context::{IntoEnlisted, OpenTransaction, StepContext};
 pub use engine::Engine;
 pub use error::{Failure, FailureKind, StepError, StepResult, StepResultExt};
+pub use evolution::{Affected, AnySchema, PlanReport};
 pub use execution::{
     CancelWish, ExecutionId, FullKey, InputHash, ParkReason, RunId, State, WaitReason, WorkerId,
 };

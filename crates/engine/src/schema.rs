@@ -5,6 +5,7 @@
 //! Names are durable: they are stored with each checkpoint.
 
 mod careful;
+mod former;
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -45,6 +46,8 @@ use crate::telemetry::Calls;
 /// ```
 pub struct Schema<In, Out> {
     core: Arc<SchemaCore>,
+    /// Older forms that are registered with it.
+    accepted: Vec<Arc<SchemaCore>>,
     types: PhantomData<fn(In) -> Out>,
 }
 
@@ -106,6 +109,7 @@ impl<In, Out> Schema<In, Out> {
                 steps: steps.collect(),
                 ..SchemaCore::clone(&self.core)
             }),
+            accepted: self.accepted.clone(),
             types: PhantomData,
         }
     }
@@ -115,6 +119,7 @@ impl<In, Out> Clone for Schema<In, Out> {
     fn clone(&self) -> Self {
         Self {
             core: Arc::clone(&self.core),
+            accepted: self.accepted.clone(),
             types: PhantomData,
         }
     }
@@ -138,6 +143,8 @@ pub(crate) struct SchemaCore {
     pub(crate) options: SchemaOptions,
     pub(crate) plan: PlanRecord,
     pub(crate) calls: Calls,
+    /// Whether its steps have names that they had before: it takes no calls, and its plan is not saved.
+    pub(crate) former: bool,
 }
 
 /// What holds for a whole schema and is no part of its plan.
@@ -359,6 +366,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
     /// # Panics
     /// When options of its steps contradict each other: a step that is done at most once can not be
     /// lazy, a `verify` needs `at_most_once`, and in an atomic schema neither has a sense, nor an `undo`.
+    /// And when there are more than 64 combinations of former names.
     #[track_caller]
     pub fn build(self) -> Schema<In, StepOut> {
         let Draft { name, steps, options } = self.draft;
@@ -366,6 +374,9 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
             if let Err(why) = careful::check(step, &options) {
                 panic!("the step `{}` of the schema `{name}` {why}", step.name);
             }
+        }
+        if let Err(why) = former::check(&steps) {
+            panic!("the schema `{name}`: {why}");
         }
         let plan = Plan {
             schema: name.clone(),
@@ -378,7 +389,9 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
                 name,
                 steps,
                 options,
+                former: false,
             }),
+            accepted: Vec::new(),
             types: PhantomData,
         }
     }

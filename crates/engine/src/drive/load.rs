@@ -1,6 +1,6 @@
 //! What is recorded of a run? Read, decoded, and compared with the plan.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -12,16 +12,18 @@ use super::{Owned, Stop};
 use crate::asks::Recorded;
 #[cfg(feature = "planted")]
 use crate::bugs;
+use crate::cancel::cancel_unread;
 use crate::codec::{Place, Slot};
 use crate::context::Outputs;
-use crate::execution::{CancelWish, ParkReason};
+use crate::execution::{CancelWish, ParkReason, RunId};
 use crate::inner::Inner;
 use crate::marks::Mark;
-use crate::persist::{Pause, Persisted, Write, persist};
+use crate::persist::Pause;
 use crate::refusal::Asked;
 use crate::runs::{LocalRun, RunEnd, locked};
-use crate::schema::StepEntry;
-use crate::store::{Enlisted, NewMessage, Progress, StoreError, Then};
+use crate::schema::{SchemaCore, StepEntry};
+use crate::step::ErasedStep;
+use crate::store::{Enlisted, NewMessage, Progress, StoreError};
 
 /// What the run has done so far, decoded.
 pub(super) struct Done {
@@ -39,6 +41,8 @@ pub(super) struct Done {
     pub(super) read_at: (SystemTime, Duration),
     /// Why the run is being undone.
     pub(super) undoing: Option<Why>,
+    /// Outputs that are not recorded yet: they ride with the next checkpoint.
+    pub(super) riding: Arc<Riding>,
     /// Messages that go with the next checkpoint.
     pub(super) messages: Vec<NewMessage>,
     /// The transaction of an atomic schema, from step to step.
@@ -56,6 +60,7 @@ impl Done {
             marks: Arc::default(),
             read_at: (now, inner.clock.elapsed()),
             undoing: None,
+            riding: Arc::default(),
             messages: Vec::new(),
             transaction: Mutex::default(),
         }
@@ -74,9 +79,32 @@ impl Done {
     pub(super) fn roll_back(&mut self) {
         self.outputs = Arc::default();
         self.recorded = 0;
-        self.marks.arrived();
+        self.riding.clear();
         self.messages.clear();
         self.take_transaction();
+    }
+}
+
+/// Outputs on their way: whatever is recorded next takes them along, be it an output, a part or a mark.
+/// Two that are under way at once take both the same ones.
+#[derive(Default)]
+pub(super) struct Riding(Mutex<Vec<(String, Bytes)>>);
+
+impl Riding {
+    pub(super) fn push(&self, step: String, output: Bytes) {
+        locked(&self.0).push((step, output));
+    }
+
+    pub(super) fn all(&self) -> Vec<(String, Bytes)> {
+        locked(&self.0).clone()
+    }
+
+    pub(super) fn clear(&self) {
+        locked(&self.0).clear();
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        locked(&self.0).iter().map(|(_, output)| output.len()).sum()
     }
 }
 
@@ -104,75 +132,77 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
             return Err(RunEnd::Lost.into());
         }
     };
-    match decode(inner, run, owned, loaded) {
+    match decode(inner, run.fence().run, &owned.schema, loaded) {
         Ok(done) => Ok(done),
         Err(why) => Err(Box::pin(unreadable(inner, run, owned, why)).await),
     }
 }
 
-/// What can not be read is parked; or cancelled, if that is what somebody wants.
+/// The end of a run whose records can not be read.
 async fn unreadable(inner: &Inner, run: &LocalRun, owned: &Owned, why: String) -> Stop {
-    if run.cancel_wish() != Some(CancelWish::Stop) {
-        return park(inner, run, ParkReason::Unreadable, why).await;
+    if run.cancel_wish() == Some(CancelWish::Stop) {
+        let retention = owned.schema.options.retention;
+        return cancel_unread(inner, run, retention).await.into();
     }
-    let then = Then::Cancel {
-        retention: owned.schema.options.retention,
-    };
-    match persist(inner, run, Write::only(then)).await {
-        Persisted::Written => RunEnd::Cancelled.into(),
-        Persisted::Restarted => Stop::Restarted,
-        _ => RunEnd::Lost.into(),
+    park(inner, run, ParkReason::Unreadable, why).await
+}
+
+/// Whether an owner with this code can read what is recorded, and the next step its input. Otherwise why
+/// not.
+pub(crate) fn check_readable(
+    inner: &Inner,
+    run: RunId,
+    schema: &SchemaCore,
+    steps: &[Arc<dyn ErasedStep>],
+    loaded: Progress,
+) -> Result<(), String> {
+    let done = decode(inner, run, schema, loaded)?;
+    match steps.get(done.recorded) {
+        Some(next) if done.undoing.is_none() => next.reads(done.outputs.last().unwrap_or(&done.input)),
+        _ => Ok(()),
     }
 }
 
-fn decode(inner: &Inner, run: &LocalRun, owned: &Owned, loaded: Progress) -> Result<Done, String> {
-    let place = |slot| Place {
-        run: run.fence().run,
-        slot,
-    };
+fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> Result<Done, String> {
+    let place = |slot| Place { run, slot };
     let input = inner
         .codecs
         .decode(&loaded.input, &place(Slot::Input))
         .map_err(|why| format!("the input can not be read: {why}"))?;
     let mut done = Done::new(inner, input, loaded.now);
-    let mut outputs = HashMap::new();
+    let mut outputs = BTreeMap::new();
     for checkpoint in &loaded.checkpoints {
         let name = &checkpoint.step;
         let value = inner
             .codecs
             .decode_all(&checkpoint.output, &place(Slot::Output(name)))
             .map_err(|why| format!("what is recorded as `{name}` can not be read: {why}"))?;
-        outputs.extend(value.riders);
-        let brings_on = match Mark::read(name) {
-            None => return Err(format!("`{name}` is recorded, which this version does not know")),
-            Some((_, None)) => {
-                outputs.insert(name.clone(), value.json);
-                done.lost_at_output = done.lost_at_output.max(checkpoint.lost);
-                true
-            }
-            Some((_, Some(Mark::Undoing))) => {
-                done.undoing = Some(Why::read(&value.json)?);
-                true
-            }
-            Some((_, Some(mark))) => {
-                done.marks.insert(name.clone(), value.json, checkpoint.at);
-                !matches!(mark, Mark::Started(_) | Mark::Progress)
-            }
+        let Some((_step, mark)) = Mark::read(name) else {
+            return Err(format!("`{name}` is recorded, which this version does not know"));
         };
-        if brings_on {
+        // That an attempt begins is no progress, nor is what it says of itself: a step that kills each owner
+        // begins again and again.
+        if !matches!(mark, Some(Mark::Started(_) | Mark::Progress)) {
             done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
         }
+        outputs.extend(value.riders);
+        match mark {
+            None => {
+                done.lost_at_output = done.lost_at_output.max(checkpoint.lost);
+                outputs.insert(name.clone(), value.json);
+            }
+            Some(Mark::Undoing) => done.undoing = Some(Why::read(&value.json)?),
+            Some(_mark) => done.marks.insert(name.clone(), value.json, checkpoint.at),
+        }
     }
-    for entry in &owned.schema.steps {
-        let Some(output) = outputs.remove(&entry.name) else {
-            break;
-        };
+    while let Some(entry) = schema.steps.get(done.recorded)
+        && let Some(output) = outputs.remove(&entry.name)
+    {
         done.push(entry, output);
     }
-    match outputs.keys().next() {
-        Some(name) => Err(format!(
-            "`{name}` is recorded, which the plan does not have there"
-        )),
-        None => Ok(done),
+    match (outputs.keys().next(), schema.steps.get(done.recorded)) {
+        (None, _) => Ok(done),
+        (Some(name), Some(next)) => Err(format!("`{name}` is recorded where the plan has `{}`", next.name)),
+        (Some(_), None) => Err("more steps are recorded than the plan has".to_owned()),
     }
 }
