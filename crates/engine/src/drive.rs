@@ -6,6 +6,7 @@
 //!
 //! - `load`: what is recorded, decoded
 //! - `record`: an output becomes a checkpoint
+//! - `riding`: an output waits for the next one
 //! - `serve`: what a body asks for while it runs
 //! - `doubt`: a step that must not run twice
 //! - `undo`: back, step by step
@@ -18,6 +19,7 @@ mod doubt;
 mod ends;
 mod load;
 mod record;
+mod riding;
 mod serve;
 mod undo;
 
@@ -31,6 +33,7 @@ use tracing::Instrument;
 pub(crate) use self::ends::park;
 pub(crate) use self::load::check_readable;
 use self::load::{Done, progress};
+use self::riding::Riding;
 use crate::attempt::{Attempt, AttemptEnd};
 use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};
 use crate::decide::may_go_on;
@@ -106,7 +109,16 @@ pub(crate) async fn drive(inner: &Arc<Inner>, run: &LocalRun, mut owned: Owned) 
 /// Loads what is recorded, and does what is left.
 async fn advance(inner: &Arc<Inner>, run: &LocalRun, owned: &mut Owned) -> Stop {
     match progress(inner, run, owned).await {
-        Ok(done) => Driver { inner, run, owned }.all_steps(done).await,
+        Ok(done) => {
+            let riding = Arc::default();
+            let mut driver = Driver {
+                inner,
+                run,
+                owned,
+                riding,
+            };
+            driver.all_steps(done).await
+        }
         Err(stop) => stop,
     }
 }
@@ -128,6 +140,7 @@ struct Driver<'a> {
     inner: &'a Arc<Inner>,
     run: &'a LocalRun,
     owned: &'a mut Owned,
+    riding: Arc<Riding>,
 }
 
 impl Driver<'_> {
@@ -205,6 +218,7 @@ impl Driver<'_> {
             }
             Box::pin(self.failed(position, number, &error, done)).await?;
             if schema.options.atomic {
+                self.riding.clear();
                 done.roll_back();
                 return Ok(());
             }
@@ -313,6 +327,7 @@ impl Driver<'_> {
             clock: self.inner.clock.clone(),
             limits: self.inner.limits,
             engine: Arc::downgrade(self.inner),
+            schema: Arc::clone(&self.owned.schema),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is recorded of a run? Read, decoded, and compared with the plan.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -36,8 +37,6 @@ pub(super) struct Done {
     pub(super) read_at: (SystemTime, Duration),
     /// Why the run is being undone.
     pub(super) undoing: Option<Why>,
-    /// Outputs that are not recorded yet: they ride with the next checkpoint.
-    pub(super) riding: Vec<(String, Bytes)>,
     /// Messages that go with the next checkpoint.
     pub(super) messages: Vec<NewMessage>,
     /// The transaction of an atomic schema, from step to step.
@@ -54,7 +53,6 @@ impl Done {
             marks: Arc::default(),
             read_at: (now, inner.clock.elapsed()),
             undoing: None,
-            riding: Vec::new(),
             messages: Vec::new(),
             transaction: Mutex::default(),
         }
@@ -73,7 +71,6 @@ impl Done {
     pub(super) fn roll_back(&mut self) {
         self.outputs = Arc::default();
         self.recorded = 0;
-        self.riding.clear();
         self.messages.clear();
         self.take_transaction();
     }
@@ -132,6 +129,7 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
         .decode(&loaded.input, &place(Slot::Input))
         .map_err(|why| format!("the input can not be read: {why}"))?;
     let mut done = Done::new(inner, input, loaded.now);
+    let mut outputs = HashMap::new();
     for checkpoint in &loaded.checkpoints {
         let name = &checkpoint.step;
         let value = inner
@@ -139,31 +137,34 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
             .decode_all(&checkpoint.output, &place(Slot::Output(name)))
             .map_err(|why| format!("what is recorded as `{name}` can not be read: {why}"))?;
         done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
+        outputs.extend(value.riders);
         match Mark::read(name) {
             None => return Err(format!("`{name}` is recorded, which this version does not know")),
             Some((_, None)) => {
-                for (earlier, output) in value.riders {
-                    push_next(&mut done, schema, &earlier, output)?;
-                }
-                push_next(&mut done, schema, name, value.json)?;
+                outputs.insert(name.clone(), value.json);
             }
             Some((_, Some(Mark::Undoing))) => done.undoing = Some(Why::read(&value.json)?),
             Some((_, Some(_mark))) => done.marks.insert(name.clone(), value.json, checkpoint.at),
         }
     }
+    push_all(&mut done, schema, outputs)?;
     Ok(done)
 }
 
-fn push_next(done: &mut Done, schema: &SchemaCore, name: &str, output: Bytes) -> Result<(), String> {
-    let Some(entry) = schema.steps.get(done.recorded) else {
-        return Err("more steps are recorded than the plan has".to_owned());
-    };
-    if entry.name != name {
-        return Err(format!(
+/// Takes the outputs over, in the order of the plan.
+fn push_all(done: &mut Done, schema: &SchemaCore, mut outputs: HashMap<String, Bytes>) -> Result<(), String> {
+    for entry in &schema.steps {
+        match outputs.remove(&entry.name) {
+            Some(output) => done.push(entry, output),
+            None => break,
+        }
+    }
+    match (outputs.keys().min(), schema.steps.get(done.recorded)) {
+        (None, _) => Ok(()),
+        (Some(name), Some(entry)) => Err(format!(
             "`{name}` is recorded where the plan has `{}`",
             entry.name
-        ));
+        )),
+        (Some(_), None) => Err("more steps are recorded than the plan has".to_owned()),
     }
-    done.push(entry, output);
-    Ok(())
 }

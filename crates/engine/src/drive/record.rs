@@ -33,16 +33,18 @@ impl Driver<'_> {
             Ok(messages) => done.messages.extend(messages),
             Err(error) => return Ok(Some(error)),
         }
-        if self.rides(position, last, cx, done) {
-            if output.len() > self.inner.limits.payload_bytes {
-                return Ok(Some(too_large(output.len(), self.inner.limits.payload_bytes)));
-            }
+        let (size, limit) = (output.len(), self.inner.limits.payload_bytes);
+        if size > limit {
+            let why = format!("the output has {size} bytes, the limit is {limit}");
+            return Ok(Some(StepError::stop(why).code("output_too_large")));
+        }
+        if self.rides(position, size, cx, done) {
             *locked(&done.transaction) = cx.take_enlisted();
-            done.riding.push((entry.name.clone(), output.clone()));
+            self.riding.add(&entry.name, output.clone());
             done.push(entry, output);
             return Ok(None);
         }
-        let checkpoint = match self.checkpoint(position, attempt, &output, &done.riding) {
+        let checkpoint = match self.checkpoint(position, attempt, &output) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Ok(Some(error)),
         };
@@ -68,7 +70,7 @@ impl Driver<'_> {
                     let time = (asked, schema.options.retention);
                     self.inner.outcomes.keep(*id, key, *hash, &output, time);
                 }
-                done.riding.clear();
+                self.riding.clear();
                 done.push(entry, output);
                 done.lost_at_checkpoint = self.owned.lost;
                 Ok(None)
@@ -86,31 +88,25 @@ impl Driver<'_> {
     }
 
     /// Whether an output waits for the next checkpoint. Not one with a transaction or messages of its
-    /// own, unless all go together in the end.
-    fn rides(&self, position: usize, last: bool, cx: &StepContext, done: &Done) -> bool {
+    /// own, or together with too much, unless all go together in the end.
+    fn rides(&self, position: usize, size: usize, cx: &StepContext, done: &Done) -> bool {
         let schema = &self.owned.schema;
-        let lazy = schema.steps[position].lazy && !cx.has_enlisted() && done.messages.is_empty();
-        !last && (schema.options.atomic || lazy)
+        let is_last = position + 1 == schema.steps.len();
+        let is_small = || self.riding.bytes() + size <= self.inner.limits.payload_bytes;
+        let is_lazy = || schema.steps[position].lazy && !cx.has_enlisted() && done.messages.is_empty();
+        !is_last && (schema.options.atomic || is_lazy() && is_small())
     }
 
-    fn checkpoint(
-        &self,
-        position: usize,
-        attempt: u32,
-        output: &Bytes,
-        riding: &[(String, Bytes)],
-    ) -> Result<NewCheckpoint, StepError> {
+    fn checkpoint(&self, position: usize, attempt: u32, output: &Bytes) -> Result<NewCheckpoint, StepError> {
         let name = &self.owned.schema.steps[position].name;
-        let limit = self.inner.limits.payload_bytes;
-        let size = output.len() + riding.iter().map(|(_, output)| output.len()).sum::<usize>();
-        if size > limit {
-            return Err(too_large(size, limit));
-        }
         let place = Place {
             run: self.run.fence().run,
             slot: Slot::Output(name),
         };
-        let encoded = self.inner.codecs.encode_all(output.clone(), riding, &place);
+        let encoded = self
+            .inner
+            .codecs
+            .encode_all(output.clone(), &self.riding.all(), &place);
         let encoded =
             encoded.map_err(|why| StepError::stop(format!("the codec refused the output: {why}")))?;
         Ok(NewCheckpoint {
@@ -151,6 +147,7 @@ impl Driver<'_> {
         };
         match persist(self.inner, self.run, Write::of(checkpoint, Then::Continue)).await {
             Persisted::Written => {
+                self.riding.clear();
                 done.marks.insert(name, value, self.inner.now());
                 Ok(())
             }
@@ -179,7 +176,7 @@ impl Driver<'_> {
             run: self.run.fence().run,
             slot: Slot::Output(name),
         };
-        let encoded = self.inner.codecs.encode(value, &place);
+        let encoded = self.inner.codecs.encode_all(value, &self.riding.all(), &place);
         encoded
             .map_err(|why| StepError::stop(format!("the codec refused what is recorded as `{name}`: {why}")))
     }
@@ -202,8 +199,4 @@ impl Driver<'_> {
             }
         }
     }
-}
-
-fn too_large(size: usize, limit: usize) -> StepError {
-    StepError::stop(format!("the output has {size} bytes, the limit is {limit}")).code("output_too_large")
 }
