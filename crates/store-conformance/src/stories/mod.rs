@@ -12,7 +12,9 @@
 #![expect(missing_docs, reason = "the name of a story is its promise")]
 
 pub mod effects;
+pub mod signals;
 mod town;
+pub mod waits;
 
 /// Makes one test for each story. The function, which is in the module around this line's, makes a fresh
 /// [`Ground`](crate::under_faults::Ground).
@@ -21,6 +23,27 @@ macro_rules! stories_suite {
     ($ground:ident) => {
         $crate::stories_suite!($ground: effects:
             what_dies_inside_a_step_that_is_done_at_most_once_is_in_doubt_and_not_tried_again,
+        );
+        $crate::stories_suite!($ground: waits:
+            a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,
+            calls_do_not_shorten_a_sleep,
+            a_short_sleep_is_waited_for_by_the_owner,
+            a_sleep_until_a_time_ends_in_another_process_when_its_own_is_dead,
+            a_sleep_that_is_over_is_not_slept_again,
+            the_retry_schedule_is_stored_and_kept_to_the_second,
+            ten_thousand_sleepers_hold_no_task_and_all_end,
+        );
+        $crate::stories_suite!($ground: signals:
+            a_signal_that_was_sent_before_the_wait_is_delivered_to_it,
+            a_signal_from_another_process_ends_the_wait,
+            a_signal_that_comes_while_the_wait_is_put_down_is_not_missed,
+            a_signal_to_what_is_finished_says_so,
+            a_second_signal_is_refused_where_the_schema_says_so,
+            a_wait_ends_at_its_deadline_counted_from_its_first_run,
+            queued_signals_come_to_the_waits_in_the_order_in_which_they_were_sent,
+            what_was_delivered_stays_delivered_when_the_owner_dies,
+            a_signal_that_the_schema_does_not_declare_is_an_error_on_both_sides,
+            signals_that_race_with_the_waits_are_all_delivered_once,
         );
     };
     ($ground:ident: $topic:ident: $($promise:ident,)*) => {
