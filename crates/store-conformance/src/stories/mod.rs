@@ -12,6 +12,8 @@
 #![expect(missing_docs, reason = "the name of a story is its promise")]
 
 pub mod effects;
+pub mod lazy;
+pub mod parts;
 pub mod signals;
 mod town;
 pub mod waits;
@@ -44,6 +46,24 @@ macro_rules! stories_suite {
             what_was_delivered_stays_delivered_when_the_owner_dies,
             a_signal_that_the_schema_does_not_declare_is_an_error_on_both_sides,
             signals_that_race_with_the_waits_are_all_delivered_once,
+        );
+        $crate::stories_suite!($ground: parts:
+            a_loop_over_a_hundred_lines_whose_owner_dies_twenty_times_records_each_line_once,
+            a_parallel_part_that_fails_runs_again_alone,
+            after_a_part_has_failed_no_further_one_begins,
+            parts_are_done_beside_each_other_up_to_the_limit,
+            a_name_that_is_used_twice_in_one_run_is_an_error_at_once,
+            a_part_that_fails_is_tried_as_often_as_its_step,
+            a_durable_call_inside_a_transaction_is_refused_and_all_is_rolled_back,
+            progress_is_read_by_the_next_attempt_and_by_the_next_owner,
+        );
+        $crate::stories_suite!($ground: lazy:
+            a_lazy_output_rides_with_the_next_checkpoint_and_is_there_for_later_steps,
+            what_rode_is_lost_with_its_owner_and_done_again,
+            a_lazy_output_rides_with_a_part_that_was_made_of_it,
+            a_lazy_output_rides_with_the_begin_of_a_step_that_is_done_at_most_once,
+            a_lazy_step_that_is_the_last_one_is_recorded,
+            a_lazy_step_with_a_transaction_is_recorded_with_it,
         );
     };
     ($ground:ident: $topic:ident: $($promise:ident,)*) => {

@@ -112,10 +112,11 @@ pub async fn a_signal_to_what_is_finished_says_so<G: Ground>(ground: G) {
     let schema = asking(SecondSignal::Queued, None, None);
     let process = town.process(&schema).await;
     assert_asks(process.run(&schema, KEY, 1).await);
+    let (yes, no) = (text("yes"), text("no"));
     let send = |answer| process.signal(&schema, KEY, "approved", answer);
-    assert_eq!(send(&text("yes")).await, Ok(SignalSent::Stored));
+    assert_eq!(send(&yes).await, Ok(SignalSent::Stored));
     process.until_is(&schema, State::Succeeded).await;
-    assert_eq!(send(&text("no")).await, Ok(SignalSent::Finished));
+    assert_eq!(send(&no).await, Ok(SignalSent::Finished));
     assert_eq!(process.run(&schema, KEY, 1).await, Ok(text("yes")));
 }
 
@@ -126,9 +127,10 @@ pub async fn a_second_signal_is_refused_where_the_schema_says_so<G: Ground>(grou
     let called = soon(process.run(&schema, KEY, 1).submit())
         .await
         .expect("it begins");
+    let (yes, no) = (text("yes"), text("no"));
     let send = |answer| process.signal(&schema, KEY, "approved", answer);
-    assert_eq!(send(&text("yes")).await, Ok(SignalSent::Stored));
-    assert_eq!(send(&text("no")).await, Ok(SignalSent::Refused));
+    assert_eq!(send(&yes).await, Ok(SignalSent::Stored));
+    assert_eq!(send(&no).await, Ok(SignalSent::Refused));
     gate.open();
     assert_eq!(soon(called.wait()).await, Ok(text("yes")));
 }

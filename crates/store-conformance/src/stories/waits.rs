@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use keystep::clock::time_of;
-use keystep::{FailureKind, Retry, RunError, Schema, State, StepContext, StepError, StepResult, WaitReason};
+use keystep::{FailureKind, Retry, RunError, Schema, State, StepContext, StepError, WaitReason};
 
 use super::town::{HOUR, KEY, Town, note, recorded, soon};
 use crate::under_faults::Ground;
