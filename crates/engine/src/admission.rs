@@ -66,11 +66,24 @@ impl Admitted {
 /// What a call knows of its key when it looks again.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Known {
+    /// The run that it waited for: no other run's outcome is its answer.
+    pub(crate) run: Option<RunId>,
     /// An end under this epoch or a later one came after the call: it is the answer, and no failure
     /// of an earlier run that the caller's policy is about.
     pub(crate) epoch: Option<i64>,
     /// The call was admitted before, so it is no duplicate.
     pub(crate) admitted: bool,
+}
+
+impl Known {
+    /// Of a call that was admitted, and waited for this run under this epoch.
+    pub(crate) fn waited_for(run: RunId, epoch: i64) -> Self {
+        Self {
+            run: Some(run),
+            epoch: Some(epoch),
+            admitted: true,
+        }
+    }
 }
 
 /// Finds out, or decides, who works on a call.
@@ -84,7 +97,9 @@ pub(crate) async fn find_worker(request: &Request, known: Known) -> Result<Admit
     if request.inner.closing.is_cancelled() {
         return Err(shutting_down());
     }
-    if let Some(end) = remembered(request)? {
+    if known.run.is_none()
+        && let Some(end) = remembered(request)?
+    {
         // Nothing here waits: whoever replays in a loop must still let others run.
         tokio::task::consume_budget().await;
         return Ok(Admitted::Finished(end));
@@ -98,9 +113,14 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Admitted
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
+        if let Some(run) = known.run {
+            // Before it is asked for the key, which would begin it anew.
+            still_there(request, run).await?;
+        }
         let (opened, asked) = open(request).await;
         match opened {
             Opened::Started(run) => {
+                same_run(known, run.fence().run)?;
                 let verdict = if asked {
                     Verdict::Started
                 } else {
@@ -135,6 +155,28 @@ fn remembered(request: &Request) -> Result<Option<RunEnd>, RunError> {
     same_key(request, &success.key)?;
     same_input(request, success.hash)?;
     Ok(Some(RunEnd::Succeeded(success.output.clone())))
+}
+
+/// Whether the run that a call waited for is still its key's.
+async fn still_there(request: &Request, run: RunId) -> Result<(), RunError> {
+    let found = request.inner.store.find(vec![request.id]).await;
+    let found = found.map_err(|error| unavailable(&error))?;
+    let is_there = |record: &ExecutionRecord| record.run == run && !record.purged;
+    if found.first().is_some_and(is_there) {
+        return Ok(());
+    }
+    Err(run_is_gone())
+}
+
+fn same_run(known: Known, run: RunId) -> Result<(), RunError> {
+    if known.run.is_none_or(|waited_for| waited_for == run) {
+        return Ok(());
+    }
+    Err(run_is_gone())
+}
+
+fn run_is_gone() -> RunError {
+    RunError::Unavailable("the run that this call waited for is over, and so is what it left".to_owned())
 }
 
 /// Looks the key up in this process, or asks the store; true when this caller asked.
@@ -278,6 +320,7 @@ async fn meet_existing(
 ) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
     same_key(request, &record.key)?;
+    same_run(known, record.run)?;
     let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
     if is_news
         && record.input_hash == request.hash

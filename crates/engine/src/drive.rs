@@ -316,6 +316,7 @@ impl Driver<'_> {
             clock: self.inner.clock.clone(),
             limits: self.inner.limits,
             engine: Arc::downgrade(self.inner),
+            schema: Arc::clone(&self.owned.schema),
         }
     }
 }

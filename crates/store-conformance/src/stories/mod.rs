@@ -12,10 +12,14 @@
 #![expect(missing_docs, reason = "the name of a story is its promise")]
 
 pub mod effects;
+pub mod lazy;
+pub mod parts;
 pub mod settle;
+pub mod signals;
 mod town;
 pub mod undo;
 pub mod verify;
+pub mod waits;
 
 /// Makes one test for each story. The function, which is in the module around this line's, makes a fresh
 /// [`Ground`](crate::under_faults::Ground).
@@ -66,6 +70,45 @@ macro_rules! stories_suite {
             a_verdict_that_is_stored_counts_although_its_process_dies,
             a_process_that_does_not_know_the_schema_settles_nothing,
             what_was_lazy_before_a_step_in_doubt_is_not_done_again,
+        );
+        $crate::stories_suite!($ground: waits:
+            a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,
+            calls_do_not_shorten_a_sleep,
+            a_short_sleep_is_waited_for_by_the_owner,
+            a_sleep_until_a_time_ends_in_another_process_when_its_own_is_dead,
+            a_sleep_that_is_over_is_not_slept_again,
+            the_retry_schedule_is_stored_and_kept_to_the_second,
+            ten_thousand_sleepers_hold_no_task_and_all_end,
+        );
+        $crate::stories_suite!($ground: signals:
+            a_signal_that_was_sent_before_the_wait_is_delivered_to_it,
+            a_signal_from_another_process_ends_the_wait,
+            a_signal_that_comes_while_the_wait_is_put_down_is_not_missed,
+            a_signal_to_what_is_finished_says_so,
+            a_second_signal_is_refused_where_the_schema_says_so,
+            a_wait_ends_at_its_deadline_counted_from_its_first_run,
+            queued_signals_come_to_the_waits_in_the_order_in_which_they_were_sent,
+            what_was_delivered_stays_delivered_when_the_owner_dies,
+            a_signal_that_the_schema_does_not_declare_is_an_error_on_both_sides,
+            signals_that_race_with_the_waits_are_all_delivered_once,
+        );
+        $crate::stories_suite!($ground: parts:
+            a_loop_over_a_hundred_lines_whose_owner_dies_twenty_times_records_each_line_once,
+            a_parallel_part_that_fails_runs_again_alone,
+            after_a_part_has_failed_no_further_one_begins,
+            parts_are_done_beside_each_other_up_to_the_limit,
+            a_name_that_is_used_twice_in_one_run_is_an_error_at_once,
+            a_part_that_fails_is_tried_as_often_as_its_step,
+            a_durable_call_inside_a_transaction_is_refused_and_all_is_rolled_back,
+            progress_is_read_by_the_next_attempt_and_by_the_next_owner,
+        );
+        $crate::stories_suite!($ground: lazy:
+            a_lazy_output_rides_with_the_next_checkpoint_and_is_there_for_later_steps,
+            what_rode_is_lost_with_its_owner_and_done_again,
+            a_lazy_output_rides_with_a_part_that_was_made_of_it,
+            a_lazy_output_rides_with_the_begin_of_a_step_that_is_done_at_most_once,
+            a_lazy_step_that_is_the_last_one_is_recorded,
+            a_lazy_step_with_a_transaction_is_recorded_with_it,
         );
     };
     ($ground:ident: $topic:ident: $($promise:ident,)*) => {
