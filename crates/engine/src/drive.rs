@@ -302,6 +302,7 @@ impl Driver<'_> {
             instance: self.inner.info.instance,
             transaction: Mutex::default(),
             inherits: false,
+            has_inherited: false.into(),
             recorded_as: String::new(),
             recorded: Arc::clone(&done.marks),
             read_at: done.read_at,

@@ -29,6 +29,11 @@ impl Driver<'_> {
         let schema = Arc::clone(&self.owned.schema);
         let entry = &schema.steps[position];
         let last = position + 1 == schema.steps.len();
+        if cx.keeps_inherited() {
+            return Ok(Some(StepError::stop(
+                "the step has not enlisted the transaction of the steps before it, which it had taken",
+            )));
+        }
         match self.encode_messages(cx) {
             Ok(messages) => done.messages.extend(messages),
             Err(error) => return Ok(Some(error)),
