@@ -59,14 +59,28 @@ impl PostgresStore {
     }
 
     pub(crate) async fn seen(&self, query: Bound) -> Result<Vec<Seen>, StoreError> {
+        self.read_all(query, rows::seen).await
+    }
+
+    /// Runs a statement that only reads, and reads each of its rows.
+    pub(crate) async fn read_all<T>(
+        &self,
+        query: Bound,
+        row: fn(&PgRow) -> Result<T, Trouble>,
+    ) -> Result<Vec<T>, StoreError> {
         let rows = self.read(query).await?;
-        let seen = rows.iter().map(rows::seen);
-        seen.collect::<Result<_, _>>().map_err(Trouble::of_read)
+        let values = rows.iter().map(row).collect::<Result<_, _>>();
+        values.map_err(Trouble::of_read)
+    }
+
+    /// Runs a statement that writes.
+    pub(crate) async fn write(&self, query: Bound) -> Result<Vec<PgRow>, StoreError> {
+        self.fetch(query).await?.map_err(Trouble::of_write)
     }
 
     /// Runs a statement on a reader connection, to its end whatever the caller does. The outer
     /// error means that it was not sent.
-    pub(crate) async fn fetch(&self, query: Bound) -> Result<Result<Vec<PgRow>, Trouble>, StoreError> {
+    async fn fetch(&self, query: Bound) -> Result<Result<Vec<PgRow>, Trouble>, StoreError> {
         self.usable().await?;
         let pool = self.inner.readers.clone();
         let deadline = self.inner.options.deadline;

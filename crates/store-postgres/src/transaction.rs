@@ -113,8 +113,7 @@ impl PostgresStore {
         let offset = self.offset();
         let ask = async || {
             let query = judge(&self.inner.sql.judge_waiting, offset, write, messages);
-            let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
-            judged(&rows).map_err(Trouble::of_write)
+            judged(&self.write(query).await?).map_err(Trouble::of_read)
         };
         let mut judged = ask().await?;
         if judged.0 == BUSY {
