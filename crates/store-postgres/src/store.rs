@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use keystep::clock::{Clock, monotonic};
+use keystep::clock::Clock;
 use keystep::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, State, WorkerId};
 use keystep::store::{
     Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, Inbox, ListQuery, Message,
@@ -266,23 +266,18 @@ impl Store for PostgresStore {
     }
 
     async fn signal(&self, signal: NewSignal) -> Result<Signalled, StoreError> {
-        let started = monotonic();
-        loop {
+        let query = || {
             let query = self.query(&self.inner.sql.signal).bind(self.offset());
-            let query = bind::signal(query, &signal);
-            let rows = self.write(query).await?;
-            match first::<i32>(&rows, 0)? {
-                Some(SENT | SENT_BEFORE) => return Ok(Signalled::Sent),
-                Some(REFUSED) => return Ok(Signalled::Refused),
-                Some(FINISHED) | None => return Ok(Signalled::Gone),
-                Some(AGAIN) if started.elapsed() < self.inner.options.lock_patience => {}
-                Some(AGAIN) => {
-                    let why = "others send signals to the same run".to_owned();
-                    return Err(StoreError::Unavailable(why));
-                }
-                other => return Err(unknown_verdict(other)),
-            }
-        }
+            bind::signal(query, &signal)
+        };
+        self.write_until_told(query, |rows| match first::<i32>(rows, 0)? {
+            Some(SENT | SENT_BEFORE) => Ok(Some(Signalled::Sent)),
+            Some(REFUSED) => Ok(Some(Signalled::Refused)),
+            Some(FINISHED) | None => Ok(Some(Signalled::Gone)),
+            Some(AGAIN) => Ok(None),
+            other => Err(unknown_verdict(other)),
+        })
+        .await
     }
 
     async fn inbox(&self, _id: ExecutionId, run: RunId) -> Result<Inbox, StoreError> {
