@@ -96,8 +96,8 @@ pub trait Store: Send + Sync + 'static {
     -> impl Future<Output = Result<Vec<ExecutionRecord>, StoreError>> + Send;
 
     /// Executions whose wake-up has passed by the database's clock: `ready`, `waiting`, and (only
-    /// with [`Shapes::Only`]) those parked as `unknown_shape` or with a wish to cancel them. The longest due first, at most
-    /// `limit`. Reading does not acquire.
+    /// with [`Shapes::Only`]) those parked as `unknown_shape` or with a wish to cancel them. The
+    /// longest due first, at most `limit`. Reading does not acquire.
     fn due(&self, wanted: Wanted) -> impl Future<Output = Result<Vec<Seen>, StoreError>> + Send;
 
     /// Executions that are `running` and whose owner is not a live worker: declared dead, retired
@@ -139,7 +139,8 @@ pub trait Store: Send + Sync + 'static {
     fn inbox(&self, id: ExecutionId, run: RunId) -> impl Future<Output = Result<Inbox, StoreError>> + Send;
 
     /// Notes the wish to cancel a run that is not finished: its owner sees it in `cancels`, and one
-    /// that nobody owns is due at once, also when it is parked. A second wish replaces the first.
+    /// that nobody owns is due at once, also when it is parked. One that is put down to wait under a
+    /// wish is due at once too. A second wish replaces the first, and the end of the run ends it.
     /// `None` when the run is finished or gone, otherwise the row as it is now.
     fn wish_cancel(
         &self,
