@@ -49,7 +49,8 @@ pub trait Store: Send + Sync + 'static {
     /// Makes `owner` the owner of a row that still looks as it was `seen` (id, run, claim and
     /// state): state `running`, epoch one higher, a new token, no wake-up, no park reason. Of any
     /// number of concurrent acquisitions of one `seen` row at most one wins; the others, and all
-    /// that saw an older row, are `Lost` and change nothing. Sending a won acquisition again
+    /// that saw an older row, are `Lost` and change nothing; so is whoever wants to go on with a row
+    /// that was purged, of which only a restart makes something. Sending a won acquisition again
     /// answers `Won` while the row still carries that claim. See [`How`] for what else changes.
     fn acquire(&self, acquire: Acquire) -> impl Future<Output = Result<Acquired, StoreError>> + Send;
 

@@ -4,52 +4,77 @@
 use std::time::Duration;
 
 use keystep::execution::{ParkReason, Payload};
-use keystep::store::{Acquire, Begin, Fresh, How, Then};
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
+use keystep::store::{Acquire, Begin, Fresh, How, NewMessage, NewProgress, NewSignal, Then};
+use sqlx::postgres::{PgArguments, PgHasArrayType};
 use sqlx::query::Query;
+use sqlx::{Encode, Postgres, Type};
 use uuid::Uuid;
 
 use crate::op::{Origin, Usual, Write};
+
+/// Whether a statement takes arrays, or the values of the only operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Alone,
+    Many,
+}
 
 /// A statement with its arguments.
 pub(crate) type Bound = Query<'static, Postgres, PgArguments>;
 
 /// Binds the arguments of `parts/begin.sql`: begins, sorted by id.
-pub(crate) fn begins(query: Bound, begins: &[&Begin]) -> Bound {
+pub(crate) fn begins(query: Bound, form: Form, begins: &[&Begin]) -> Bound {
+    Columns::of(query, form, begins)
+        .each(|b| b.id.0)
+        .each(|b| b.key.schema.as_str())
+        .each(|b| b.key.scope.as_str())
+        .each(|b| b.key.key.as_str())
+        .each(|b| b.run.0)
+        .each(|b| b.token)
+        .each(|b| b.owner.0)
+        .each(|b| b.plan.0)
+        .each(|b| b.shape.0)
+        .each(|b| bytes(&b.input))
+        .each(|b| &b.input_hash.0[..])
+        .each(|b| b.parent.map(|parent| parent.0))
+        .query
+}
+
+/// Binds what `submit.sql` puts down.
+pub(crate) fn submitted(query: Bound, begin: &Begin) -> Bound {
     query
-        .bind(column(begins, |b| b.id.0))
-        .bind(column(begins, |b| b.key.schema.as_str()))
-        .bind(column(begins, |b| b.key.scope.as_str()))
-        .bind(column(begins, |b| b.key.key.as_str()))
-        .bind(column(begins, |b| b.run.0))
-        .bind(column(begins, |b| b.token))
-        .bind(column(begins, |b| b.owner.0))
-        .bind(column(begins, |b| b.plan.0))
-        .bind(column(begins, |b| b.shape.0))
-        .bind(column(begins, |b| bytes(&b.input)))
-        .bind(column(begins, |b| &b.input_hash.0[..]))
+        .bind(begin.id.0)
+        .bind(begin.key.schema.clone())
+        .bind(begin.key.scope.clone())
+        .bind(begin.key.key.clone())
+        .bind(begin.run.0)
+        .bind(begin.token)
+        .bind(begin.plan.0)
+        .bind(begin.shape.0)
+        .bind(begin.input.0.to_vec())
+        .bind(begin.input_hash.0.to_vec())
+        .bind(begin.parent.map(|parent| parent.0))
 }
 
 /// Binds the arguments of `parts/commit.sql`: usual writes of one worker under fences of one start of
 /// the server, sorted by id.
-pub(crate) fn commits(query: Bound, from: Origin, commits: &[Usual<'_>]) -> Bound {
-    query
-        .bind(from.incarnation)
-        .bind(from.worker.0)
-        .bind(column(commits, |c| c.write.fence.execution.0))
-        .bind(column(commits, |c| c.write.fence.run.0))
-        .bind(column(commits, |c| c.write.fence.claim.epoch))
-        .bind(column(commits, |c| c.write.fence.claim.token))
-        .bind(column(commits, |c| c.write.write_id.0))
-        .bind(column(commits, |c| c.checkpoint.seq))
-        .bind(column(commits, |c| c.checkpoint.attempt))
-        .bind(column(commits, |c| c.checkpoint.lost))
-        .bind(column(commits, |c| c.succeeds))
+pub(crate) fn commits(query: Bound, form: Form, from: Origin, commits: &[Usual<'_>]) -> Bound {
+    let query = query.bind(from.incarnation).bind(from.worker.0);
+    Columns::of(query, form, commits)
+        .each(|c| c.write.fence.execution.0)
+        .each(|c| c.write.fence.run.0)
+        .each(|c| c.write.fence.claim.epoch)
+        .each(|c| c.write.fence.claim.token)
+        .each(|c| c.write.write_id.0)
+        .each(|c| c.checkpoint.seq)
+        .each(|c| c.checkpoint.attempt)
+        .each(|c| c.checkpoint.lost)
+        .each(|c| c.succeeds)
         // No nulls: an array with them is read from its start for each place.
-        .bind(column(commits, |c| c.keep.map_or(-1, micros)))
-        .bind(column(commits, |c| c.checkpoint.step.as_str()))
-        .bind(column(commits, |c| bytes(&c.checkpoint.output)))
+        .each(|c| c.keep.map_or(-1, micros))
+        .each(|c| c.checkpoint.step.as_str())
+        .each(|c| bytes(&c.checkpoint.output))
+        .query
 }
 
 /// Binds the arguments of `parts/judge.sql`: writes of any kind, sorted by id.
@@ -79,10 +104,53 @@ pub(crate) fn judged(query: Bound, commits: &[&Write]) -> Bound {
         .bind(column(&ends, |end| end.tries))
         .bind(column(&ends, |end| end.keep.map(micros)))
         .bind(column(&ends, |end| end.delay.map(micros)))
-        .bind(column(&ends, |end| end.parked.map(ParkReason::as_str)))
+        .bind(column(&ends, |end| end.reason))
+        .bind(column(&ends, |end| end.signals))
 }
 
-/// Binds `$2` to `$15`: the acquisitions, sorted by id.
+/// Binds the arguments of `parts/emitted.sql`, after those of one write.
+pub(crate) fn emitted(query: Bound, messages: &[NewMessage]) -> Bound {
+    query
+        .bind(column(messages, |m| m.id))
+        .bind(column(messages, |m| m.topic.as_str()))
+        .bind(column(messages, |m| bytes(&m.payload)))
+}
+
+/// Binds what `progress.sql` puts down.
+pub(crate) fn progress(query: Bound, progress: NewProgress) -> Bound {
+    let NewProgress {
+        fence,
+        worker,
+        write_id,
+        checkpoint,
+    } = progress;
+    query
+        .bind(fence.execution.0)
+        .bind(fence.run.0)
+        .bind(fence.claim.epoch)
+        .bind(fence.claim.token)
+        .bind(fence.incarnation)
+        .bind(checkpoint.step)
+        .bind(checkpoint.seq)
+        .bind(worker.0)
+        .bind(write_id.0)
+        .bind(checkpoint.attempt)
+        .bind(checkpoint.lost)
+        .bind(checkpoint.output.0.to_vec())
+}
+
+/// Binds what `signal.sql` sends.
+pub(crate) fn signal(query: Bound, signal: &NewSignal) -> Bound {
+    query
+        .bind(signal.id.0)
+        .bind(signal.run.0)
+        .bind(signal.write_id.0)
+        .bind(signal.name.clone())
+        .bind(signal.payload.0.to_vec())
+        .bind(signal.once)
+}
+
+/// Binds `$2` to `$16`: the acquisitions, sorted by id.
 pub(crate) fn acquires(query: Bound, acquires: &[&Acquire]) -> Bound {
     query
         .bind(column(acquires, |a| a.seen.id.0))
@@ -105,6 +173,7 @@ pub(crate) fn acquires(query: Bound, acquires: &[&Acquire]) -> Bound {
         .bind(column(acquires, |a| {
             fresh(a).map(|fresh| &fresh.input_hash.0[..])
         }))
+        .bind(column(acquires, |a| fresh(a)?.parent.map(|parent| parent.0)))
 }
 
 /// Ids as an argument.
@@ -129,7 +198,8 @@ struct Ending<'a> {
     tries: Option<i32>,
     keep: Option<Duration>,
     delay: Option<Duration>,
-    parked: Option<ParkReason>,
+    reason: Option<&'static str>,
+    signals: Option<i32>,
 }
 
 impl<'a> Ending<'a> {
@@ -157,20 +227,33 @@ impl<'a> Ending<'a> {
             },
             Then::Wait {
                 delay,
+                reason,
                 failure,
                 tries,
+                signals,
             } => Self {
-                failure: Some(failure),
+                failure: failure.as_ref(),
                 tries_seq: Some(tries.seq),
                 tries: Some(tries.count),
-                delay: Some(*delay),
+                delay: *delay,
+                reason: Some(reason.as_str()),
+                signals: *signals,
                 ..Self::default()
             },
             Then::Park { reason, failure } => Self {
                 failure: failure.as_ref(),
                 // Due at once, for whoever knows the shape.
                 delay: (*reason == ParkReason::UnknownShape).then_some(Duration::ZERO),
-                parked: Some(*reason),
+                reason: Some(reason.as_str()),
+                ..Self::default()
+            },
+            Then::Undone { failure, retention } => Self {
+                failure: Some(failure),
+                keep: *retention,
+                ..Self::default()
+            },
+            Then::Cancel { retention } => Self {
+                keep: *retention,
                 ..Self::default()
             },
             Then::Release => Self {
@@ -185,6 +268,30 @@ fn fresh(acquire: &Acquire) -> Option<&Fresh> {
     match &acquire.how {
         How::Restart(fresh) => Some(fresh),
         How::Resume { .. } | How::TakeOver => None,
+    }
+}
+
+/// Operations of which each argument is a column.
+struct Columns<'a, Op> {
+    query: Bound,
+    form: Form,
+    of: &'a [Op],
+}
+
+impl<'a, Op> Columns<'a, Op> {
+    fn of(query: Bound, form: Form, of: &'a [Op]) -> Self {
+        Self { query, form, of }
+    }
+
+    fn each<T>(self, value: impl Fn(&'a Op) -> T) -> Self
+    where
+        T: for<'q> Encode<'q, Postgres> + Type<Postgres> + PgHasArrayType,
+    {
+        let query = match (self.form, self.of) {
+            (Form::Alone, [only]) => self.query.bind(value(only)),
+            _ => self.query.bind(column(self.of, value)),
+        };
+        Self { query, ..self }
     }
 }
 
