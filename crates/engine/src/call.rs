@@ -15,7 +15,7 @@ use crate::context::StepContext;
 use crate::engine::Engine;
 use crate::execution::{ExecutionId, InputHash};
 use crate::fingerprint::fingerprint;
-use crate::handle::Handle;
+use crate::handle::{Handle, outcome};
 use crate::json;
 use crate::key::Key;
 use crate::limits::Limits;
@@ -138,6 +138,8 @@ where
         let name = &schema.name;
         let difference = match inner.schemas.get(&schema.plan.shape) {
             None => Some("is not registered with this engine"),
+            // A step has another name now; the plan is not stored.
+            Some(registered) if registered.former => Some("is registered with this engine under newer names"),
             Some(registered) if registered.plan.id != schema.plan.id => {
                 // Only the plans of registered schemas are stored for whoever takes the run over.
                 Some("is registered with this engine with other stored parameters")
@@ -192,7 +194,11 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let within = self.within;
-            let work = pin!(async move { self.submit().await?.wait().await });
+            let work = pin!(async move {
+                let request = self.request()?;
+                let admitted = admit(&request).await?;
+                outcome(&request, admitted).await
+            });
             match within {
                 Some(limit) => tokio::time::timeout(limit, work)
                     .await

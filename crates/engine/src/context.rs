@@ -32,7 +32,7 @@ use crate::limits::{Limits, NAME_BYTES};
 use crate::marks::Mark;
 use crate::random;
 use crate::runs::locked;
-use crate::schema::StepEntry;
+use crate::schema::{SchemaCore, StepEntry};
 use crate::store::{Enlisted, NewMessage};
 
 /// What one attempt of a step can know and ask for.
@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) has_inherited: AtomicBool,
     /// Under which name what belongs to the step is recorded: the one that the run was born with.
     pub(crate) recorded_as: String,
+    /// Whether it must not run again from its start, and so can not be put down.
+    pub(crate) begins_once: bool,
     /// What else than outputs is recorded of the run.
     pub(crate) recorded: Arc<Recorded>,
     /// The database's time when that was read, and the engine's at that moment.
@@ -74,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     /// The engine, for calls of other schemas.
     pub(crate) engine: Weak<EngineInner>,
+    pub(crate) schema: Arc<SchemaCore>,
 }
 
 /// A step has at most one transaction: open in the step's hands, or handed to the engine.
@@ -510,6 +513,7 @@ pub(crate) mod tests {
     use crate::execution::Claim;
 
     pub(crate) fn context(instance: Uuid, outputs: Outputs) -> StepContext {
+        let schema = crate::schema::Schema::new("s").step("second", double).build();
         StepContext::new(Inner {
             key: FullKey {
                 schema: "s".into(),
@@ -537,6 +541,7 @@ pub(crate) mod tests {
             inherits: false,
             has_inherited: false.into(),
             recorded_as: "second".into(),
+            begins_once: false,
             recorded: Arc::default(),
             read_at: (SystemTime::UNIX_EPOCH, Duration::ZERO),
             desk: Some(Desk::default()),
@@ -546,6 +551,7 @@ pub(crate) mod tests {
             clock: Clock::new(),
             limits: Limits::default(),
             engine: Weak::new(),
+            schema: Arc::clone(schema.core()),
         })
     }
 

@@ -46,6 +46,7 @@ pub mod bugs;
 mod builder;
 mod call;
 mod cancel;
+mod canonical;
 pub mod clock;
 mod codec;
 mod context;
@@ -54,6 +55,7 @@ mod drive;
 mod dyn_store;
 mod engine;
 mod error;
+mod evolution;
 pub mod execution;
 mod fingerprint;
 mod follow;
@@ -99,6 +101,7 @@ pub use codec::{Codec, Json, Place, Slot};
 pub use context::{IntoEnlisted, OpenTransaction, StepContext};
 pub use engine::Engine;
 pub use error::{Failure, FailureKind, StepError, StepResult, StepResultExt};
+pub use evolution::{Affected, AnySchema, PlanReport};
 pub use execution::{
     CancelWish, ExecutionId, FullKey, InputHash, ParkReason, RunId, State, WaitReason, WorkerId,
 };

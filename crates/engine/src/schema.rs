@@ -5,6 +5,7 @@
 //! Names are durable: they are stored with each checkpoint.
 
 mod careful;
+mod former;
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use crate::policy::SecondSignal;
 use crate::retry::Retry;
 use crate::step::{ErasedStep, FnStep, Step, StoredStep};
 use crate::store::PlanRecord;
+use crate::telemetry::Calls;
 
 /// An ordered list of named steps that takes an `In` and gives an `Out`. Cheap to clone.
 ///
@@ -44,6 +46,8 @@ use crate::store::PlanRecord;
 /// ```
 pub struct Schema<In, Out> {
     core: Arc<SchemaCore>,
+    /// Older forms that are registered with it.
+    accepted: Vec<Arc<SchemaCore>>,
     types: PhantomData<fn(In) -> Out>,
 }
 
@@ -105,6 +109,7 @@ impl<In, Out> Schema<In, Out> {
                 steps: steps.collect(),
                 ..SchemaCore::clone(&self.core)
             }),
+            accepted: self.accepted.clone(),
             types: PhantomData,
         }
     }
@@ -114,6 +119,7 @@ impl<In, Out> Clone for Schema<In, Out> {
     fn clone(&self) -> Self {
         Self {
             core: Arc::clone(&self.core),
+            accepted: self.accepted.clone(),
             types: PhantomData,
         }
     }
@@ -136,6 +142,9 @@ pub(crate) struct SchemaCore {
     pub(crate) steps: Vec<StepEntry>,
     pub(crate) options: SchemaOptions,
     pub(crate) plan: PlanRecord,
+    pub(crate) calls: Calls,
+    /// Whether its steps have names that they had before: it takes no calls, and its plan is not saved.
+    pub(crate) former: bool,
 }
 
 /// What holds for a whole schema and is no part of its plan.
@@ -357,6 +366,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
     /// # Panics
     /// When options of its steps contradict each other: a step that is done at most once can not be
     /// lazy, a `verify` needs `at_most_once`, and in an atomic schema neither has a sense, nor an `undo`.
+    /// And when there are more than 64 combinations of former names.
     #[track_caller]
     pub fn build(self) -> Schema<In, StepOut> {
         let Draft { name, steps, options } = self.draft;
@@ -365,6 +375,9 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
                 panic!("the step `{}` of the schema `{name}` {why}", step.name);
             }
         }
+        if let Err(why) = former::check(&steps) {
+            panic!("the schema `{name}`: {why}");
+        }
         let plan = Plan {
             schema: name.clone(),
             steps: steps.iter().map(StepEntry::as_plan).collect(),
@@ -372,10 +385,13 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
         Schema {
             core: Arc::new(SchemaCore {
                 plan: plan.record(),
+                calls: Calls::of(&name),
                 name,
                 steps,
                 options,
+                former: false,
             }),
+            accepted: Vec::new(),
             types: PhantomData,
         }
     }

@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
+use crate::cancel::cancel_unread;
 use crate::clock;
 use crate::drive::{Born, Owned, Stop, drive, park};
 use crate::execution::{CancelWish, ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
 use crate::inner::Inner;
 use crate::json;
 use crate::limits::DEFAULT_RETENTION;
-use crate::persist::{Persisted, Resend, Write, note, persist};
+use crate::persist::{Resend, Write, note, persist};
 use crate::plan::{Plan, PlanBody};
 use crate::random;
 use crate::runs::{LocalRun, RunEnd};
@@ -185,7 +186,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
                     drive(&inner, &run, owned).await
                 }
                 Err(NoCode::Park(..)) if record.cancel == Some(CancelWish::Stop) => {
-                    cancel_unknown(&inner, &run).await
+                    cancel_unread(&inner, &run, Some(DEFAULT_RETENTION)).await
                 }
                 Err(stop) => put_back(&inner, &run, stop).await,
             }
@@ -267,7 +268,7 @@ where
 }
 
 /// What the work of a run may take: with thousands in flight it is most of the memory that each costs.
-const WORK_BYTES: usize = 4096;
+const WORK_BYTES: usize = 3072;
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
 /// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.
@@ -301,23 +302,32 @@ fn word_of(end: &RunEnd) -> &'static str {
 }
 
 /// Why the code of a plan can not be had.
-enum NoCode {
+pub(crate) enum NoCode {
     Park(ParkReason, String),
     Unavailable(StoreError),
 }
 
-type Code = (Arc<SchemaCore>, Vec<Arc<dyn ErasedStep>>);
+type Steps = Vec<Arc<dyn ErasedStep>>;
 
-/// Finds the registered code for the plan that a run was born with. Stored steps keep the
-/// parameters of that plan.
-async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode> {
+/// Finds the registered code for the plan that a run was born with.
+async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<(Arc<SchemaCore>, Steps), NoCode> {
     let schema = inner.schemas.get(&record.shape).ok_or_else(|| {
         let why = "this process has not registered the shape of its plan";
         NoCode::Park(ParkReason::UnknownShape, why.to_owned())
     })?;
+    Ok((Arc::clone(schema), steps_of(inner, schema, record).await?))
+}
+
+/// The steps of a schema for a run of its shape. Stored steps keep the parameters of the plan that the run
+/// was born with.
+pub(crate) async fn steps_of(
+    inner: &Inner,
+    schema: &SchemaCore,
+    record: &ExecutionRecord,
+) -> Result<Steps, NoCode> {
     let registered = || schema.steps.iter().map(|step| Arc::clone(&step.body));
     if record.plan == schema.plan.id {
-        return Ok((Arc::clone(schema), registered().collect()));
+        return Ok(registered().collect());
     }
     let stored = match inner.store.load_plan(record.plan).await {
         Ok(Some(stored)) => stored,
@@ -340,7 +350,7 @@ async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode
             PlanBody::Code => Ok(code),
             PlanBody::Stored(body) => read_stored(body).map_err(unreadable),
         });
-    Ok((Arc::clone(schema), steps.collect::<Result<_, _>>()?))
+    steps.collect()
 }
 
 /// Puts an execution down whose code can not be had.
@@ -356,17 +366,6 @@ async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
             hand_back(inner, run).await;
             RunEnd::Lost
         }
-    }
-}
-
-/// Cancels an execution whose code is not there: nothing of it is needed.
-async fn cancel_unknown(inner: &Inner, run: &LocalRun) -> RunEnd {
-    let then = Then::Cancel {
-        retention: Some(DEFAULT_RETENTION),
-    };
-    match persist(inner, run, Write::only(then)).await {
-        Persisted::Written => RunEnd::Cancelled,
-        _ => RunEnd::Lost,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::load::Done;
+use super::load::{Done, Riding};
 use super::{Driver, Stop};
 use crate::asks::{Ask, Recorded, Signals};
 use crate::attempt::Served;
@@ -29,6 +29,7 @@ pub(super) struct Desk<'a> {
     attempt: i32,
     lost: i32,
     marks: Arc<Recorded>,
+    riding: Arc<Riding>,
 }
 
 impl Driver<'_> {
@@ -41,6 +42,7 @@ impl Driver<'_> {
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
             lost: self.owned.lost,
             marks: Arc::clone(&done.marks),
+            riding: Arc::clone(&done.riding),
         }
     }
 }
@@ -72,12 +74,13 @@ impl Desk<'_> {
     }
 
     async fn record(&self, name: String, value: Bytes) -> Result<Answer<()>, Stop> {
-        let checkpoint = match self.checkpoint(&name, value.clone()) {
+        let checkpoint = match self.checkpoint(&name, value.clone(), &self.riding.all()) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Ok(Some(Err(error))),
         };
         match persist(self.inner, self.run, Write::of(checkpoint, Then::Continue)).await {
             Persisted::Written => {
+                self.riding.clear();
                 self.marks.insert(name, value, self.inner.now());
                 Ok(Some(Ok(())))
             }
@@ -92,7 +95,8 @@ impl Desk<'_> {
 
     async fn progress(&self, value: Bytes) -> Result<Answer<()>, Stop> {
         let name = Mark::Progress.of(self.step);
-        let checkpoint = match self.checkpoint(&name, value.clone()) {
+        // It may be put down in place of another one: nothing rides with it.
+        let checkpoint = match self.checkpoint(&name, value.clone(), &[]) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Ok(Some(Err(error))),
         };
@@ -156,14 +160,23 @@ impl Desk<'_> {
         }))
     }
 
-    fn checkpoint(&self, name: &str, value: Bytes) -> Result<NewCheckpoint, StepError> {
+    fn checkpoint(
+        &self,
+        name: &str,
+        value: Bytes,
+        riding: &[(String, Bytes)],
+    ) -> Result<NewCheckpoint, StepError> {
         let place = Place {
             run: self.run.fence().run,
             slot: Slot::Output(name),
         };
-        let output = self.inner.codecs.encode(value, &place).map_err(|why| {
-            StepError::stop(format!("the codec refused what is recorded as `{name}`: {why}"))
-        })?;
+        let output = self
+            .inner
+            .codecs
+            .encode_all(value, riding, &place)
+            .map_err(|why| {
+                StepError::stop(format!("the codec refused what is recorded as `{name}`: {why}"))
+            })?;
         Ok(NewCheckpoint {
             step: name.to_owned(),
             seq: self.seq,

@@ -282,4 +282,12 @@ impl ErasedStep for WatchedStep {
             Arc::clone(&self.body).run_erased(cx, input, check_bytes).await
         })
     }
+
+    fn reads(&self, input: &[u8]) -> Result<(), String> {
+        self.body.reads(input)
+    }
+
+    fn gives(&self, output: &[u8]) -> Result<(), String> {
+        self.body.gives(output)
+    }
 }

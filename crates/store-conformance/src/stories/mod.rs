@@ -1,0 +1,125 @@
+//! Does an engine keep what the whole vocabulary of steps promises, on a real store? Stories of what is
+//! done at most once, undone, cancelled, settled by hand, waited for and signalled.
+//!
+//! Each story gets a fresh database ([`Ground`](crate::under_faults::Ground)) and puts processes on it
+//! (`town`). It knows nothing of the store, so that it says the same on each. A store's author adds one
+//! line, in a module of its own:
+//!
+//! ```text
+//! store_conformance::stories_suite!(fresh);
+//! ```
+
+#![expect(missing_docs, reason = "the name of a story is its promise")]
+
+pub mod effects;
+pub mod lazy;
+pub mod parts;
+pub mod settle;
+pub mod signals;
+mod town;
+pub mod undo;
+pub mod verify;
+pub mod waits;
+
+/// Makes one test for each story. The function, which is in the module around this line's, makes a fresh
+/// [`Ground`](crate::under_faults::Ground).
+#[macro_export]
+macro_rules! stories_suite {
+    ($ground:ident) => {
+        $crate::stories_suite!($ground: effects:
+            what_dies_inside_a_step_that_is_done_at_most_once_is_in_doubt_and_not_tried_again,
+            what_dies_before_it_has_said_that_it_begins_has_not_begun,
+            an_output_that_did_not_arrive_leaves_the_step_in_doubt,
+            a_lost_answer_of_the_store_is_no_doubt,
+            an_error_that_says_that_nothing_was_done_is_tried_again_also_by_the_next_owner,
+            a_terminal_error_leaves_no_doubt,
+            any_other_error_a_panic_and_a_timeout_leave_the_step_in_doubt,
+            a_process_that_stops_inside_it_leaves_it_in_doubt,
+            a_step_that_is_done_at_most_once_can_not_be_put_down,
+            every_attempt_of_a_step_sends_the_same_key_and_nothing_else_does,
+        );
+        $crate::stories_suite!($ground: verify:
+            what_a_verify_finds_done_is_recorded_and_not_tried_again,
+            what_a_verify_finds_not_done_runs_once_more,
+            what_a_verify_does_not_know_stays_in_doubt_until_it_does,
+            a_verify_that_fails_is_asked_as_often_as_the_step_is_tried,
+            an_error_of_unknown_effect_is_verified_before_it_is_tried_again,
+            a_verify_is_given_the_key_of_its_step,
+            a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
+            a_verify_whose_owner_dies_is_asked_again,
+        );
+        $crate::stories_suite!($ground: undo:
+            a_final_failure_undoes_what_was_done_the_last_step_first_and_each_once,
+            what_dies_at_any_write_is_undone_whole_by_the_next_owner,
+            an_undo_whose_owner_dies_in_it_is_done_again_and_those_before_it_are_not,
+            an_undo_that_fails_is_tried_again_as_its_own_retry_says,
+            an_undo_whose_next_try_is_far_away_is_put_down_and_goes_on_then,
+            an_undo_that_fails_for_good_waits_for_a_person_whose_verdict_brings_it_on,
+            an_undo_whose_tries_are_used_up_waits_for_a_person,
+            used_up_tries_undo_nothing_and_the_next_call_resumes,
+            what_was_undone_runs_again_only_as_a_new_generation,
+            an_undo_sends_a_key_of_its_own_in_each_attempt,
+        );
+        $crate::stories_suite!($ground: settle:
+            what_a_person_knows_to_be_done_goes_on_with_that_output,
+            what_a_person_knows_not_to_be_done_runs_once_more,
+            what_a_person_lets_fail_is_failed_for_good_and_what_came_before_is_undone,
+            a_verdict_that_is_not_about_how_it_is_parked_is_refused,
+            of_two_verdicts_at_once_one_counts,
+            a_verdict_whose_process_dies_before_it_is_stored_is_none,
+            a_verdict_that_is_stored_counts_although_its_process_dies,
+            a_process_that_does_not_know_the_schema_settles_nothing,
+            what_was_lazy_before_a_step_in_doubt_is_not_done_again,
+        );
+        $crate::stories_suite!($ground: waits:
+            a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,
+            calls_do_not_shorten_a_sleep,
+            a_short_sleep_is_waited_for_by_the_owner,
+            a_sleep_until_a_time_ends_in_another_process_when_its_own_is_dead,
+            a_sleep_that_is_over_is_not_slept_again,
+            the_retry_schedule_is_stored_and_kept_to_the_second,
+            ten_thousand_sleepers_hold_no_task_and_all_end,
+        );
+        $crate::stories_suite!($ground: signals:
+            a_signal_that_was_sent_before_the_wait_is_delivered_to_it,
+            a_signal_from_another_process_ends_the_wait,
+            a_signal_that_comes_while_the_wait_is_put_down_is_not_missed,
+            a_signal_to_what_is_finished_says_so,
+            a_second_signal_is_refused_where_the_schema_says_so,
+            a_wait_ends_at_its_deadline_counted_from_its_first_run,
+            queued_signals_come_to_the_waits_in_the_order_in_which_they_were_sent,
+            what_was_delivered_stays_delivered_when_the_owner_dies,
+            a_signal_that_the_schema_does_not_declare_is_an_error_on_both_sides,
+            signals_that_race_with_the_waits_are_all_delivered_once,
+        );
+        $crate::stories_suite!($ground: parts:
+            a_loop_over_a_hundred_lines_whose_owner_dies_twenty_times_records_each_line_once,
+            a_parallel_part_that_fails_runs_again_alone,
+            after_a_part_has_failed_no_further_one_begins,
+            parts_are_done_beside_each_other_up_to_the_limit,
+            a_name_that_is_used_twice_in_one_run_is_an_error_at_once,
+            a_part_that_fails_is_tried_as_often_as_its_step,
+            a_durable_call_inside_a_transaction_is_refused_and_all_is_rolled_back,
+            progress_is_read_by_the_next_attempt_and_by_the_next_owner,
+        );
+        $crate::stories_suite!($ground: lazy:
+            a_lazy_output_rides_with_the_next_checkpoint_and_is_there_for_later_steps,
+            what_rode_is_lost_with_its_owner_and_done_again,
+            a_lazy_output_rides_with_a_part_that_was_made_of_it,
+            a_lazy_output_rides_with_the_begin_of_a_step_that_is_done_at_most_once,
+            a_lazy_step_that_is_the_last_one_is_recorded,
+            a_lazy_step_with_a_transaction_is_recorded_with_it,
+        );
+    };
+    ($ground:ident: $topic:ident: $($promise:ident,)*) => {
+        mod $topic {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let story = $crate::stories::$topic::$promise(super::super::$ground().await);
+                    $crate::run_within_limit(stringify!($promise), story).await;
+                }
+            )*
+        }
+    };
+}
