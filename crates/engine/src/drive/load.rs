@@ -176,8 +176,8 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
         let Some((_step, mark)) = Mark::read(name) else {
             return Err(format!("`{name}` is recorded, which this version does not know"));
         };
-        // That an attempt begins is no progress: a step that kills each owner begins again and again.
-        if !matches!(mark, Some(Mark::Started(_))) {
+        // A step that kills each owner begins again and again, however often it did nothing.
+        if !matches!(mark, Some(Mark::Started(_) | Mark::NotDone(_))) {
             done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
         }
         outputs.extend(value.riders);
