@@ -30,8 +30,6 @@ pub(crate) enum AttemptEnd {
     Lost,
     /// The process stops; the step was cancelled.
     Stopped,
-    /// Somebody wants the execution cancelled, and the step did not end by itself.
-    Cancelled,
     /// The body waits for something: put the execution down.
     Wait(Wait),
     /// What it wanted recorded was not.
@@ -127,7 +125,9 @@ async fn ends(inner: &Inner, run: &LocalRun, timeout: Option<Duration>, when_can
         biased;
         () = run.lost.cancelled() => AttemptEnd::Lost,
         () = inner.stopped.cancelled() => AttemptEnd::Stopped,
-        () = cancelled, if when_cancelled => AttemptEnd::Cancelled,
+        () = cancelled, if when_cancelled => {
+            AttemptEnd::Attempted(Attempted::Failed(StepError::retry("it was cancelled while it ran")))
+        }
         () = late => {
             let error = StepError::retry(format!("no output within {:?}", timeout.unwrap_or_default()));
             AttemptEnd::Attempted(Attempted::Failed(error.code("timed_out")))

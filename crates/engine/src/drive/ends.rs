@@ -62,7 +62,6 @@ impl Driver<'_> {
     pub(super) async fn left(&mut self, position: usize, end: AttemptEnd, done: &mut Done) -> Stop {
         match end {
             AttemptEnd::Stopped => self.release(done).await,
-            AttemptEnd::Cancelled => self.cancelled_inside(position, done).await,
             AttemptEnd::Wait(wait) => self.wait(position, wait, done).await,
             AttemptEnd::Stop(stop) => stop,
             AttemptEnd::Attempted(Attempted::Unreadable(why)) => {
@@ -201,15 +200,6 @@ impl Driver<'_> {
             retention: self.owned.schema.options.retention,
         };
         self.end(Write::only(then), RunEnd::Cancelled, done).await
-    }
-
-    /// The body was dropped. Nobody knows what it did: where that matters, it has to be known first.
-    async fn cancelled_inside(&mut self, position: usize, done: &mut Done) -> Stop {
-        if self.owned.schema.steps[position].effect == Effect::AtMostOnce {
-            let message = "it was cancelled while it ran".to_owned();
-            return park(self.inner, self.run, ParkReason::InDoubt, message).await;
-        }
-        self.cancel(done).await
     }
 
     /// Waits as the owner, until it is to be cancelled at the longest.

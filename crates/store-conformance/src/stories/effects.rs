@@ -9,7 +9,8 @@ use keystep::{
     StepResult,
 };
 
-use super::town::{KEY, Notes, Process, Town, in_doubt, is_in_doubt, note, recorded, soon};
+use super::bodies::note;
+use super::town::{KEY, Notes, Process, Town, in_doubt, is_in_doubt, recorded, soon};
 use crate::faulty::{Call, Fault, Gate};
 use crate::under_faults::Ground;
 
