@@ -303,6 +303,7 @@ impl Driver<'_> {
             instance: self.inner.info.instance,
             transaction: Mutex::default(),
             inherits: false,
+            has_inherited: false.into(),
             recorded_as: String::new(),
             begins_once: false,
             recorded: Arc::clone(&done.marks),

@@ -18,7 +18,7 @@ macro_rules! statements {
         /// The statements of one handle.
         pub(crate) struct Sql {
             $(pub(crate) $name: SqlStr,)*
-            /// `judge.sql` with a lock that waits: for a step's own transaction.
+            /// `judge.sql` with a lock that waits, and with messages: for a step's own transaction.
             pub(crate) judge_waiting: SqlStr,
         }
 
@@ -30,8 +30,9 @@ macro_rules! statements {
                         include_str!(concat!("../sql/", stringify!($name), ".sql")),
                         schema,
                         "SKIP LOCKED",
+                        "",
                     ),)*
-                    judge_waiting: text(include_str!("../sql/judge.sql"), schema, ""),
+                    judge_waiting: text(include_str!("../sql/judge.sql"), schema, "", EMITTED),
                 }
             }
 
@@ -52,15 +53,20 @@ statements!(
     begin,
     begin_migration,
     bury,
+    cancels,
+    children,
     commit,
     create_schema,
     dead_owners,
+    delivered,
     due,
     end_session,
     find,
     format,
+    inbox,
     is_live,
     judge,
+    lead,
     list,
     load,
     load_plan,
@@ -68,7 +74,9 @@ statements!(
     migration_lock,
     observe,
     open_transaction,
+    outbox,
     owned,
+    progress,
     purge,
     purge_workers,
     recorded_by,
@@ -79,12 +87,16 @@ statements!(
     server,
     session,
     session_check,
+    signal,
+    submit,
     table_exists,
     take_session_lock,
+    wish_cancel,
     write,
 );
 
 const BEGIN: &str = include_str!("../sql/parts/begin.sql");
+const EMITTED: &str = include_str!("../sql/parts/emitted.sql");
 
 /// Arguments of `parts/commit.sql` beside the clock's offset, which all parts share as `$1`.
 const COMMIT_ARGUMENTS: usize = 14;
@@ -99,10 +111,10 @@ const PARTS: [(&str, &str); 4] = [
 
 /// Fills in a migration, which may be several statements.
 pub(crate) fn migration(file: &str, schema: &SchemaName) -> SqlStr {
-    text(file, schema, "")
+    text(file, schema, "", "")
 }
 
-fn text(file: &str, schema: &SchemaName, skip_locked: &str) -> SqlStr {
+fn text(file: &str, schema: &SchemaName, skip_locked: &str, emitted: &str) -> SqlStr {
     let begin_after_commit = after(COMMIT_ARGUMENTS, &without_comments(BEGIN));
     let mut text = without_comments(file).replace("{begin_after_commit}", &begin_after_commit);
     for (place, part) in PARTS {
@@ -110,6 +122,7 @@ fn text(file: &str, schema: &SchemaName, skip_locked: &str) -> SqlStr {
     }
     let text = text
         .replace("{skip_locked}", skip_locked)
+        .replace("{emitted}", &without_comments(emitted))
         .replace("{schema}", &schema.quoted());
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }

@@ -193,6 +193,7 @@ impl Driver<'_> {
             recorded_as: recorded_as.to_owned(),
             transaction: Mutex::new(TransactionSlot::Empty),
             inherits: false,
+            has_inherited: false.into(),
             desk: None,
             ..self.context_parts(done)
         })

@@ -28,6 +28,11 @@ impl Driver<'_> {
         let schema = Arc::clone(&self.owned.schema);
         let entry = &schema.steps[position];
         let last = position + 1 == schema.steps.len();
+        if cx.keeps_inherited() {
+            return Ok(Some(StepError::stop(
+                "the step has not enlisted the transaction of the steps before it, which it had taken",
+            )));
+        }
         let limit = self.inner.limits.payload_bytes;
         if output.len() > limit {
             return Ok(Some(too_large(output.len(), limit)));
