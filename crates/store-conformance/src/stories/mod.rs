@@ -7,10 +7,12 @@
 //!
 //! ```text
 //! store_conformance::stories_suite!(fresh);
+//! store_conformance::transaction_stories_suite!(fresh);  // for stores whose steps can have transactions
 //! ```
 
 #![expect(missing_docs, reason = "the name of a story is its promise")]
 
+pub mod atomic;
 mod bodies;
 pub mod cancel;
 pub mod effects;
@@ -115,5 +117,25 @@ macro_rules! stories_suite {
                 }
             )*
         }
+    };
+}
+
+/// The same, for stores whose steps can have transactions.
+#[macro_export]
+macro_rules! transaction_stories_suite {
+    ($ground:ident) => {
+        $crate::stories_suite!($ground: atomic:
+            all_steps_take_effect_together_with_the_outcome,
+            a_final_failure_leaves_nothing_behind,
+            an_attempt_that_fails_begins_again_at_the_first_step,
+            its_tries_are_bounded_and_the_next_call_begins_anew,
+            what_waits_for_its_next_try_holds_no_transaction,
+            what_dies_before_the_commit_begins_again_and_takes_effect_once,
+            a_lost_answer_of_the_commit_repeats_nothing,
+            a_wish_to_cancel_it_rolls_it_back,
+            a_late_run_is_rolled_back,
+            a_process_that_stops_hands_it_back_whole,
+            a_duplicate_is_refused_at_once_while_it_runs,
+        );
     };
 }
