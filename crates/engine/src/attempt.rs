@@ -73,7 +73,9 @@ impl Attempt<'_> {
         // Boxed, so that it is gone before anything is written for an attempt that was cancelled.
         let mut body = Box::pin(AssertUnwindSafe(cx.scope(work)).catch_unwind());
         let mut under_way = FuturesUnordered::new();
-        let mut ends = pin!(ends(inner, run, timeout, ends_when_cancelled));
+        // Its time runs from here on, and not from when the body comes to its first wait.
+        let late = timeout.map(|timeout| (timeout, Box::pin(inner.clock.sleep(timeout))));
+        let mut ends = pin!(ends(inner, run, late, ends_when_cancelled));
         let ended = loop {
             tokio::select! {
                 biased;
@@ -110,10 +112,18 @@ impl Attempt<'_> {
 }
 
 /// What ends an attempt from outside.
-async fn ends(inner: &Inner, run: &LocalRun, timeout: Option<Duration>, when_cancelled: bool) -> AttemptEnd {
+async fn ends(
+    inner: &Inner,
+    run: &LocalRun,
+    late: Option<(Duration, impl Future<Output = ()> + Unpin)>,
+    when_cancelled: bool,
+) -> AttemptEnd {
     let late = async {
-        match timeout {
-            Some(timeout) => Box::pin(inner.clock.sleep(timeout)).await,
+        match late {
+            Some((timeout, late)) => {
+                late.await;
+                timeout
+            }
             None => std::future::pending().await,
         }
     };
@@ -128,8 +138,8 @@ async fn ends(inner: &Inner, run: &LocalRun, timeout: Option<Duration>, when_can
         () = cancelled, if when_cancelled => {
             AttemptEnd::Attempted(Attempted::Failed(StepError::retry("it was cancelled while it ran")))
         }
-        () = late => {
-            let error = StepError::retry(format!("no output within {:?}", timeout.unwrap_or_default()));
+        timeout = late => {
+            let error = StepError::retry(format!("no output within {timeout:?}"));
             AttemptEnd::Attempted(Attempted::Failed(error.code("timed_out")))
         }
     }
