@@ -26,7 +26,6 @@ use crate::schema::SchemaCore;
 use crate::settlement::Settled;
 use crate::store::{Begin, Begun, Fresh, How, StoreError};
 use crate::take::{Taken, begin_run, take};
-use crate::telemetry;
 use crate::worker::sweep::park_unknown;
 
 /// A call that has been checked.
@@ -90,30 +89,33 @@ impl Known {
 /// Finds out, or decides, who works on a call.
 pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
     let admitted = find_worker(request, Known::default()).await?;
-    let verdict = match admitted.verdict() {
-        Verdict::Started => "started",
-        Verdict::Resumed => "resumed",
-        Verdict::Attached => "attached",
-        Verdict::Finished => "finished",
-    };
-    telemetry::met(&request.schema.name, verdict);
+    request.schema.calls.admitted(admitted.verdict());
     Ok(admitted)
 }
 
-pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
+pub(crate) async fn find_worker(request: &Request, known: Known) -> Result<Admitted, RunError> {
+    if request.inner.closing.is_cancelled() {
+        return Err(shutting_down());
+    }
+    if known.run.is_none()
+        && let Some(end) = remembered(request)?
+    {
+        // Nothing here waits: whoever replays in a loop must still let others run.
+        tokio::task::consume_budget().await;
+        return Ok(Admitted::Finished(end));
+    }
+    // Boxed, so that a caller who waits for an outcome does not hold the room for this too.
+    Box::pin(ask_until_known(request, known)).await
+}
+
+/// Asks the store until it is known who works on a call.
+async fn ask_until_known(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
-        if inner.closing.is_cancelled() {
-            return Err(shutting_down());
-        }
         if let Some(run) = known.run {
             // Before it is asked for the key, which would begin it anew.
             still_there(request, run).await?;
-        } else if let Some(end) = remembered(request)? {
-            // Nothing here waits: whoever replays in a loop must still let others run.
-            tokio::task::consume_budget().await;
-            return Ok(Admitted::Finished(end));
         }
         let (opened, asked) = open(request).await;
         match opened {
@@ -138,6 +140,9 @@ pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<A
         }
         // A moment for whoever changed the row.
         pause.pass().await;
+        if inner.closing.is_cancelled() {
+            return Err(shutting_down());
+        }
     }
 }
 
@@ -149,7 +154,7 @@ fn remembered(request: &Request) -> Result<Option<RunEnd>, RunError> {
     };
     same_key(request, &success.key)?;
     same_input(request, success.hash)?;
-    Ok(Some(RunEnd::Succeeded(success.output)))
+    Ok(Some(RunEnd::Succeeded(success.output.clone())))
 }
 
 /// Whether the run that a call waited for is still its key's.
@@ -213,7 +218,8 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         id: new.id,
     };
     request.inner.spawn(async move {
-        let (opened, work) = begin(&inner, &schema, new).await;
+        // Boxed, because the work that follows may take much longer.
+        let (opened, work) = Box::pin(begin(&inner, &schema, new)).await;
         drop(closer);
         publish.send_replace(Some(opened));
         if let Some(work) = work {

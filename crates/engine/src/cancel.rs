@@ -2,6 +2,7 @@
 //! it and acts, under its own fence. What nobody owns is acquired for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admission::take_in_task;
 use crate::context::StepContext;
@@ -9,10 +10,10 @@ use crate::engine::Engine;
 use crate::execution::{CancelWish, ExecutionId, State};
 use crate::inner::Inner;
 use crate::outcome::{shutting_down, unavailable};
-use crate::persist::note;
+use crate::persist::{Persisted, Write, note, persist};
 use crate::run_error::RunError;
-use crate::runs::LocalRun;
-use crate::store::{How, StoreError};
+use crate::runs::{LocalRun, RunEnd};
+use crate::store::{How, StoreError, Then};
 
 impl Engine {
     /// Wants an execution cancelled: a running step sees it in its context
@@ -53,8 +54,24 @@ impl Engine {
     }
 }
 
+/// How often to look for wishes, at the least: they are seen within a second.
+const OFTEN: Duration = Duration::from_millis(800);
+
+/// Looks for wishes until the process has no runs any more. A look of its own, since the sweep can be held
+/// up by what it takes up.
+pub(crate) async fn watch(inner: Arc<Inner>) {
+    let pause = inner.options.sweep.min(OFTEN);
+    loop {
+        look(&inner).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = inner.stopped.cancelled() => return,
+        }
+    }
+}
+
 /// Tells the runs of this process what is wished of them.
-pub(crate) async fn look(inner: &Inner) {
+async fn look(inner: &Inner) {
     if inner.registry.count() == 0 {
         return;
     }
@@ -71,6 +88,15 @@ pub(crate) async fn look(inner: &Inner) {
             }
         }
         Err(error) => note(&error),
+    }
+}
+
+/// Ends a run that is to be cancelled and whose records or code can not be read: nothing of them is needed.
+pub(crate) async fn cancel_unread(inner: &Inner, run: &LocalRun, retention: Option<Duration>) -> RunEnd {
+    let then = Then::Cancel { retention };
+    match persist(inner, run, Write::only(then)).await {
+        Persisted::Written => RunEnd::Cancelled,
+        _ => RunEnd::Lost,
     }
 }
 

@@ -10,6 +10,7 @@ mod durable;
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -55,8 +56,12 @@ pub(crate) struct Inner {
     pub(crate) transaction: Mutex<TransactionSlot>,
     /// Whether the transaction of the step before is this one's too.
     pub(crate) inherits: bool,
+    /// Whether the step has taken what it inherits.
+    pub(crate) has_inherited: AtomicBool,
     /// Under which name what belongs to the step is recorded: the one that the run was born with.
     pub(crate) recorded_as: String,
+    /// Whether it must not run again from its start, and so can not be put down.
+    pub(crate) begins_once: bool,
     /// What else than outputs is recorded of the run.
     pub(crate) recorded: Arc<Recorded>,
     /// The database's time when that was read, and the engine's at that moment.
@@ -321,7 +326,11 @@ impl StepContext {
     /// Taken before [`open_transaction`](Self::open_transaction).
     pub fn inherited(&self) -> Option<Enlisted> {
         let inherits = self.inner.inherits;
-        inherits.then(|| self.take_enlisted()).flatten()
+        let enlisted = inherits.then(|| self.take_enlisted()).flatten();
+        if enlisted.is_some() {
+            self.inner.has_inherited.store(true, Ordering::Release);
+        }
+        enlisted
     }
 
     /// Takes what the attempt enlisted.
@@ -356,6 +365,12 @@ impl StepContext {
     /// Whether the attempt has handed a transaction to the engine.
     pub(crate) fn has_enlisted(&self) -> bool {
         matches!(*self.slot(), TransactionSlot::Enlisted(_))
+    }
+
+    /// Whether the step has taken the transaction of the steps before it and kept it: what they wrote in
+    /// it is lost.
+    pub(crate) fn keeps_inherited(&self) -> bool {
+        self.inner.has_inherited.load(Ordering::Acquire) && !self.has_enlisted()
     }
 
     fn has_transaction(&self) -> bool {
@@ -524,7 +539,9 @@ pub(crate) mod tests {
             instance,
             transaction: Mutex::default(),
             inherits: false,
+            has_inherited: false.into(),
             recorded_as: "second".into(),
+            begins_once: false,
             recorded: Arc::default(),
             read_at: (SystemTime::UNIX_EPOCH, Duration::ZERO),
             desk: Some(Desk::default()),

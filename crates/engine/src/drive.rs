@@ -6,7 +6,6 @@
 //!
 //! - `load`: what is recorded, decoded
 //! - `record`: an output becomes a checkpoint
-//! - `riding`: an output waits for the next one
 //! - `serve`: what a body asks for while it runs
 //! - `doubt`: a step that must not run twice
 //! - `undo`: back, step by step
@@ -19,7 +18,6 @@ mod doubt;
 mod ends;
 mod load;
 mod record;
-mod riding;
 mod serve;
 mod undo;
 
@@ -33,7 +31,6 @@ use tracing::Instrument;
 pub(crate) use self::ends::park;
 pub(crate) use self::load::check_readable;
 use self::load::{Done, progress};
-use self::riding::Riding;
 use crate::attempt::{Attempt, AttemptEnd};
 use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};
 use crate::decide::may_go_on;
@@ -44,7 +41,7 @@ use crate::lookout::on_the_lookout;
 use crate::plan::Effect;
 use crate::reacquire::reacquire;
 use crate::runs::{LocalRun, RunEnd};
-use crate::schema::SchemaCore;
+use crate::schema::{SchemaCore, StepEntry};
 use crate::settlement::Settled;
 use crate::step::{Attempted, ErasedStep};
 use crate::store::Tries;
@@ -109,16 +106,7 @@ pub(crate) async fn drive(inner: &Arc<Inner>, run: &LocalRun, mut owned: Owned) 
 /// Loads what is recorded, and does what is left.
 async fn advance(inner: &Arc<Inner>, run: &LocalRun, owned: &mut Owned) -> Stop {
     match progress(inner, run, owned).await {
-        Ok(done) => {
-            let riding = Arc::default();
-            let mut driver = Driver {
-                inner,
-                run,
-                owned,
-                riding,
-            };
-            driver.all_steps(done).await
-        }
+        Ok(mut done) => Driver { inner, run, owned }.all_steps(&mut done).await,
         Err(stop) => stop,
     }
 }
@@ -140,11 +128,10 @@ struct Driver<'a> {
     inner: &'a Arc<Inner>,
     run: &'a LocalRun,
     owned: &'a mut Owned,
-    riding: Arc<Riding>,
 }
 
 impl Driver<'_> {
-    async fn all_steps(&mut self, mut done: Done) -> Stop {
+    async fn all_steps(&mut self, done: &mut Done) -> Stop {
         let limit = self.inner.limits.lost_owners;
         if self.owned.taken_over && !may_go_on(count(self.owned.lost), count(done.lost_at_checkpoint), limit)
         {
@@ -152,15 +139,15 @@ impl Driver<'_> {
             return park(self.inner, self.run, ParkReason::LostTooOften, message).await;
         }
         if let Some(settled) = self.owned.settled.take()
-            && let Err(stop) = Box::pin(self.settle(*settled, &mut done)).await
+            && let Err(stop) = Box::pin(self.settle(*settled, done)).await
         {
             return stop;
         }
         if let Some(why) = done.undoing.take() {
-            return Box::pin(self.undo_all(why, &done)).await;
+            return Box::pin(self.undo_all(why, done)).await;
         }
         while done.recorded < self.owned.schema.steps.len() {
-            if let Err(stop) = self.one_step(done.recorded, &mut done).await {
+            if let Err(stop) = self.one_step(done.recorded, done).await {
                 return stop;
             }
         }
@@ -189,7 +176,7 @@ impl Driver<'_> {
                 Box::pin(self.announce(position, done)).await?;
             }
             let number = self.attempt_number(done);
-            let cx = self.context(&entry.name, number, done);
+            let cx = self.context(entry, number, done);
             let ended = self.attempt(position, number, &cx, done).await;
             if !matches!(ended, AttemptEnd::Attempted(Attempted::Done(_))) {
                 // Before anything is written: where there is one writer, it is the transaction's.
@@ -206,6 +193,7 @@ impl Driver<'_> {
                     }
                 }
                 AttemptEnd::Attempted(Attempted::Failed(error)) => error,
+                AttemptEnd::Cancelled if careful => StepError::retry("it was cancelled while it ran"),
                 other => return Err(Box::pin(self.left(position, other, done)).await),
             };
             drop(cx.take_enlisted());
@@ -218,7 +206,6 @@ impl Driver<'_> {
             }
             Box::pin(self.failed(position, number, &error, done)).await?;
             if schema.options.atomic {
-                self.riding.clear();
                 done.roll_back();
                 return Ok(());
             }
@@ -252,21 +239,21 @@ impl Driver<'_> {
 
     /// Waits until this worker is known to live, and sees whether the run may go on at all. Beats may
     /// never come back when the process stops.
-    async fn may_start(&mut self, done: &Done) -> Result<(), Stop> {
-        if self.run.cancelled.is_cancelled() {
-            return Err(Box::pin(self.cancel(done)).await);
+    async fn may_start(&mut self, done: &mut Done) -> Result<(), Stop> {
+        if let Some(over) = self.over() {
+            return Err(Box::pin(self.end_over(over, done)).await);
         }
-        if self.time_left().is_some_and(|left| left.is_zero()) {
-            let error =
-                StepError::terminal("the deadline of the execution is over").code("deadline_exceeded");
-            return Err(Box::pin(self.fail_for_good(done.recorded, 0, &error, done)).await);
-        }
-        tokio::select! {
+        let stopped = tokio::select! {
             biased;
-            () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.inner.stopped.cancelled() => Err(self.release().await),
-            () = self.inner.liveness.fresh() => Ok(()),
+            () = self.run.lost.cancelled() => return Err(RunEnd::Lost.into()),
+            () = self.inner.stopped.cancelled() => true,
+            () = self.inner.liveness.fresh() => false,
+        };
+        if stopped {
+            drop(done.take_transaction());
+            return Err(Box::pin(self.release(done)).await);
         }
+        Ok(())
     }
 
     /// How much of the schema's deadline is left; `None` without one.
@@ -285,16 +272,17 @@ impl Driver<'_> {
 
     /// From 1; each lost owner counts as an attempt.
     fn attempt_number(&self, done: &Done) -> u32 {
-        1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_checkpoint)
+        1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_output)
     }
 
-    fn context(&self, step: &str, attempt: u32, done: &Done) -> StepContext {
+    fn context(&self, entry: &StepEntry, attempt: u32, done: &Done) -> StepContext {
         let atomic = self.owned.schema.options.atomic;
         let inherited = done.take_transaction();
         StepContext::new(ContextInner {
-            step: step.to_owned(),
+            step: entry.name.clone(),
             attempt,
-            recorded_as: step.to_owned(),
+            recorded_as: entry.name.clone(),
+            begins_once: entry.effect == Effect::AtMostOnce,
             transaction: Mutex::new(inherited.map_or(TransactionSlot::Empty, TransactionSlot::Enlisted)),
             inherits: atomic,
             desk: (!atomic).then(Default::default),
@@ -317,7 +305,9 @@ impl Driver<'_> {
             instance: self.inner.info.instance,
             transaction: Mutex::default(),
             inherits: false,
+            has_inherited: false.into(),
             recorded_as: String::new(),
+            begins_once: false,
             recorded: Arc::clone(&done.marks),
             read_at: done.read_at,
             desk: None,

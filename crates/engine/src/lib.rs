@@ -47,6 +47,7 @@ mod builder;
 mod call;
 mod callers;
 mod cancel;
+mod canonical;
 pub mod clock;
 mod codec;
 mod context;

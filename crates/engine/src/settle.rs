@@ -1,6 +1,8 @@
 //! How does an admitted call get its outcome? It waits for the run, here or in another process, and
 //! looks again when somebody else took it up.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 
 use crate::admission::{Admitted, Known, Request, find_worker};
@@ -18,12 +20,13 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
         (Verdict::Attached, OnDuplicate::Wait(limit)) => Some(limit),
         _ => None,
     };
+    let mut settled = pin!(wait(request, admitted));
     let Some(limit) = limit else {
-        return wait(request, admitted).await;
+        return settled.await;
     };
-    match tokio::time::timeout(limit, wait(request, admitted)).await {
+    match tokio::time::timeout(limit, &mut settled).await {
         Ok(settled) => settled,
-        Err(_late) => Err(in_progress(&request.inner, request.id, None).await),
+        Err(_late) => Err(Box::pin(in_progress(&request.inner, request.id, None)).await),
     }
 }
 
@@ -41,7 +44,7 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
                 (end, Known::waited_for(run.fence().run, run.fence().claim.epoch))
             }
             Admitted::There(run, epoch) => (
-                followed(request, run, epoch).await?,
+                Box::pin(followed(request, run, epoch)).await?,
                 Known::waited_for(run, epoch),
             ),
         };

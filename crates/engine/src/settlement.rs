@@ -8,9 +8,10 @@ use crate::admission::take_in_task;
 use crate::context::StepContext;
 use crate::engine::Engine;
 use crate::error::cut;
-use crate::execution::{ExecutionId, ParkReason};
+use crate::execution::{ExecutionId, ExecutionRecord, ParkReason};
 use crate::outcome::shutting_down;
 use crate::run_error::RunError;
+use crate::schema::SchemaCore;
 use crate::store::How;
 use crate::take::Taken;
 
@@ -56,7 +57,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`RunError::Invalid`] when there is no such execution, it is not parked for a reason that the
-    /// settlement is about, or inside a step that has an open transaction; [`RunError::Parked`] when this
+    /// settlement is about, the output is none of that step, or inside a step that has an open transaction; [`RunError::Parked`] when this
     /// process has not registered its shape: ask one that has; [`RunError::InProgress`] when somebody
     /// else took it up at this moment; [`RunError::Unavailable`] when the store does not answer or this
     /// process shuts down: try again, or elsewhere.
@@ -84,12 +85,15 @@ impl Engine {
                 "the execution {id} is not parked as {wanted}"
             )));
         }
-        if !self.inner.schemas.contains_key(&record.shape) {
+        let Some(schema) = self.inner.schemas.get(&record.shape) else {
             return Err(RunError::Parked {
                 execution: id,
                 reason: ParkReason::UnknownShape,
                 failure: None,
             });
+        };
+        if let Settlement::Done(output) = &settlement {
+            self.check_output(schema, &record, output)?;
         }
         let settled = Settled {
             settlement,
@@ -104,5 +108,22 @@ impl Engine {
                 since: record.acquired_at,
             }),
         }
+    }
+    /// Refuses what can be no output of the step in doubt: it could not be taken back.
+    fn check_output(
+        &self,
+        schema: &SchemaCore,
+        record: &ExecutionRecord,
+        output: &Value,
+    ) -> Result<(), RunError> {
+        let failure = record.failure.as_ref();
+        let failure = failure.and_then(|failure| self.inner.decode_failure(record.run, failure));
+        let mut steps = schema.steps.iter();
+        let in_doubt = failure.and_then(|failure| steps.find(|step| step.is_called(&failure.step)));
+        let Some(step) = in_doubt else {
+            return Ok(());
+        };
+        let given = step.body.gives(output.to_string().as_bytes());
+        given.map_err(|why| RunError::Invalid(format!("no output of the step `{}`: {why}", step.name)))
     }
 }

@@ -49,7 +49,8 @@ pub trait Store: Send + Sync + 'static {
     /// Makes `owner` the owner of a row that still looks as it was `seen` (id, run, claim and
     /// state): state `running`, epoch one higher, a new token, no wake-up, no park reason. Of any
     /// number of concurrent acquisitions of one `seen` row at most one wins; the others, and all
-    /// that saw an older row, are `Lost` and change nothing. Sending a won acquisition again
+    /// that saw an older row, are `Lost` and change nothing; so is whoever wants to go on with a row
+    /// that was purged, of which only a restart makes something. Sending a won acquisition again
     /// answers `Won` while the row still carries that claim. See [`How`] for what else changes.
     fn acquire(&self, acquire: Acquire) -> impl Future<Output = Result<Acquired, StoreError>> + Send;
 
@@ -95,8 +96,8 @@ pub trait Store: Send + Sync + 'static {
     -> impl Future<Output = Result<Vec<ExecutionRecord>, StoreError>> + Send;
 
     /// Executions whose wake-up has passed by the database's clock: `ready`, `waiting`, and (only
-    /// with [`Shapes::Only`]) those parked as `unknown_shape` or with a wish to cancel them. The longest due first, at most
-    /// `limit`. Reading does not acquire.
+    /// with [`Shapes::Only`]) those parked as `unknown_shape` or with a wish to cancel them. The
+    /// longest due first, at most `limit`. Reading does not acquire.
     fn due(&self, wanted: Wanted) -> impl Future<Output = Result<Vec<Seen>, StoreError>> + Send;
 
     /// Executions that are `running` and whose owner is not a live worker: declared dead, retired
@@ -138,7 +139,8 @@ pub trait Store: Send + Sync + 'static {
     fn inbox(&self, id: ExecutionId, run: RunId) -> impl Future<Output = Result<Inbox, StoreError>> + Send;
 
     /// Notes the wish to cancel a run that is not finished: its owner sees it in `cancels`, and one
-    /// that nobody owns is due at once, also when it is parked. A second wish replaces the first.
+    /// that nobody owns is due at once, also when it is parked. One that is put down to wait under a
+    /// wish is due at once too. A second wish replaces the first, and the end of the run ends it.
     /// `None` when the run is finished or gone, otherwise the row as it is now.
     fn wish_cancel(
         &self,

@@ -13,13 +13,14 @@ use crate::admission::NewKey;
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
 use crate::callers::wake_caller;
+use crate::cancel::cancel_unread;
 use crate::clock;
 use crate::drive::{Born, Owned, Stop, drive, park};
 use crate::execution::{CancelWish, ExecutionId, ExecutionRecord, Fence, ParkReason, Seen, WorkerId};
 use crate::inner::Inner;
 use crate::json;
 use crate::limits::DEFAULT_RETENTION;
-use crate::persist::{Persisted, Resend, Write, note, persist};
+use crate::persist::{Resend, Write, note, persist};
 use crate::plan::{Plan, PlanBody};
 use crate::random;
 use crate::runs::{LocalRun, RunEnd};
@@ -186,7 +187,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
                     drive(&inner, &run, owned).await
                 }
                 Err(NoCode::Park(..)) if record.cancel == Some(CancelWish::Stop) => {
-                    cancel_unknown(&inner, &run).await
+                    cancel_unread(&inner, &run, Some(DEFAULT_RETENTION)).await
                 }
                 Err(stop) => put_back(&inner, &run, stop).await,
             }
@@ -280,7 +281,7 @@ where
 }
 
 /// What the work of a run may take: with thousands in flight it is most of the memory that each costs.
-const WORK_BYTES: usize = 4096;
+const WORK_BYTES: usize = 3072;
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
 /// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.
@@ -383,17 +384,6 @@ async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
             hand_back(inner, run).await;
             RunEnd::Lost
         }
-    }
-}
-
-/// Cancels an execution whose code is not there: nothing of it is needed.
-async fn cancel_unknown(inner: &Inner, run: &LocalRun) -> RunEnd {
-    let then = Then::Cancel {
-        retention: Some(DEFAULT_RETENTION),
-    };
-    match persist(inner, run, Write::only(then)).await {
-        Persisted::Written => RunEnd::Cancelled,
-        _ => RunEnd::Lost,
     }
 }
 

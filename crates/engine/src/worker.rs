@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cancel;
 use crate::engine::Engine;
 use crate::inner::Inner;
 use crate::persist::note;
@@ -44,6 +45,7 @@ impl Worker {
 /// Starts the background tasks of an engine that is registered.
 pub(crate) fn start(inner: &Arc<Inner>) {
     tokio::spawn(kept_up(Arc::clone(inner), sweep::sweep));
+    tokio::spawn(kept_up(Arc::clone(inner), cancel::watch));
     tokio::spawn(pulse(Arc::clone(inner)));
     tokio::spawn(kept_up(Arc::clone(inner), purge));
 }

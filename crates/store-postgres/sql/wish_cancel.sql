@@ -10,5 +10,5 @@ SET
     wake_at = CASE
         WHEN e.state <> 1 THEN statement_timestamp() + $1::bigint * interval '1 microsecond'
     END
-WHERE e.id = $2::uuid AND e.run_id = $3::uuid AND e.state::int < 10
+WHERE e.id = $2::uuid AND e.run_id = $3::uuid AND e.state < 10
 RETURNING e.id, e.run_id, e.epoch, e.token, e.state

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
+use keystep::clock::monotonic;
 use keystep::execution::{ExecutionRecord, Seen};
 use keystep::store::StoreError;
 use sqlx::SqlStr;
@@ -59,14 +60,51 @@ impl PostgresStore {
     }
 
     pub(crate) async fn seen(&self, query: Bound) -> Result<Vec<Seen>, StoreError> {
+        self.read_all(query, rows::seen).await
+    }
+
+    /// Runs a statement that only reads, and reads each of its rows.
+    pub(crate) async fn read_all<T>(
+        &self,
+        query: Bound,
+        row: fn(&PgRow) -> Result<T, Trouble>,
+    ) -> Result<Vec<T>, StoreError> {
         let rows = self.read(query).await?;
-        let seen = rows.iter().map(rows::seen);
-        seen.collect::<Result<_, _>>().map_err(Trouble::of_read)
+        let values = rows.iter().map(row).collect::<Result<_, _>>();
+        values.map_err(Trouble::of_read)
+    }
+
+    /// Runs a statement that writes.
+    pub(crate) async fn write(&self, query: Bound) -> Result<Vec<PgRow>, StoreError> {
+        self.fetch(query).await?.map_err(Trouble::of_write)
+    }
+
+    /// Runs a statement that writes, and again while `read` finds no answer in it or somebody else holds the
+    /// row.
+    pub(crate) async fn write_until_told<T>(
+        &self,
+        query: impl Fn() -> Bound,
+        read: impl Fn(&[PgRow]) -> Result<Option<T>, StoreError>,
+    ) -> Result<T, StoreError> {
+        let started = monotonic();
+        loop {
+            let why = match self.fetch(query()).await? {
+                Ok(rows) => match read(&rows)? {
+                    Some(answer) => return Ok(answer),
+                    None => "others write to the same row".to_owned(),
+                },
+                Err(Trouble::Busy(why)) => why,
+                Err(trouble) => return Err(trouble.of_write()),
+            };
+            if started.elapsed() >= self.inner.options.lock_patience {
+                return Err(StoreError::Unavailable(why));
+            }
+        }
     }
 
     /// Runs a statement on a reader connection, to its end whatever the caller does. The outer
     /// error means that it was not sent.
-    pub(crate) async fn fetch(&self, query: Bound) -> Result<Result<Vec<PgRow>, Trouble>, StoreError> {
+    async fn fetch(&self, query: Bound) -> Result<Result<Vec<PgRow>, Trouble>, StoreError> {
         self.usable().await?;
         let pool = self.inner.readers.clone();
         let deadline = self.inner.options.deadline;

@@ -71,7 +71,7 @@ pub(crate) fn record(row: &PgRow, first: usize, offset: i64) -> Result<Execution
     let (parked, waits_for) = reasons(state, columns.take()?)?;
     let cancel = columns.take::<Option<i16>>()?.map(cancel_wish).transpose()?;
     let parent = columns.take::<Option<Uuid>>()?.map(ExecutionId);
-    let purged = columns.take()?;
+    let purged = columns.take::<Option<Stamp>>()?.is_some();
     let tries = columns.take()?;
     let tries_seq = columns.take()?;
     let lost = columns.take()?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use keystep::clock::{Clock, monotonic};
+use keystep::clock::Clock;
 use keystep::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, State, WorkerId};
 use keystep::store::{
     Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, Inbox, ListQuery, Message,
@@ -83,7 +83,7 @@ impl Store for PostgresStore {
             .bind(plan.shape.0)
             .bind(plan.schema)
             .bind(plan.body);
-        self.fetch(query).await?.map_err(Trouble::of_write)?;
+        self.write(query).await?;
         Ok(())
     }
 
@@ -114,10 +114,10 @@ impl Store for PostgresStore {
         self.usable().await?;
         let (write, enlisted, messages) = Write::of(commit);
         if let Some(enlisted) = enlisted {
-            return transaction::commit(self, enlisted, write, &messages).await;
+            return Box::pin(transaction::commit(self, enlisted, write, &messages)).await;
         }
         if !messages.is_empty() {
-            return self.commit_with_messages(&write, &messages).await;
+            return Box::pin(self.commit_with_messages(&write, &messages)).await;
         }
         match self.inner.lanes.call(Op::Commit(write)).await? {
             Done::Written(verdict) => Ok(verdict),
@@ -198,13 +198,8 @@ impl Store for PostgresStore {
     }
 
     async fn orphans(&self, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
-        let dead = self
-            .read(self.query(&self.inner.sql.dead_owners))
-            .await?
-            .iter()
-            .map(|row| column::<i64>(row, 0))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(Trouble::of_read)?;
+        let query = self.query(&self.inner.sql.dead_owners);
+        let dead = self.read_all(query, |row| column::<i64>(row, 0)).await?;
         if dead.is_empty() {
             return Ok(Vec::new());
         }
@@ -261,7 +256,7 @@ impl Store for PostgresStore {
     async fn progress(&self, progress: NewProgress) -> Result<Verdict, StoreError> {
         let query = self.query(&self.inner.sql.progress).bind(self.offset());
         let query = bind::progress(query, progress);
-        let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
+        let rows = self.write(query).await?;
         match first::<i32>(&rows, 0)? {
             Some(batch::WRITTEN) => Ok(Verdict::Written),
             Some(batch::FENCED) => Ok(Verdict::Fenced),
@@ -271,23 +266,18 @@ impl Store for PostgresStore {
     }
 
     async fn signal(&self, signal: NewSignal) -> Result<Signalled, StoreError> {
-        let started = monotonic();
-        loop {
+        let query = || {
             let query = self.query(&self.inner.sql.signal).bind(self.offset());
-            let query = bind::signal(query, &signal);
-            let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
-            match first::<i32>(&rows, 0)? {
-                Some(SENT | SENT_BEFORE) => return Ok(Signalled::Sent),
-                Some(REFUSED) => return Ok(Signalled::Refused),
-                Some(FINISHED) | None => return Ok(Signalled::Gone),
-                Some(AGAIN) if started.elapsed() < self.inner.options.lock_patience => {}
-                Some(AGAIN) => {
-                    let why = "others send signals to the same run".to_owned();
-                    return Err(StoreError::Unavailable(why));
-                }
-                other => return Err(unknown_verdict(other)),
-            }
-        }
+            bind::signal(query, &signal)
+        };
+        self.write_until_told(query, |rows| match first::<i32>(rows, 0)? {
+            Some(SENT | SENT_BEFORE) => Ok(Some(Signalled::Sent)),
+            Some(REFUSED) => Ok(Some(Signalled::Refused)),
+            Some(FINISHED) | None => Ok(Some(Signalled::Gone)),
+            Some(AGAIN) => Ok(None),
+            other => Err(unknown_verdict(other)),
+        })
+        .await
     }
 
     async fn inbox(&self, _id: ExecutionId, run: RunId) -> Result<Inbox, StoreError> {
@@ -312,27 +302,24 @@ impl Store for PostgresStore {
             .bind(id.0)
             .bind(run.0)
             .bind(wish.code());
-        let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
+        let rows = self.write(query).await?;
         let seen = rows.first().map(rows::seen).transpose();
         seen.map_err(Trouble::of_read)
     }
 
     async fn cancels(&self, worker: WorkerId) -> Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError> {
-        let rows = self
-            .read(self.query(&self.inner.sql.cancels).bind(worker.0))
-            .await?;
-        let wishes = rows.iter().map(rows::wish).collect::<Result<_, _>>();
-        wishes.map_err(Trouble::of_read)
+        let query = self.query(&self.inner.sql.cancels).bind(worker.0);
+        self.read_all(query, rows::wish).await
     }
 
     async fn children(&self, parent: ExecutionId) -> Result<Vec<Seen>, StoreError> {
-        self.seen(self.query(&self.inner.sql.children).bind(parent.0))
-            .await
+        let query = self.query(&self.inner.sql.children).bind(parent.0);
+        self.seen(query).await
     }
 
     async fn lead(&self, worker: WorkerId) -> Result<bool, StoreError> {
         let query = self.query(&self.inner.sql.lead).bind(worker.0);
-        let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
+        let rows = self.write(query).await?;
         Ok(first(&rows, 0)?.unwrap_or(false))
     }
 
@@ -341,14 +328,12 @@ impl Store for PostgresStore {
             .query(&self.inner.sql.outbox)
             .bind(ids(&but, |id| id.0))
             .bind(i64::from(limit));
-        let rows = self.read(query).await?;
-        let messages = rows.iter().map(rows::message).collect::<Result<_, _>>();
-        messages.map_err(Trouble::of_read)
+        self.read_all(query, rows::message).await
     }
 
     async fn delivered(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
         let query = self.query(&self.inner.sql.delivered).bind(messages);
-        self.fetch(query).await?.map_err(Trouble::of_write)?;
+        self.write(query).await?;
         Ok(())
     }
 
@@ -358,11 +343,11 @@ impl Store for PostgresStore {
             .bind(self.offset())
             .bind(i64::from(limit))
             .bind(remember.map(bind::micros));
-        let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
+        let rows = self.write(query).await?;
         let purged: Option<i64> = first(&rows, 0)?;
         // What was purged is the answer; forgetting old workers can wait for the next time.
         let workers = self.query(&self.inner.sql.purge_workers);
-        if let Err(error) = self.fetch(workers).await?.map_err(Trouble::of_write) {
+        if let Err(error) = self.write(workers).await {
             tracing::debug!(%error, "workers that died long ago are not forgotten yet");
         }
         Ok(purged.and_then(|purged| u32::try_from(purged).ok()).unwrap_or(0))

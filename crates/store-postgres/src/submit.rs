@@ -15,7 +15,8 @@ impl PostgresStore {
     /// transaction is committed any process that knows the schema takes it up, within a sweep, or at once
     /// after [`Engine::wake`](keystep::Engine::wake); when it is rolled back there is no execution.
     ///
-    /// While the transaction is open, other calls of the key wait for it.
+    /// Keep the transaction short: a call of the same key waits for its end, and with it those that are
+    /// written by the same statement.
     ///
     /// ```no_run
     /// # use keystep::{Engine, Key, Schema};
@@ -23,7 +24,7 @@ impl PostgresStore {
     /// # async fn order(
     /// #     pool: sqlx::PgPool, store: PostgresStore, engine: Engine, schema: Schema<String, i64>,
     /// # ) -> Result<(), Box<dyn std::error::Error>> {
-    /// let submission = engine.call(&schema, Key::new("order-7"), "tea".to_owned()).prepare()?;
+    /// let submission = engine.run(&schema, Key::new("order-7"), "tea".to_owned()).prepare()?;
     /// let mut tx = pool.begin().await?;
     /// sqlx::query("INSERT INTO orders (item) VALUES ('tea')").execute(&mut *tx).await?;
     /// store.submit_in(&mut tx, &submission).await?;

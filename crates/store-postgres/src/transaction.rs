@@ -110,21 +110,17 @@ impl PostgresStore {
         write: &Write,
         messages: &[NewMessage],
     ) -> Result<Verdict, StoreError> {
-        let offset = self.offset();
-        let ask = async || {
-            let query = judge(&self.inner.sql.judge_waiting, offset, write, messages);
-            let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
-            judged(&rows).map_err(Trouble::of_write)
-        };
-        let mut judged = ask().await?;
-        if judged.0 == BUSY {
-            // The row was locked, so only the snapshot can have been too old.
-            judged = ask().await?;
-        }
-        match judged.0 {
-            WRITTEN => Ok(Verdict::Written),
-            _ => not_now(judged),
-        }
+        let (text, offset) = (&self.inner.sql.judge_waiting, self.offset());
+        let question = || judge(text, offset, write, messages);
+        self.write_until_told(question, |rows| {
+            let judged = judged(rows).map_err(Trouble::of_read)?;
+            match judged.0 {
+                BUSY => Ok(None),
+                WRITTEN => Ok(Some(Verdict::Written)),
+                _ => not_now(judged).map(Some),
+            }
+        })
+        .await
     }
 }
 

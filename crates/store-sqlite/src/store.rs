@@ -161,7 +161,7 @@ impl Store for SqliteStore {
         let enlisted = commit.enlisted.take();
         let record = Record::from(commit);
         match enlisted {
-            Some(enlisted) => self.commit_enlisted(enlisted, record).await,
+            Some(enlisted) => Box::pin(self.commit_enlisted(enlisted, record)).await,
             None => Ok(self.inner.group.write(record).await?.verdict),
         }
     }

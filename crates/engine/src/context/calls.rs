@@ -44,7 +44,7 @@ impl StepContext {
         In: Serialize + DeserializeOwned + Send + 'static,
         Out: Serialize + DeserializeOwned + Send + 'static,
     {
-        let desk = self.durable()?;
+        let desk = self.put_down()?;
         let key = key.into();
         let full = key.clone().within(schema.name());
         let full = full.map_err(|why| StepError::stop(why).code("bad_name"))?;

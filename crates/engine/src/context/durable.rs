@@ -121,10 +121,11 @@ impl StepContext {
     /// The time counts from the first run, by the database's clock. A call of the key does not end it.
     ///
     /// # Errors
-    /// As [`step`](Self::step) for its name.
+    /// As [`step`](Self::step) for its name; and in a step that is done at most once, which can not be put
+    /// down.
     pub async fn sleep(&self, name: impl Into<String>, duration: Duration) -> StepResult<()> {
         let name = name.into();
-        let desk = self.durable()?;
+        let desk = self.put_down()?;
         let mark = self.use_name(Mark::Sleep(&name), &name)?;
         self.pass(desk, mark, Until::After(duration)).await
     }
@@ -132,10 +133,10 @@ impl StepContext {
     /// Sleeps until a time, see [`sleep`](Self::sleep).
     ///
     /// # Errors
-    /// As [`step`](Self::step) for its name.
+    /// As [`sleep`](Self::sleep).
     pub async fn sleep_until(&self, name: impl Into<String>, until: SystemTime) -> StepResult<()> {
         let name = name.into();
-        let desk = self.durable()?;
+        let desk = self.put_down()?;
         let mark = self.use_name(Mark::Sleep(&name), &name)?;
         self.pass(desk, mark, Until::Time(until)).await
     }
@@ -148,14 +149,14 @@ impl StepContext {
     /// the order in which they were sent; a name may be used many times.
     ///
     /// # Errors
-    /// As [`step`](Self::step), but for the name that was used before; a name that the schema does not
+    /// As [`sleep`](Self::sleep), but for the name that was used before; a name that the schema does not
     /// declare, and a payload that can not be read as `T`: no further try now.
     pub async fn signal<T: DeserializeOwned>(
         &self,
         name: &str,
         deadline: Option<Duration>,
     ) -> StepResult<Option<T>> {
-        let desk = self.durable()?;
+        let desk = self.put_down()?;
         let NextWait {
             mark,
             wait_mark,
@@ -311,6 +312,16 @@ impl StepContext {
             StepError::stop("a verify, an undo and a step of an atomic schema can not make durable calls")
                 .code("no_durable_calls")
         })
+    }
+
+    /// The desk of a step that may be put down now, to run again from its start.
+    pub(super) fn put_down(&self) -> StepResult<&Desk> {
+        if self.inner.begins_once {
+            let why = "a step that is done at most once can not wait for anything that puts it down: it would \
+                       have to begin again";
+            return Err(StepError::stop(why).code("no_waits"));
+        }
+        self.durable()
     }
 
     pub(super) fn encode<T: Serialize + DeserializeOwned>(&self, value: &T, what: &str) -> StepResult<Bytes> {

@@ -2,7 +2,6 @@
 //! its answer was lost. Never a guess.
 
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -35,13 +34,6 @@ impl Done {
     pub(super) fn last_started(&self, step: &str) -> Option<u32> {
         let started = (1..).take_while(|number| self.marks.has(&Mark::Started(*number).of(step)));
         started.last()
-    }
-
-    /// Remembers that the last attempt did nothing. It is not written: the next announcement says so too.
-    pub(super) fn note_not_done(&self, step: &str, now: SystemTime) {
-        if let Some(number) = self.last_started(step) {
-            self.marks.insert(Mark::NotDone(number).of(step), NULL, now);
-        }
     }
 
     fn known_of(&self, step: &str) -> Known {
@@ -111,7 +103,7 @@ impl Driver<'_> {
                 AttemptEnd::Attempted(Attempted::Done(found)) => match read(&found) {
                     Ok(Verified::Done(output)) => return self.record_found(position, output, done).await,
                     Ok(Verified::NotDone) => {
-                        done.note_not_done(&entry.name, self.inner.now());
+                        self.note_not_done(position, done).await?;
                         return Ok(false);
                     }
                     Ok(Verified::Unknown) => return Err(self.in_doubt(position, number, error).await),
@@ -121,13 +113,21 @@ impl Driver<'_> {
                 other => return Err(self.left(position, other, done).await),
             };
             match self.after(&failed, &entry.retry) {
-                AfterAttempt::TryAgain(delay) => self.hold(delay).await?,
+                AfterAttempt::TryAgain(delay) => self.hold_on(delay, done).await?,
                 AfterAttempt::Wait(delay) => {
                     let failure = self.failure(&entry.name, number, &failed, FailureKind::Temporary);
-                    return Err(self.put_down(delay, failure, None).await);
+                    return Err(self.put_down(delay, failure, None, done).await);
                 }
                 AfterAttempt::Fail(_) => return Err(self.in_doubt(position, number, &failed).await),
             }
+        }
+    }
+
+    /// Records that the last attempt of a step which is done at most once did nothing.
+    pub(super) async fn note_not_done(&self, position: usize, done: &Done) -> Result<(), Stop> {
+        match self.not_done_name(position, done) {
+            Some(name) => self.mark(position, name, NULL, done).await,
+            None => Ok(()),
         }
     }
 
@@ -193,6 +193,7 @@ impl Driver<'_> {
             recorded_as: recorded_as.to_owned(),
             transaction: Mutex::new(TransactionSlot::Empty),
             inherits: false,
+            has_inherited: false.into(),
             desk: None,
             ..self.context_parts(done)
         })
@@ -210,4 +211,4 @@ fn read(found: &Bytes) -> Result<Verified<Bytes>, String> {
 }
 
 /// The value of a mark that says all by its name.
-const NULL: Bytes = Bytes::from_static(b"null");
+pub(super) const NULL: Bytes = Bytes::from_static(b"null");

@@ -4,6 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
+use super::doubt::NULL;
 use super::load::Done;
 use super::undo::Why;
 use super::{Driver, Stop, count};
@@ -25,8 +28,14 @@ use crate::step::Attempted;
 use crate::store::{Commit, NewCheckpoint, Then};
 use crate::telemetry;
 
-/// Parks the execution: visible, and waiting for a person or a deploy.
-pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
+/// Parks the execution: visible, and waiting for a person or a deploy. Boxed, as all that is done
+/// seldom, so that a run that goes well does not hold the room for it.
+pub(crate) fn park<'a>(
+    inner: &'a Inner,
+    run: &'a LocalRun,
+    reason: ParkReason,
+    message: String,
+) -> BoxFuture<'a, Stop> {
     let (step, _since) = run.at();
     let failure = Failure {
         step: step.unwrap_or_default(),
@@ -35,7 +44,7 @@ pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, mess
         code: Some(reason.as_str().to_owned()),
         message: cut(message, inner.limits.message_bytes),
     };
-    park_as(inner, run, reason, failure).await
+    Box::pin(park_as(inner, run, reason, failure))
 }
 
 /// Parks the execution with this failure.
@@ -59,11 +68,11 @@ pub(super) async fn park_as(inner: &Inner, run: &LocalRun, reason: ParkReason, f
 
 impl Driver<'_> {
     /// What the end of an attempt means that is neither an output nor a failure of it.
-    pub(super) async fn left(&mut self, position: usize, end: AttemptEnd, done: &Done) -> Stop {
+    pub(super) async fn left(&mut self, position: usize, end: AttemptEnd, done: &mut Done) -> Stop {
         match end {
-            AttemptEnd::Stopped => self.release().await,
-            AttemptEnd::Cancelled => self.cancelled_inside(position, done).await,
-            AttemptEnd::Wait(wait) => self.wait(position, wait).await,
+            AttemptEnd::Stopped => self.release(done).await,
+            AttemptEnd::Cancelled => self.cancel(done).await,
+            AttemptEnd::Wait(wait) => self.wait(position, wait, done).await,
             AttemptEnd::Stop(stop) => stop,
             AttemptEnd::Attempted(Attempted::Unreadable(why)) => {
                 let what = if position == 0 {
@@ -85,8 +94,14 @@ impl Driver<'_> {
         position: usize,
         attempt: u32,
         error: &StepError,
-        done: &Done,
+        done: &mut Done,
     ) -> Result<(), Stop> {
+        if !error.is_terminal()
+            && let Some(over) = self.over()
+        {
+            self.note_not_done(position, done).await?;
+            return Err(self.end_over(over, done).await);
+        }
         let schema = Arc::clone(&self.owned.schema);
         let entry = &schema.steps[position];
         let after = self.after(error, &entry.retry);
@@ -97,22 +112,42 @@ impl Driver<'_> {
         );
         match after {
             AfterAttempt::TryAgain(delay) => {
-                if entry.effect == Effect::AtMostOnce {
-                    done.note_not_done(&entry.name, self.inner.now());
-                }
-                self.hold(delay).await
+                self.note_not_done(position, done).await?;
+                self.hold(delay, done).await
             }
             AfterAttempt::Wait(delay) => {
                 let delay = self.time_left().map_or(delay, |left| delay.min(left));
                 let mark = self.not_done_mark(position, done);
-                Err(self.put_down(delay, failure, mark).await)
+                Err(self.put_down(delay, failure, mark, done).await)
             }
             AfterAttempt::Fail(FailureKind::Terminal) => {
                 Err(self.fail_for_good(position, attempt, error, done).await)
             }
             AfterAttempt::Fail(_) => {
                 let mark = self.not_done_mark(position, done);
-                Err(self.fail(failure, mark).await)
+                Err(self.fail(failure, mark, done).await)
+            }
+        }
+    }
+
+    /// Whether the run ends before another attempt, and how.
+    pub(super) fn over(&self) -> Option<Over> {
+        if self.run.cancelled.is_cancelled() {
+            return Some(Over::Cancelled);
+        }
+        let left = self.time_left();
+        left.is_some_and(|left| left.is_zero()).then_some(Over::Late)
+    }
+
+    pub(super) async fn end_over(&mut self, over: Over, done: &mut Done) -> Stop {
+        // Before anything is written: where there is one writer, it is the transaction's.
+        drop(done.take_transaction());
+        match over {
+            Over::Cancelled => Box::pin(self.cancel(done)).await,
+            Over::Late => {
+                let error =
+                    StepError::terminal("the deadline of the execution is over").code("deadline_exceeded");
+                Box::pin(self.fail_for_good(done.recorded, 0, &error, done)).await
             }
         }
     }
@@ -140,7 +175,7 @@ impl Driver<'_> {
         position: usize,
         attempt: u32,
         error: &StepError,
-        done: &Done,
+        done: &mut Done,
     ) -> Stop {
         let name = self
             .owned
@@ -149,51 +184,48 @@ impl Driver<'_> {
             .get(position)
             .map_or("", |step| step.name.as_str());
         let failure = self.failure(name, attempt, error, FailureKind::Terminal);
-        let undoes = self.owned.schema.steps[..done.recorded]
-            .iter()
-            .any(|step| step.undo.is_some());
-        if undoes {
-            Box::pin(self.begin_undo(Why::Failed(failure), done)).await
-        } else {
-            self.fail(failure, None).await
+        if self.next_to_undo(done).is_some() {
+            return Box::pin(self.begin_undo(Why::Failed(failure), done)).await;
         }
+        let known = error.is_of_known_effect().then_some(position);
+        let mark = known.and_then(|position| self.not_done_mark(position, done));
+        self.fail(failure, mark, done).await
     }
 
     /// What the codec or the store can not hold has no other way to end.
-    pub(super) async fn give_up(&self, position: usize, error: &StepError) -> Stop {
+    pub(super) async fn give_up(&self, position: usize, error: &StepError, done: &Done) -> Stop {
         let name = self.owned.schema.steps[position].name.clone();
         let failure = self.failure(&name, 0, error, FailureKind::Exhausted);
-        self.fail(failure, None).await
+        self.fail(failure, None, done).await
     }
 
     /// Somebody wants the run cancelled, and no step is under way.
-    pub(super) async fn cancel(&mut self, done: &Done) -> Stop {
+    pub(super) async fn cancel(&mut self, done: &mut Done) -> Stop {
         cancel_children(self.inner, self.run).await;
-        if self.run.cancel_wish() == Some(CancelWish::Undo) {
+        let undoes = self.run.cancel_wish() == Some(CancelWish::Undo);
+        if undoes && self.next_to_undo(done).is_some() {
             return Box::pin(self.begin_undo(Why::Cancelled, done)).await;
         }
         let then = Then::Cancel {
             retention: self.owned.schema.options.retention,
         };
-        self.end(Write::only(then), RunEnd::Cancelled).await
+        self.end(Write::only(then), RunEnd::Cancelled, done).await
     }
 
-    /// The body was dropped. Nobody knows what it did: where that matters, it has to be known first.
-    async fn cancelled_inside(&mut self, position: usize, done: &Done) -> Stop {
-        if self.owned.schema.steps[position].effect == Effect::AtMostOnce {
-            let message = "it was cancelled while it ran".to_owned();
-            return park(self.inner, self.run, ParkReason::InDoubt, message).await;
+    /// Waits as the owner, until it is to be cancelled at the longest.
+    async fn hold(&self, delay: Duration, done: &Done) -> Result<(), Stop> {
+        tokio::select! {
+            held = self.hold_on(delay, done) => held,
+            () = self.run.cancelled.cancelled() => Ok(()),
         }
-        self.cancel(done).await
     }
 
-    /// Waits as the owner.
-    pub(super) async fn hold(&self, delay: Duration) -> Result<(), Stop> {
+    /// Waits as the owner, whoever wants it cancelled.
+    pub(super) async fn hold_on(&self, delay: Duration, done: &Done) -> Result<(), Stop> {
         tokio::select! {
             () = self.inner.clock.sleep(delay) => Ok(()),
             () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.run.cancelled.cancelled() => Ok(()),
-            () = self.inner.stopped.cancelled() => Err(self.release().await),
+            () = self.inner.stopped.cancelled() => Err(self.release(done).await),
         }
     }
 
@@ -203,6 +235,7 @@ impl Driver<'_> {
         delay: Duration,
         failure: Failure,
         checkpoint: Option<NewCheckpoint>,
+        done: &Done,
     ) -> Stop {
         let then = Then::Wait {
             delay: Some(delay),
@@ -222,12 +255,13 @@ impl Driver<'_> {
                 ..Write::only(then)
             },
             end,
+            done,
         )
         .await
     }
 
     /// Puts the execution down because its step waits for something.
-    async fn wait(&mut self, position: usize, wait: Wait) -> Stop {
+    async fn wait(&mut self, position: usize, wait: Wait, done: &Done) -> Stop {
         let Wait {
             mark,
             delay,
@@ -236,11 +270,11 @@ impl Driver<'_> {
             called,
         } = wait;
         let checkpoint = match mark
-            .map(|(name, value)| self.marked(position, name, value))
+            .map(|(name, value)| self.marked(position, name, value, done))
             .transpose()
         {
             Ok(checkpoint) => checkpoint,
-            Err(error) => return self.give_up(position, &error).await,
+            Err(error) => return self.give_up(position, &error, done).await,
         };
         let delay = match (delay, self.time_left()) {
             (Some(delay), Some(left)) => Some(delay.min(left)),
@@ -265,6 +299,7 @@ impl Driver<'_> {
                     ..Write::only(then)
                 },
                 end,
+                done,
             )
             .await;
         if let Some(called) = called {
@@ -277,7 +312,12 @@ impl Driver<'_> {
         stop
     }
 
-    pub(super) async fn fail(&self, failure: Failure, checkpoint: Option<NewCheckpoint>) -> Stop {
+    pub(super) async fn fail(
+        &self,
+        failure: Failure,
+        checkpoint: Option<NewCheckpoint>,
+        done: &Done,
+    ) -> Stop {
         let then = Then::Fail {
             failure: self.encoded(&failure),
             tries: self.owned.tries,
@@ -289,12 +329,14 @@ impl Driver<'_> {
                 ..Write::only(then)
             },
             RunEnd::Failed(failure),
+            done,
         )
         .await
     }
 
     /// Hands the key back; nothing is used up.
-    pub(super) async fn release(&self) -> Stop {
+    pub(super) async fn release(&self, done: &Done) -> Stop {
+        let checkpoint = self.alighted(done);
         // A few sends only: the process is leaving, and the sweep of another finds the rest.
         let write_id = WriteId::fresh();
         let mut pause = Pause::default();
@@ -303,7 +345,7 @@ impl Driver<'_> {
                 fence: self.run.fence(),
                 write_id,
                 worker: self.run.worker,
-                checkpoint: None,
+                checkpoint: checkpoint.clone(),
                 then: Then::Release,
                 enlisted: None,
                 messages: Vec::new(),
@@ -318,7 +360,8 @@ impl Driver<'_> {
     }
 
     /// Writes what ends the ownership.
-    pub(super) async fn end(&self, write: Write, end: RunEnd) -> Stop {
+    pub(super) async fn end(&self, mut write: Write, end: RunEnd, done: &Done) -> Stop {
+        write.checkpoint = write.checkpoint.or_else(|| self.alighted(done));
         match persist(self.inner, self.run, write).await {
             Persisted::Written => {
                 if let RunEnd::Waiting {
@@ -329,7 +372,7 @@ impl Driver<'_> {
                 }
                 end.into()
             }
-            other => self.not_written(other).await,
+            other => self.not_written(other, done).await,
         }
     }
 
@@ -349,13 +392,17 @@ impl Driver<'_> {
 
     /// That the last attempt of a step which is done at most once did nothing.
     fn not_done_mark(&self, position: usize, done: &Done) -> Option<NewCheckpoint> {
-        let entry = &self.owned.schema.steps[position];
-        if entry.effect != Effect::AtMostOnce {
-            return None;
-        }
-        let number = done.last_started(&entry.name)?;
+        let name = self.not_done_name(position, done)?;
+        self.marked(position, name, NULL, done).ok()
+    }
+
+    /// Under which name that is recorded, if it is not known already.
+    pub(super) fn not_done_name(&self, position: usize, done: &Done) -> Option<String> {
+        let entry = self.owned.schema.steps.get(position)?;
+        let careful = entry.effect == Effect::AtMostOnce;
+        let number = careful.then(|| done.last_started(&entry.name))??;
         let name = Mark::NotDone(number).of(&entry.name);
-        self.marked(position, name, "null".into()).ok()
+        (!done.marks.has(&name)).then_some(name)
     }
 }
 
@@ -365,6 +412,13 @@ fn kind_of(after: AfterAttempt, error: &StepError) -> FailureKind {
         (_, Meaning::Terminal) => FailureKind::Terminal,
         _ => FailureKind::Temporary,
     }
+}
+
+/// Why a run ends although no attempt of a step says so.
+pub(super) enum Over {
+    Cancelled,
+    /// The deadline of the execution.
+    Late,
 }
 
 /// How often a process that is leaving tries to hand one execution back.

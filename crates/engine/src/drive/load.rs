@@ -1,6 +1,6 @@
 //! What is recorded of a run? Read, decoded, and compared with the plan.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +12,10 @@ use super::{Owned, Stop};
 use crate::asks::Recorded;
 #[cfg(feature = "planted")]
 use crate::bugs;
+use crate::cancel::cancel_unread;
 use crate::codec::{Place, Slot};
 use crate::context::Outputs;
-use crate::execution::{ParkReason, RunId};
+use crate::execution::{CancelWish, ParkReason, RunId};
 use crate::inner::Inner;
 use crate::marks::Mark;
 use crate::persist::Pause;
@@ -30,6 +31,9 @@ pub(super) struct Done {
     pub(super) outputs: Arc<Outputs>,
     /// How many steps have an output.
     pub(super) recorded: usize,
+    /// How many owners were lost before the last output.
+    pub(super) lost_at_output: i32,
+    /// How many owners were lost before anything else was recorded that brings the run on.
     pub(super) lost_at_checkpoint: i32,
     /// What else is recorded.
     pub(super) marks: Arc<Recorded>,
@@ -37,6 +41,8 @@ pub(super) struct Done {
     pub(super) read_at: (SystemTime, Duration),
     /// Why the run is being undone.
     pub(super) undoing: Option<Why>,
+    /// Outputs that are not recorded yet: they ride with the next checkpoint.
+    pub(super) riding: Arc<Riding>,
     /// Messages that go with the next checkpoint.
     pub(super) messages: Vec<NewMessage>,
     /// The transaction of an atomic schema, from step to step.
@@ -49,10 +55,12 @@ impl Done {
             input,
             outputs: Arc::default(),
             recorded: 0,
+            lost_at_output: 0,
             lost_at_checkpoint: 0,
             marks: Arc::default(),
             read_at: (now, inner.clock.elapsed()),
             undoing: None,
+            riding: Arc::default(),
             messages: Vec::new(),
             transaction: Mutex::default(),
         }
@@ -71,8 +79,32 @@ impl Done {
     pub(super) fn roll_back(&mut self) {
         self.outputs = Arc::default();
         self.recorded = 0;
+        self.riding.clear();
         self.messages.clear();
         self.take_transaction();
+    }
+}
+
+/// Outputs on their way: whatever is recorded next takes them along, be it an output, a part or a mark.
+/// Two that are under way at once take both the same ones.
+#[derive(Default)]
+pub(super) struct Riding(Mutex<Vec<(String, Bytes)>>);
+
+impl Riding {
+    pub(super) fn push(&self, step: String, output: Bytes) {
+        locked(&self.0).push((step, output));
+    }
+
+    pub(super) fn all(&self) -> Vec<(String, Bytes)> {
+        locked(&self.0).clone()
+    }
+
+    pub(super) fn clear(&self) {
+        locked(&self.0).clear();
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        locked(&self.0).iter().map(|(_, output)| output.len()).sum()
     }
 }
 
@@ -92,7 +124,7 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
             Ok(Some(loaded)) => break loaded,
             Ok(None) => return Err(RunEnd::Lost.into()),
             Err(error @ (StoreError::Unreadable(_) | StoreError::Rejected(_))) => {
-                return Err(park(inner, run, ParkReason::Unreadable, error.to_string()).await);
+                return Err(Box::pin(unreadable(inner, run, owned, error.to_string())).await);
             }
             Err(error) => asked.failed(&error),
         }
@@ -102,8 +134,17 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
     };
     match decode(inner, run.fence().run, &owned.schema, loaded) {
         Ok(done) => Ok(done),
-        Err(why) => Err(park(inner, run, ParkReason::Unreadable, why).await),
+        Err(why) => Err(Box::pin(unreadable(inner, run, owned, why)).await),
     }
+}
+
+/// The end of a run whose records can not be read.
+async fn unreadable(inner: &Inner, run: &LocalRun, owned: &Owned, why: String) -> Stop {
+    if run.cancel_wish() == Some(CancelWish::Stop) {
+        let retention = owned.schema.options.retention;
+        return cancel_unread(inner, run, retention).await.into();
+    }
+    park(inner, run, ParkReason::Unreadable, why).await
 }
 
 /// Whether an owner with this code can read what is recorded, and the next step its input. Otherwise why
@@ -129,42 +170,39 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
         .decode(&loaded.input, &place(Slot::Input))
         .map_err(|why| format!("the input can not be read: {why}"))?;
     let mut done = Done::new(inner, input, loaded.now);
-    let mut outputs = HashMap::new();
+    let mut outputs = BTreeMap::new();
     for checkpoint in &loaded.checkpoints {
         let name = &checkpoint.step;
         let value = inner
             .codecs
             .decode_all(&checkpoint.output, &place(Slot::Output(name)))
             .map_err(|why| format!("what is recorded as `{name}` can not be read: {why}"))?;
-        done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
+        let Some((_step, mark)) = Mark::read(name) else {
+            return Err(format!("`{name}` is recorded, which this version does not know"));
+        };
+        // That an attempt begins is no progress, nor is what it says of itself: a step that kills each owner
+        // begins again and again.
+        if !matches!(mark, Some(Mark::Started(_) | Mark::Progress)) {
+            done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
+        }
         outputs.extend(value.riders);
-        match Mark::read(name) {
-            None => return Err(format!("`{name}` is recorded, which this version does not know")),
-            Some((_, None)) => {
+        match mark {
+            None => {
+                done.lost_at_output = done.lost_at_output.max(checkpoint.lost);
                 outputs.insert(name.clone(), value.json);
             }
-            Some((_, Some(Mark::Undoing))) => done.undoing = Some(Why::read(&value.json)?),
-            Some((_, Some(_mark))) => done.marks.insert(name.clone(), value.json, checkpoint.at),
+            Some(Mark::Undoing) => done.undoing = Some(Why::read(&value.json)?),
+            Some(_mark) => done.marks.insert(name.clone(), value.json, checkpoint.at),
         }
     }
-    push_all(&mut done, schema, outputs)?;
-    Ok(done)
-}
-
-/// Takes the outputs over, in the order of the plan.
-fn push_all(done: &mut Done, schema: &SchemaCore, mut outputs: HashMap<String, Bytes>) -> Result<(), String> {
-    for entry in &schema.steps {
-        match outputs.remove(&entry.name) {
-            Some(output) => done.push(entry, output),
-            None => break,
-        }
+    while let Some(entry) = schema.steps.get(done.recorded)
+        && let Some(output) = outputs.remove(&entry.name)
+    {
+        done.push(entry, output);
     }
-    match (outputs.keys().min(), schema.steps.get(done.recorded)) {
-        (None, _) => Ok(()),
-        (Some(name), Some(entry)) => Err(format!(
-            "`{name}` is recorded where the plan has `{}`",
-            entry.name
-        )),
+    match (outputs.keys().next(), schema.steps.get(done.recorded)) {
+        (None, _) => Ok(done),
+        (Some(name), Some(next)) => Err(format!("`{name}` is recorded where the plan has `{}`", next.name)),
         (Some(_), None) => Err("more steps are recorded than the plan has".to_owned()),
     }
 }

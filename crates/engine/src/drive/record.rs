@@ -10,7 +10,6 @@ use super::{Driver, Stop};
 use crate::codec::{Place, Slot};
 use crate::context::StepContext;
 use crate::error::StepError;
-use crate::execution::Payload;
 use crate::persist::{Persisted, Write, persist};
 use crate::runs::{LocalRun, RunEnd, locked};
 use crate::store::{NewCheckpoint, NewMessage, Then};
@@ -29,25 +28,32 @@ impl Driver<'_> {
         let schema = Arc::clone(&self.owned.schema);
         let entry = &schema.steps[position];
         let last = position + 1 == schema.steps.len();
-        match self.encode_messages(cx) {
-            Ok(messages) => done.messages.extend(messages),
+        if cx.keeps_inherited() {
+            return Ok(Some(StepError::stop(
+                "the step has not enlisted the transaction of the steps before it, which it had taken",
+            )));
+        }
+        let limit = self.inner.limits.payload_bytes;
+        if output.len() > limit {
+            return Ok(Some(too_large(output.len(), limit)));
+        }
+        let messages = match self.encode_messages(cx) {
+            Ok(messages) => messages,
             Err(error) => return Ok(Some(error)),
-        }
-        let (size, limit) = (output.len(), self.inner.limits.payload_bytes);
-        if size > limit {
-            let why = format!("the output has {size} bytes, the limit is {limit}");
-            return Ok(Some(StepError::stop(why).code("output_too_large")));
-        }
-        if self.rides(position, size, cx, done) {
+        };
+        let quiet = !cx.has_enlisted() && messages.is_empty();
+        if self.rides(position, last, quiet, output.len(), done) {
+            done.messages.extend(messages);
             *locked(&done.transaction) = cx.take_enlisted();
-            self.riding.add(&entry.name, output.clone());
+            done.riding.push(entry.name.clone(), output.clone());
             done.push(entry, output);
             return Ok(None);
         }
-        let checkpoint = match self.checkpoint(position, attempt, &output) {
+        let checkpoint = match self.checkpoint(position, attempt, &output, &done.riding.all()) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Ok(Some(error)),
         };
+        done.messages.extend(messages);
         let then = if last {
             Then::Succeed {
                 output_step: entry.name.clone(),
@@ -57,26 +63,31 @@ impl Driver<'_> {
             Then::Continue
         };
         let asked = self.inner.clock.elapsed();
-        let write = Write {
-            checkpoint: Some(checkpoint),
-            then,
-            enlisted: cx.take_enlisted(),
-            messages: std::mem::take(&mut done.messages),
-        };
-        match persist(self.inner, self.run, write).await {
+        let written = persist(
+            self.inner,
+            self.run,
+            Write {
+                checkpoint: Some(checkpoint),
+                then,
+                enlisted: cx.take_enlisted(),
+                messages: std::mem::take(&mut done.messages),
+            },
+        );
+        match written.await {
             Persisted::Written => {
                 if last {
                     let LocalRun { id, key, hash, .. } = self.run;
                     let time = (asked, schema.options.retention);
                     self.inner.outcomes.keep(*id, key, *hash, &output, time);
                 }
-                self.riding.clear();
+                done.riding.clear();
                 done.push(entry, output);
+                done.lost_at_output = self.owned.lost;
                 done.lost_at_checkpoint = self.owned.lost;
                 Ok(None)
             }
             Persisted::Fenced => Err(self.fenced()),
-            Persisted::Stopped => Err(self.release().await),
+            Persisted::Stopped => Err(Box::pin(self.release(done)).await),
             Persisted::Restarted => Err(Stop::Restarted),
             Persisted::Rejected(why) => Ok(Some(StepError::stop(format!(
                 "the store refused the output: {why}"
@@ -88,25 +99,27 @@ impl Driver<'_> {
     }
 
     /// Whether an output waits for the next checkpoint. Not one with a transaction or messages of its
-    /// own, or together with too much, unless all go together in the end.
-    fn rides(&self, position: usize, size: usize, cx: &StepContext, done: &Done) -> bool {
+    /// own, unless all go together in the end.
+    fn rides(&self, position: usize, last: bool, quiet: bool, size: usize, done: &Done) -> bool {
         let schema = &self.owned.schema;
-        let is_last = position + 1 == schema.steps.len();
-        let is_small = || self.riding.bytes() + size <= self.inner.limits.payload_bytes;
-        let is_lazy = || schema.steps[position].lazy && !cx.has_enlisted() && done.messages.is_empty();
-        !is_last && (schema.options.atomic || is_lazy() && is_small())
+        let has_room = done.riding.bytes() + size <= self.inner.limits.payload_bytes;
+        let lazy = schema.steps[position].lazy && quiet && has_room;
+        !last && (schema.options.atomic || lazy)
     }
 
-    fn checkpoint(&self, position: usize, attempt: u32, output: &Bytes) -> Result<NewCheckpoint, StepError> {
+    fn checkpoint(
+        &self,
+        position: usize,
+        attempt: u32,
+        output: &Bytes,
+        riding: &[(String, Bytes)],
+    ) -> Result<NewCheckpoint, StepError> {
         let name = &self.owned.schema.steps[position].name;
         let place = Place {
             run: self.run.fence().run,
             slot: Slot::Output(name),
         };
-        let encoded = self
-            .inner
-            .codecs
-            .encode_all(output.clone(), &self.riding.all(), &place);
+        let encoded = self.inner.codecs.encode_all(output.clone(), riding, &place);
         let encoded =
             encoded.map_err(|why| StepError::stop(format!("the codec refused the output: {why}")))?;
         Ok(NewCheckpoint {
@@ -141,52 +154,61 @@ impl Driver<'_> {
         value: Bytes,
         done: &Done,
     ) -> Result<(), Stop> {
-        let checkpoint = match self.marked(position, name.clone(), value.clone()) {
+        let checkpoint = match self.marked(position, name.clone(), value.clone(), done) {
             Ok(checkpoint) => checkpoint,
-            Err(error) => return Err(self.give_up(position, &error).await),
+            Err(error) => return Err(self.give_up(position, &error, done).await),
         };
         match persist(self.inner, self.run, Write::of(checkpoint, Then::Continue)).await {
             Persisted::Written => {
-                self.riding.clear();
+                done.riding.clear();
                 done.marks.insert(name, value, self.inner.now());
                 Ok(())
             }
-            other => Err(self.not_written(other).await),
+            other => Err(self.not_written(other, done).await),
         }
     }
 
-    /// A mark as a checkpoint.
+    /// A mark as a checkpoint, with what rides.
     pub(super) fn marked(
         &self,
         position: usize,
         name: String,
         value: Bytes,
+        done: &Done,
     ) -> Result<NewCheckpoint, StepError> {
+        let place = Place {
+            run: self.run.fence().run,
+            slot: Slot::Output(&name),
+        };
+        let encoded = self.inner.codecs.encode_all(value, &done.riding.all(), &place);
+        let output = encoded.map_err(|why| {
+            StepError::stop(format!("the codec refused what is recorded as `{name}`: {why}"))
+        })?;
         Ok(NewCheckpoint {
             seq: i32::try_from(position).unwrap_or(i32::MAX),
             attempt: 1,
             lost: self.owned.lost,
-            output: self.encode(&name, value)?,
+            output,
             step: name,
         })
     }
 
-    pub(super) fn encode(&self, name: &str, value: Bytes) -> Result<Payload, StepError> {
-        let place = Place {
-            run: self.run.fence().run,
-            slot: Slot::Output(name),
-        };
-        let encoded = self.inner.codecs.encode_all(value, &self.riding.all(), &place);
-        encoded
-            .map_err(|why| StepError::stop(format!("the codec refused what is recorded as `{name}`: {why}")))
+    /// What rides, when nothing else is recorded that would take it along: the last output as its own
+    /// checkpoint, with those before it. Nothing of an atomic schema, which is done whole or not at all.
+    pub(super) fn alighted(&self, done: &Done) -> Option<NewCheckpoint> {
+        let mut riding = done.riding.all();
+        let (_last, output) = riding.pop()?;
+        let position = done.recorded.checked_sub(1)?;
+        let stays = self.owned.schema.options.atomic;
+        (!stays).then(|| self.checkpoint(position, 1, &output, &riding).ok())?
     }
 
     /// What a write means that has no step whose attempt could have failed.
-    pub(super) async fn not_written(&self, persisted: Persisted) -> Stop {
+    pub(super) async fn not_written(&self, persisted: Persisted, done: &Done) -> Stop {
         match persisted {
             Persisted::Written => RunEnd::Lost.into(),
             Persisted::Fenced => self.fenced(),
-            Persisted::Stopped => self.release().await,
+            Persisted::Stopped => self.release(done).await,
             Persisted::Restarted => Stop::Restarted,
             Persisted::Rejected(why) | Persisted::RolledBack(why) => {
                 super::park(
@@ -199,4 +221,8 @@ impl Driver<'_> {
             }
         }
     }
+}
+
+fn too_large(size: usize, limit: usize) -> StepError {
+    StepError::stop(format!("the output has {size} bytes, the limit is {limit}")).code("output_too_large")
 }

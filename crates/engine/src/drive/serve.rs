@@ -6,8 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::load::Done;
-use super::riding::Riding;
+use super::load::{Done, Riding};
 use super::{Driver, Stop};
 use crate::asks::{Ask, Recorded, Signals};
 use crate::attempt::Served;
@@ -43,7 +42,7 @@ impl Driver<'_> {
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
             lost: self.owned.lost,
             marks: Arc::clone(&done.marks),
-            riding: Arc::clone(&self.riding),
+            riding: Arc::clone(&done.riding),
         }
     }
 }
@@ -96,7 +95,7 @@ impl Desk<'_> {
 
     async fn progress(&self, value: Bytes) -> Result<Answer<()>, Stop> {
         let name = Mark::Progress.of(self.step);
-        // It is replaced by the next one, and what rides would be lost with it.
+        // It may be put down in place of another one: nothing rides with it.
         let checkpoint = match self.checkpoint(&name, value.clone(), &[]) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Ok(Some(Err(error))),

@@ -51,7 +51,7 @@ pub(super) fn undo_settlements(step: &str, done: &Done) -> u32 {
 
 impl Driver<'_> {
     /// Puts down why, and begins.
-    pub(super) async fn begin_undo(&mut self, why: Why, done: &Done) -> Stop {
+    pub(super) async fn begin_undo(&mut self, why: Why, done: &mut Done) -> Stop {
         let json = serde_json::to_vec(&why).unwrap_or_default();
         if let Err(stop) = self
             .mark(done.recorded, Mark::Undoing.of(""), json.into(), done)
@@ -63,7 +63,7 @@ impl Driver<'_> {
     }
 
     /// Undoes what is left, and ends the run.
-    pub(super) async fn undo_all(&mut self, why: Why, done: &Done) -> Stop {
+    pub(super) async fn undo_all(&mut self, why: Why, done: &mut Done) -> Stop {
         tracing::info!(execution = %self.run.id, "undoing");
         while let Some(position) = self.next_to_undo(done) {
             if let Err(stop) = self.undo_one(position, &why, done).await {
@@ -71,7 +71,7 @@ impl Driver<'_> {
             }
         }
         let (then, end) = self.undone(&why);
-        self.end(Write::only(then), end).await
+        self.end(Write::only(then), end, done).await
     }
 
     /// The last recorded step that has an undo and is not undone.
@@ -97,7 +97,7 @@ impl Driver<'_> {
         }
     }
 
-    async fn undo_one(&mut self, position: usize, why: &Why, done: &Done) -> Result<(), Stop> {
+    async fn undo_one(&mut self, position: usize, why: &Why, done: &mut Done) -> Result<(), Stop> {
         let schema = Arc::clone(&self.owned.schema);
         let entry = &schema.steps[position];
         let (Some(undo), Some(output)) = (&entry.undo, done.outputs.at(position)) else {
@@ -109,7 +109,7 @@ impl Driver<'_> {
             return self.undone_one(position, why, by_hand, done).await;
         }
         loop {
-            self.may_undo().await?;
+            self.may_undo(done).await?;
             let number = self.attempt_number(done);
             let error = match self.undo_attempt(position, undo, output, number, done).await {
                 AttemptEnd::Attempted(Attempted::Done(_nothing)) => {
@@ -125,7 +125,7 @@ impl Driver<'_> {
                 other => return Err(self.left(position, other, done).await),
             };
             telemetry::attempted(&schema.name, &entry.name, "undo_failed");
-            self.undo_failed(&entry.name, undo, number, &error).await?;
+            self.undo_failed(&entry.name, undo, number, &error, done).await?;
         }
     }
 
@@ -164,19 +164,21 @@ impl Driver<'_> {
         position: usize,
         why: &Why,
         value: Bytes,
-        done: &Done,
+        done: &mut Done,
     ) -> Result<(), Stop> {
         let name = Mark::Undone.of(&self.owned.schema.steps[position].name);
         done.marks.insert(name.clone(), value.clone(), self.inner.now());
         if self.next_to_undo(done).is_some() {
-            return self.mark(position, name, value, done).await;
+            self.mark(position, name, value, done).await?;
+            done.lost_at_checkpoint = self.owned.lost;
+            return Ok(());
         }
-        let checkpoint = match self.marked(position, name, value) {
+        let checkpoint = match self.marked(position, name, value, done) {
             Ok(checkpoint) => checkpoint,
-            Err(error) => return Err(self.give_up(position, &error).await),
+            Err(error) => return Err(self.give_up(position, &error, done).await),
         };
         let (then, end) = self.undone(why);
-        Err(self.end(Write::of(checkpoint, then), end).await)
+        Err(self.end(Write::of(checkpoint, then), end, done).await)
     }
 
     /// An undo failed: wait and go on, put it down, or leave it to a person. Returns only to try again.
@@ -186,12 +188,12 @@ impl Driver<'_> {
         undo: &Undo,
         attempt: u32,
         error: &StepError,
+        done: &Done,
     ) -> Result<(), Stop> {
-        let failure = |kind| self.failure(step, attempt, error, kind);
-        let failure = failure(FailureKind::Temporary);
+        let failure = self.failure(step, attempt, error, FailureKind::Temporary);
         match self.after(error, &undo.retry) {
-            AfterAttempt::TryAgain(delay) => self.hold(delay).await,
-            AfterAttempt::Wait(delay) => Err(self.put_down(delay, failure, None).await),
+            AfterAttempt::TryAgain(delay) => self.hold_on(delay, done).await,
+            AfterAttempt::Wait(delay) => Err(self.put_down(delay, failure, None, done).await),
             AfterAttempt::Fail(_) => {
                 Err(park_as(self.inner, self.run, ParkReason::UndoFailed, failure).await)
             }
@@ -199,11 +201,11 @@ impl Driver<'_> {
     }
 
     /// Waits until this worker is known to live. An undo goes on whoever wants what.
-    async fn may_undo(&self) -> Result<(), Stop> {
+    async fn may_undo(&self, done: &Done) -> Result<(), Stop> {
         tokio::select! {
             biased;
             () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.inner.stopped.cancelled() => Err(self.release().await),
+            () = self.inner.stopped.cancelled() => Err(self.release(done).await),
             () = self.inner.liveness.fresh() => Ok(()),
         }
     }

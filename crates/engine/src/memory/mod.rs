@@ -181,7 +181,7 @@ impl Store for MemoryStore {
         let Some(row) = tables.rows.get_mut(&id) else {
             return Ok(Acquired::Lost);
         };
-        if row.seen(id) == acquire.seen {
+        if row.seen(id) == acquire.seen && row.has_what_it_takes(&acquire.how) {
             row.acquire(acquire, now);
         } else if !row.is_acquired_by(&acquire) {
             return Ok(Acquired::Lost);

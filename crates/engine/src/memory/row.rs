@@ -94,6 +94,11 @@ impl Row {
         self.claim.token == acquire.token && self.claim.epoch == acquire.seen.claim.epoch + 1
     }
 
+    /// Whether there is something to go on with: of a purged row only a restart makes something.
+    pub(super) fn has_what_it_takes(&self, how: &How) -> bool {
+        !self.purged || matches!(how, How::Restart(_))
+    }
+
     pub(super) fn acquire(&mut self, acquire: Acquire, now: i64) {
         self.state = State::Running;
         self.claim = Claim {

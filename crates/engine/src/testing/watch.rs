@@ -286,4 +286,8 @@ impl ErasedStep for WatchedStep {
     fn reads(&self, input: &[u8]) -> Result<(), String> {
         self.body.reads(input)
     }
+
+    fn gives(&self, output: &[u8]) -> Result<(), String> {
+        self.body.gives(output)
+    }
 }

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cancel;
 use crate::clock::monotonic;
 use crate::execution::{ExecutionId, ParkReason, Seen, State, WriteId};
 use crate::inner::Inner;
@@ -36,7 +35,6 @@ pub(crate) async fn sweep(inner: Arc<Inner>) {
         }
         // Also under a load that never ends; it knows itself how often.
         audit.look(&inner).await;
-        cancel::look(&inner).await;
         let pause = if !more {
             inner.options.sweep.mul_f64(0.75 + random::fraction() / 2.0)
         } else if room(&inner) == Some(LOOK_ROWS) {

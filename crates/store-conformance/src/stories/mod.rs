@@ -14,8 +14,11 @@
 pub mod effects;
 pub mod lazy;
 pub mod parts;
+pub mod settle;
 pub mod signals;
 mod town;
+pub mod undo;
+pub mod verify;
 pub mod waits;
 
 /// Makes one test for each story. The function, which is in the module around this line's, makes a fresh
@@ -25,6 +28,48 @@ macro_rules! stories_suite {
     ($ground:ident) => {
         $crate::stories_suite!($ground: effects:
             what_dies_inside_a_step_that_is_done_at_most_once_is_in_doubt_and_not_tried_again,
+            what_dies_before_it_has_said_that_it_begins_has_not_begun,
+            an_output_that_did_not_arrive_leaves_the_step_in_doubt,
+            a_lost_answer_of_the_store_is_no_doubt,
+            an_error_that_says_that_nothing_was_done_is_tried_again_also_by_the_next_owner,
+            a_terminal_error_leaves_no_doubt,
+            any_other_error_a_panic_and_a_timeout_leave_the_step_in_doubt,
+            a_process_that_stops_inside_it_leaves_it_in_doubt,
+            a_step_that_is_done_at_most_once_can_not_be_put_down,
+            every_attempt_of_a_step_sends_the_same_key_and_nothing_else_does,
+        );
+        $crate::stories_suite!($ground: verify:
+            what_a_verify_finds_done_is_recorded_and_not_tried_again,
+            what_a_verify_finds_not_done_runs_once_more,
+            what_a_verify_does_not_know_stays_in_doubt_until_it_does,
+            a_verify_that_fails_is_asked_as_often_as_the_step_is_tried,
+            an_error_of_unknown_effect_is_verified_before_it_is_tried_again,
+            a_verify_is_given_the_key_of_its_step,
+            a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
+            a_verify_whose_owner_dies_is_asked_again,
+        );
+        $crate::stories_suite!($ground: undo:
+            a_final_failure_undoes_what_was_done_the_last_step_first_and_each_once,
+            what_dies_at_any_write_is_undone_whole_by_the_next_owner,
+            an_undo_whose_owner_dies_in_it_is_done_again_and_those_before_it_are_not,
+            an_undo_that_fails_is_tried_again_as_its_own_retry_says,
+            an_undo_whose_next_try_is_far_away_is_put_down_and_goes_on_then,
+            an_undo_that_fails_for_good_waits_for_a_person_whose_verdict_brings_it_on,
+            an_undo_whose_tries_are_used_up_waits_for_a_person,
+            used_up_tries_undo_nothing_and_the_next_call_resumes,
+            what_was_undone_runs_again_only_as_a_new_generation,
+            an_undo_sends_a_key_of_its_own_in_each_attempt,
+        );
+        $crate::stories_suite!($ground: settle:
+            what_a_person_knows_to_be_done_goes_on_with_that_output,
+            what_a_person_knows_not_to_be_done_runs_once_more,
+            what_a_person_lets_fail_is_failed_for_good_and_what_came_before_is_undone,
+            a_verdict_that_is_not_about_how_it_is_parked_is_refused,
+            of_two_verdicts_at_once_one_counts,
+            a_verdict_whose_process_dies_before_it_is_stored_is_none,
+            a_verdict_that_is_stored_counts_although_its_process_dies,
+            a_process_that_does_not_know_the_schema_settles_nothing,
+            what_was_lazy_before_a_step_in_doubt_is_not_done_again,
         );
         $crate::stories_suite!($ground: waits:
             a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,

@@ -6,10 +6,14 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, FullKey};
 use keystep::store::Store;
-use keystep::{Engine, EngineBuilder, Execution, Schema, State, StepContext, StepResult, WorkerOptions};
+use keystep::{
+    Engine, EngineBuilder, Execution, ParkReason, RunError, Schema, State, StepContext, StepError,
+    StepResult, WorkerOptions,
+};
 
 use crate::faulty::{Call, Fault, Faults, FaultyStore, Gate};
 use crate::under_faults::Ground;
@@ -74,6 +78,31 @@ impl<G: Ground> Town<G> {
     pub(super) async fn give_up(&self, process: &Process) {
         let worker = process.worker_id();
         self.store.retire(worker).await.expect("it is given up");
+    }
+
+    /// Waits until something was noted so often.
+    pub(super) async fn noted(&self, what: &str, times: usize) {
+        soon(async {
+            while self.notes.count(what) < times {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+    }
+
+    /// That a text is in what is recorded of an execution.
+    pub(super) async fn stores(&self, id: ExecutionId, text: &str) {
+        let record = self.store.find(vec![id]).await.expect("an answer").pop();
+        let run = record.expect("an execution").run;
+        let progress = self
+            .store
+            .load(id, run)
+            .await
+            .expect("an answer")
+            .expect("its run");
+        let mut payloads = progress.checkpoints.iter().map(|checkpoint| &checkpoint.output.0);
+        let is_in = |payload: &[u8]| payload.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(payloads.any(|payload| is_in(payload)), "`{text}` is not stored");
     }
 
     /// How many rows with this mark were booked.
@@ -145,6 +174,12 @@ impl Process {
         self.until(schema, |execution| execution.state == state).await
     }
 
+    /// Begins the story's key with the input 1, and leaves it.
+    pub(super) async fn begin(&self, schema: &Schema<u64, u64>) {
+        let begun = self.run(schema, KEY, 1).submit();
+        drop(soon(begun).await.expect("it begins"));
+    }
+
     /// Lets the `nth` commit from now wait before it reaches the store, at the gate that this gives.
     pub(super) fn holds_commit(&self, nth: u64) -> Gate {
         let gate = Gate::closed();
@@ -166,6 +201,27 @@ pub(super) fn id_in<In, Out>(schema: &Schema<In, Out>) -> ExecutionId {
 /// The names of what is recorded.
 pub(super) fn recorded(execution: &Execution) -> Vec<&str> {
     execution.steps.iter().map(|step| step.name.as_str()).collect()
+}
+
+/// Waits until the execution of the story's key is in doubt.
+pub(super) async fn in_doubt<In, Out>(process: &Process, schema: &Schema<In, Out>) -> Execution {
+    let parked = process.until_is(schema, State::Parked).await;
+    assert_eq!(parked.parked, Some(ParkReason::InDoubt), "{parked:?}");
+    parked
+}
+
+/// That a caller was told so.
+#[track_caller]
+pub(super) fn is_in_doubt<Out: Debug>(told: &Result<Out, RunError>, of: &str) {
+    let Err(RunError::Parked {
+        reason: ParkReason::InDoubt,
+        failure: Some(failure),
+        ..
+    }) = told
+    else {
+        panic!("told {told:?}")
+    };
+    assert_eq!(failure.step, of);
 }
 
 /// A wait of a story, which ends.
@@ -205,6 +261,49 @@ impl Notes {
 pub(super) fn note(cx: &StepContext, what: impl Into<String>) -> StepResult<()> {
     cx.get::<Notes>()?.take_down(what);
     Ok(())
+}
+
+/// A step that is noted under this name, and gives its input plus one.
+pub(super) fn does(what: &'static str) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<u64>> {
+    move |cx, n| {
+        Box::pin(async move {
+            note(&cx, what)?;
+            Ok(n + 1)
+        })
+    }
+}
+
+/// An undo of it, noted with its number of attempt and the output.
+pub(super) fn undoes(what: &'static str) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<()>> {
+    move |cx, output| {
+        Box::pin(async move { note(&cx, format!("undo {what} {output} attempt {}", cx.attempt())) })
+    }
+}
+
+/// A step that fails for good.
+pub(super) fn fails(what: &'static str) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<u64>> {
+    move |cx, _n| {
+        Box::pin(async move {
+            note(&cx, what)?;
+            Err(StepError::terminal("it is not possible").code("impossible"))
+        })
+    }
+}
+
+/// A step that is noted under this name, and waits at the gate.
+pub(super) fn waits_at(
+    gate: &Gate,
+    what: &'static str,
+) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<u64>> + use<> {
+    let gate = gate.clone();
+    move |cx, n| {
+        let gate = gate.clone();
+        Box::pin(async move {
+            note(&cx, what)?;
+            gate.pass().await;
+            Ok(n + 1)
+        })
+    }
 }
 
 /// Where a step of this process writes in a transaction of its own.

@@ -40,11 +40,12 @@ pub(crate) struct Player {
 /// once may stop there again for its next row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// Before an execution is inserted: the statement's snapshot is taken, and nothing is locked.
+    /// Before an execution or the relay's leader is inserted: the statement's snapshot is taken, and
+    /// nothing is locked.
     Begin = 1,
     /// Before a checkpoint is inserted: the execution's row is locked.
     Record = 2,
-    /// Before an execution's row is changed: it is locked.
+    /// Before an execution's row or the relay's leader is changed: it is locked.
     Change = 3,
     /// Before an execution is deleted: it is locked.
     Remove = 4,
@@ -81,6 +82,12 @@ const TRIGGERS: &str = "
     CREATE CONSTRAINT TRIGGER commits AFTER INSERT OR UPDATE OR DELETE ON {schema}.executions
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.gate(5);
     CREATE CONSTRAINT TRIGGER commits AFTER INSERT OR UPDATE OR DELETE ON {schema}.checkpoints
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.gate(5);
+    CREATE TRIGGER leads BEFORE INSERT ON {schema}.relay
+        FOR EACH ROW EXECUTE FUNCTION {schema}.gate(1);
+    CREATE TRIGGER leads_instead BEFORE UPDATE ON {schema}.relay
+        FOR EACH ROW EXECUTE FUNCTION {schema}.gate(3);
+    CREATE CONSTRAINT TRIGGER commits AFTER INSERT OR UPDATE ON {schema}.relay
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.gate(5);
     CREATE TRIGGER begins_hi BEFORE INSERT ON {schema}.executions
         FOR EACH ROW WHEN (NEW.key = 'hi') EXECUTE FUNCTION {schema}.gate(6)";

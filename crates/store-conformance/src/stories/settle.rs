@@ -1,0 +1,211 @@
+//! What may a person decide of a step in doubt? Each verdict, stored with its reason before it is acted
+//! upon.
+
+use keystep::{FailureKind, ParkReason, RunError, Schema, Settlement, State, StepContext, Verified};
+use serde_json::json;
+
+use super::effects::{killed_at, paying_at, then_ship};
+use super::town::{KEY, Process, Town, does, in_doubt, note, recorded, soon, undoes};
+use crate::faulty::Gate;
+use crate::under_faults::Ground;
+
+const WHY: &str = "the bank says so";
+
+/// A payment in doubt, whose owner is dead, and the process that has it now.
+async fn doubtful<G: Ground>(town: &Town<G>) -> (Schema<u64, u64>, Process) {
+    let gate = Gate::closed();
+    let schema = then_ship(paying_at(&gate));
+    let there = killed_at(town, &schema, &gate).await;
+    in_doubt(&there, &schema).await;
+    (schema, there)
+}
+
+pub async fn what_a_person_knows_to_be_done_goes_on_with_that_output<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let (schema, there) = doubtful(&town).await;
+    let id = there.read(&schema).await.id;
+    assert_eq!(there.settle(id, Settlement::Done(json!(7)), WHY).await, Ok(()));
+    assert_eq!(there.run(&schema, KEY, 1).await, Ok(70));
+    town.notes.are(&["pay", "ship"]);
+    let done = there.read(&schema).await;
+    assert!(recorded(&done).contains(&"pay::@settled/1"), "{done:?}");
+    town.stores(id, WHY).await;
+}
+
+pub async fn what_a_person_knows_not_to_be_done_runs_once_more<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let (schema, there) = doubtful(&town).await;
+    let id = there.read(&schema).await.id;
+    assert_eq!(there.settle(id, Settlement::NotDone, WHY).await, Ok(()));
+    assert_eq!(there.run(&schema, KEY, 1).await, Ok(20));
+    town.notes.are(&["pay", "pay", "ship"]);
+    town.stores(id, WHY).await;
+}
+
+pub async fn what_a_person_lets_fail_is_failed_for_good_and_what_came_before_is_undone<G: Ground>(ground: G) {
+    let (town, gate) = (Town::on(ground).await, Gate::closed());
+    let at = gate.clone();
+    let schema: Schema<u64, u64> = Schema::new("test.settle")
+        .step("reserve", does("reserve"))
+        .undo(undoes("reserve"))
+        .step("pay", move |_cx: StepContext, n: u64| {
+            let gate = at.clone();
+            async move {
+                gate.pass().await;
+                Ok(n)
+            }
+        })
+        .at_most_once()
+        .build();
+    let there = killed_at(&town, &schema, &gate).await;
+    let parked = in_doubt(&there, &schema).await;
+    let verdict = Settlement::Failed("the customer has gone".to_owned());
+    assert_eq!(there.settle(parked.id, verdict, WHY).await, Ok(()));
+    let told = there.run(&schema, KEY, 1).await;
+    let Err(RunError::Undone(failure)) = told else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (failure.step.as_str(), failure.kind, failure.message.as_str()),
+        ("pay", FailureKind::Terminal, "the customer has gone")
+    );
+    town.notes.are(&["reserve", "undo reserve 2 attempt 1"]);
+    town.stores(parked.id, WHY).await;
+}
+
+pub async fn a_verdict_that_is_not_about_how_it_is_parked_is_refused<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let (schema, there) = doubtful(&town).await;
+    let parked = there.read(&schema).await;
+    for verdict in [
+        Settlement::UndoAgain,
+        Settlement::UndoDone,
+        Settlement::UndoSkipped,
+    ] {
+        let told = there.settle(parked.id, verdict, WHY).await;
+        assert!(matches!(told, Err(RunError::Invalid(_))), "{told:?}");
+    }
+    let told = there
+        .settle(parked.id, Settlement::Done(json!("no number")), WHY)
+        .await;
+    assert!(
+        matches!(&told, Err(RunError::Invalid(why)) if why.contains("no output of the step `pay`")),
+        "{told:?}"
+    );
+    let unchanged = there.read(&schema).await;
+    assert_eq!(
+        (unchanged.epoch, unchanged.parked),
+        (parked.epoch, Some(ParkReason::InDoubt))
+    );
+    assert_eq!(
+        there.settle(parked.id, Settlement::Done(json!(7)), WHY).await,
+        Ok(())
+    );
+    there.until_is(&schema, State::Succeeded).await;
+    let late = there.settle(parked.id, Settlement::NotDone, WHY).await;
+    assert!(matches!(late, Err(RunError::Invalid(_))), "{late:?}");
+    town.notes.are(&["pay", "ship"]);
+}
+
+pub async fn of_two_verdicts_at_once_one_counts<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let (schema, there) = doubtful(&town).await;
+    let another = town.process(&schema).await;
+    let id = there.read(&schema).await.id;
+    let (one, two) = tokio::join!(
+        there.settle(id, Settlement::Done(json!(7)), WHY),
+        another.settle(id, Settlement::NotDone, WHY)
+    );
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    let refused = one.clone().and(two).expect_err("one of them");
+    assert!(
+        matches!(refused, RunError::InProgress { .. } | RunError::Invalid(_)),
+        "{refused:?}"
+    );
+    there.until_is(&schema, State::Succeeded).await;
+    let output = there.run(&schema, KEY, 1).await;
+    assert_eq!(output, Ok(if one.is_ok() { 70 } else { 20 }));
+    assert_eq!(town.notes.count("pay"), if one.is_ok() { 1 } else { 2 });
+}
+
+pub async fn a_verdict_whose_process_dies_before_it_is_stored_is_none<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let (schema, there) = doubtful(&town).await;
+    let id = there.read(&schema).await.id;
+    let held = there.holds_commit(1);
+    assert_eq!(there.settle(id, Settlement::NotDone, WHY).await, Ok(()));
+    soon(held.arrived(1)).await;
+    town.kill(&there).await;
+    let third = town.process(&schema).await;
+    in_doubt(&third, &schema).await;
+    held.open();
+    town.notes.are(&["pay"]);
+    assert_eq!(third.settle(id, Settlement::Done(json!(7)), WHY).await, Ok(()));
+    assert_eq!(third.run(&schema, KEY, 1).await, Ok(70));
+    town.notes.are(&["pay", "ship"]);
+}
+
+pub async fn a_verdict_that_is_stored_counts_although_its_process_dies<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let (schema, there) = doubtful(&town).await;
+    let id = there.read(&schema).await.id;
+    // That it is settled, then the output.
+    let held = there.holds_commit(2);
+    assert_eq!(there.settle(id, Settlement::Done(json!(7)), WHY).await, Ok(()));
+    soon(held.arrived(1)).await;
+    town.kill(&there).await;
+    let third = town.process(&schema).await;
+    third.until_is(&schema, State::Succeeded).await;
+    assert_eq!(third.run(&schema, KEY, 1).await, Ok(70));
+    town.notes.are(&["pay", "ship"]);
+}
+
+pub async fn a_process_that_does_not_know_the_schema_settles_nothing<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let (schema, there) = doubtful(&town).await;
+    let other: Schema<u64, u64> = Schema::new("test.other").step("a", does("a")).build();
+    let stranger = town.process(&other).await;
+    let id = there.read(&schema).await.id;
+    let told = stranger.settle(id, Settlement::NotDone, WHY).await;
+    assert!(
+        matches!(
+            told,
+            Err(RunError::Parked {
+                reason: ParkReason::UnknownShape,
+                ..
+            })
+        ),
+        "{told:?}"
+    );
+    in_doubt(&there, &schema).await;
+}
+
+pub async fn what_was_lazy_before_a_step_in_doubt_is_not_done_again<G: Ground>(ground: G) {
+    let (town, gate) = (Town::on(ground).await, Gate::closed());
+    let at = gate.clone();
+    let schema: Schema<u64, u64> = Schema::new("test.settle")
+        .step("price", does("price"))
+        .lazy()
+        .step("pay", move |cx: StepContext, n: u64| {
+            let gate = at.clone();
+            async move {
+                note(&cx, format!("pay {n}"))?;
+                gate.pass().await;
+                Ok(n)
+            }
+        })
+        .at_most_once()
+        .verify(|cx: StepContext, n: u64| async move {
+            note(&cx, format!("verify {n}"))?;
+            Ok(Verified::Unknown)
+        })
+        .build();
+    let there = killed_at(&town, &schema, &gate).await;
+    let parked = in_doubt(&there, &schema).await;
+    assert_eq!(
+        there.settle(parked.id, Settlement::Done(json!(7)), WHY).await,
+        Ok(())
+    );
+    assert_eq!(there.run(&schema, KEY, 1).await, Ok(7));
+    town.notes.are(&["price", "pay 2", "verify 2"]);
+}
