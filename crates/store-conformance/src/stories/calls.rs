@@ -7,7 +7,7 @@ use keystep::{
     Settlement, SignalSent, State, StepContext, StepError, StepResult, WaitReason,
 };
 
-use super::town::{HOUR, KEY, Process, Town, note, recorded, soon};
+use super::town::{HOUR, KEY, Process, Town, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
@@ -81,7 +81,13 @@ fn assert_fails(told: Result<u64, RunError>, code: &str, kind: FailureKind) {
 #[track_caller]
 fn assert_waits_for_child(told: Result<u64, RunError>) {
     assert!(
-        matches!(told, Err(RunError::Waiting { reason: WaitReason::Child, .. })),
+        matches!(
+            told,
+            Err(RunError::Waiting {
+                reason: WaitReason::Child,
+                ..
+            })
+        ),
         "{told:?}"
     );
 }
@@ -92,11 +98,16 @@ pub async fn a_parent_that_is_retried_does_not_run_its_child_again<G: Ground>(gr
     let parent = parent(&child);
     let process = town.process_with(both(&parent, &child)).await;
     assert_eq!(process.run(&parent, KEY, 1).await, Ok(11));
-    town.notes.are(&["call", "work", "called 10", "call", "called 10"]);
-    let called = process.find(&child, CHILD).await.expect("an answer").expect("it is there");
+    town.notes
+        .are(&["call", "work", "called 10", "call", "called 10"]);
+    let called = process
+        .find(&child, CHILD)
+        .await
+        .expect("an answer")
+        .expect("it is there");
     assert_eq!(called.parent, Some(id_of("test.parent", KEY)));
     let mark = format!("call::@call/{}", called.id);
-    assert_eq!(recorded(&process.read(&parent).await), [mark.as_str(), "call"]);
+    assert_eq!(town.stored(&parent).await, [mark.as_str(), "call"]);
 }
 
 pub async fn a_parent_whose_owner_dies_waits_for_the_child_that_it_had_called<G: Ground>(ground: G) {
@@ -104,17 +115,28 @@ pub async fn a_parent_whose_owner_dies_waits_for_the_child_that_it_had_called<G:
     let child = child(Some(&gate));
     let parent = parent(&child);
     let (callers, workers) = (
-        town.process_with(|builder| builder.schema(parent.clone()).schema(child.clone())).await,
+        town.process_with(|builder| builder.schema(parent.clone()).schema(child.clone()))
+            .await,
         town.process(&child).await,
     );
     // The child runs in a process that lives on.
-    let called = soon(workers.run(&child, CHILD, 1).submit()).await.expect("it begins");
+    let called = soon(workers.run(&child, CHILD, 1).submit())
+        .await
+        .expect("it begins");
     soon(gate.arrived(1)).await;
-    drop(soon(callers.run(&parent, KEY, 1).submit()).await.expect("it begins"));
-    callers.until(&parent, |_execution| town.notes.count("call") == 1).await;
+    drop(
+        soon(callers.run(&parent, KEY, 1).submit())
+            .await
+            .expect("it begins"),
+    );
+    callers
+        .until(&parent, |_execution| town.notes.count("call") == 1)
+        .await;
     town.kill(&callers).await;
     let others = town.process_with(both(&parent, &child)).await;
-    others.until(&parent, |_execution| town.notes.count("call") == 2).await;
+    others
+        .until(&parent, |_execution| town.notes.count("call") == 2)
+        .await;
     gate.open();
     assert_eq!(soon(called.wait()).await, Ok(10));
     others.until_is(&parent, State::Succeeded).await;
@@ -159,7 +181,11 @@ pub async fn a_final_failure_of_the_child_is_one_of_its_parent<G: Ground>(ground
         .build();
     let parent = parent(&child);
     let process = town.process_with(both(&parent, &child)).await;
-    assert_fails(process.run(&parent, KEY, 1).await, "child_failed", FailureKind::Terminal);
+    assert_fails(
+        process.run(&parent, KEY, 1).await,
+        "child_failed",
+        FailureKind::Terminal,
+    );
     town.notes.are(&["call", "work"]);
 }
 
@@ -184,7 +210,11 @@ pub async fn a_child_whose_tries_are_used_up_fails_its_parent_and_the_next_call_
         .build();
     let parent = parent(&child);
     let process = town.process_with(both(&parent, &child)).await;
-    assert_fails(process.run(&parent, KEY, 1).await, "child_failed", FailureKind::Exhausted);
+    assert_fails(
+        process.run(&parent, KEY, 1).await,
+        "child_failed",
+        FailureKind::Exhausted,
+    );
     town.notes.are(&["call", "first", "work"]);
     assert_eq!(process.run(&parent, KEY, 1).await, Ok(11));
     assert_eq!((town.notes.count("first"), town.notes.count("work")), (1, 2));
@@ -247,9 +277,15 @@ pub async fn a_parent_of_a_parked_child_waits_until_somebody_has_settled_it<G: G
     let parent = parent(&child);
     let process = town.process_with(both(&parent, &child)).await;
     assert_waits_for_child(process.run(&parent, KEY, 1).await);
-    let parked = process.find(&child, CHILD).await.expect("an answer").expect("it is there");
+    let parked = process
+        .find(&child, CHILD)
+        .await
+        .expect("an answer")
+        .expect("it is there");
     assert_eq!(parked.parked, Some(ParkReason::InDoubt));
-    let settled = process.settle(parked.id, Settlement::Done(7.into()), "seen at the bank").await;
+    let settled = process
+        .settle(parked.id, Settlement::Done(7.into()), "seen at the bank")
+        .await;
     assert_eq!(settled, Ok(()));
     process.until_is(&parent, State::Succeeded).await;
     assert_eq!(process.run(&parent, KEY, 1).await, Ok(8));
@@ -261,11 +297,17 @@ pub async fn a_child_that_is_cancelled_fails_its_parent<G: Ground>(ground: G) {
     let child = child(Some(&gate));
     let parent = parent(&child);
     let process = town.process_with(both(&parent, &child)).await;
-    let called = soon(process.run(&parent, KEY, 1).submit()).await.expect("it begins");
+    let called = soon(process.run(&parent, KEY, 1).submit())
+        .await
+        .expect("it begins");
     soon(gate.arrived(1)).await;
     let cancelled = process.cancel(id_of("test.child", CHILD), CancelWish::Stop).await;
     assert_eq!(cancelled, Ok(()));
-    assert_fails(soon(called.wait()).await, "child_cancelled", FailureKind::Terminal);
+    assert_fails(
+        soon(called.wait()).await,
+        "child_cancelled",
+        FailureKind::Terminal,
+    );
 }
 
 pub async fn cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves<G: Ground>(ground: G) {
@@ -336,8 +378,15 @@ pub async fn executions_that_would_wait_for_each_other_are_told_so<G: Ground>(gr
     let Err(RunError::Failed(failure)) = told else {
         panic!("told {told:?}")
     };
-    assert!(failure.message.contains("calls itself, or one that waits for it"), "{failure}");
-    let last = process.find(&schema, "0").await.expect("an answer").expect("it was called");
+    assert!(
+        failure.message.contains("calls itself, or one that waits for it"),
+        "{failure}"
+    );
+    let last = process
+        .find(&schema, "0")
+        .await
+        .expect("an answer")
+        .expect("it was called");
     let code = last.failure.and_then(|failure| failure.code);
     assert_eq!(code.as_deref(), Some("call_cycle"));
 }

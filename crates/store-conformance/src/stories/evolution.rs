@@ -2,11 +2,11 @@
 //! inserted, removed, given another type; with and without a word about the older form.
 
 use keystep::{
-    AnySchema, Engine, ParkReason, PlanReport, RunError, Schema, State, StepContext, StepError, StepResult,
+    AnySchema, ParkReason, PlanReport, RunError, Schema, State, StepContext, StepError, StepResult,
 };
 use serde::{Deserialize, Serialize};
 
-use super::town::{HOUR, KEY, Process, Town, note, quick, recorded};
+use super::town::{HOUR, KEY, Process, Town, note, recorded};
 use crate::under_faults::Ground;
 
 /// What the report says of the story's one execution.
@@ -19,7 +19,7 @@ enum Said {
     OfOthers,
 }
 
-fn said(report: &PlanReport) -> Said {
+fn kind_of(report: &PlanReport) -> Said {
     let kinds = [
         (&report.compatible, Said::Compatible),
         (&report.pinned, Said::Pinned),
@@ -80,13 +80,16 @@ where
 {
     let old = begun(town).await;
     let report = old.plan_check(&[schema]).await.expect("an answer");
-    assert_eq!(report.is_safe(), matches!(said(&report), Said::Compatible | Said::Pinned));
+    assert_eq!(
+        report.is_safe(),
+        matches!(kind_of(&report), Said::Compatible | Said::Pinned)
+    );
     old.shutdown().await;
     let new = town.process(schema).await;
     let again = new.plan_check(&[schema]).await.expect("an answer");
     assert_eq!(again, report, "whoever asks");
     let told = new.run(schema, KEY, 1).await;
-    (said(&report), new, told)
+    (kind_of(&report), new, told)
 }
 
 #[track_caller]
@@ -111,7 +114,7 @@ pub async fn what_keeps_its_shape_goes_on_with_the_new_code<G: Ground>(ground: G
     assert_eq!((said, told), (Said::Compatible, Ok(202)));
 }
 
-pub async fn a_renamed_step_parks_unless_its_former_name_is_said<G: Ground + Clone>(ground: G) {
+pub async fn a_renamed_step_parks_unless_its_former_name_is_said<G: Ground>(ground: G) {
     let town = Town::on(ground).await;
     let renamed = Schema::new("test.evolution")
         .step("prepare", first)
@@ -132,9 +135,20 @@ pub async fn a_renamed_step_parks_unless_its_former_name_is_said<G: Ground + Clo
     let process = town.process(&aliased).await;
     assert_eq!(process.run(&aliased, KEY, 1).await, Ok(OUTPUT));
     let done = process.read(&aliased).await;
-    assert_eq!(recorded(&done), ["first", "second", "third"], "under the names that it was born with");
-    assert_eq!(process.run(&aliased, "new", 1).await.is_err(), true, "it waits for its second try");
-    let new = process.find(&aliased, "new").await.expect("an answer").expect("it is there");
+    assert_eq!(
+        recorded(&done),
+        ["first", "second", "third"],
+        "under the names that it was born with"
+    );
+    assert!(
+        process.run(&aliased, "new", 1).await.is_err(),
+        "it waits for its second try"
+    );
+    let new = process
+        .find(&aliased, "new")
+        .await
+        .expect("an answer")
+        .expect("it is there");
     assert_eq!(recorded(&new), ["prepare"]);
 }
 
@@ -176,11 +190,14 @@ pub async fn moved_inserted_and_removed_steps_park_what_is_under_way<G: Ground>(
         .step("second", second)
         .step("third", third)
         .build();
-    let removed = Schema::new("test.evolution").step("first", first).step("third", third).build();
+    let removed = Schema::new("test.evolution")
+        .step("first", first)
+        .step("third", third)
+        .build();
     let changed: [&Schema<u64, u64>; 2] = [&inserted, &removed];
     for schema in changed {
         let report = process.plan_check(&[schema]).await.expect("an answer");
-        assert_eq!(super::evolution::said(&report), Said::UnknownShape);
+        assert_eq!(kind_of(&report), Said::UnknownShape);
         let other = town.process(schema).await;
         assert_parked(&other.run(schema, KEY, 1).await, ParkReason::UnknownShape);
         other.shutdown().await;
@@ -188,7 +205,11 @@ pub async fn moved_inserted_and_removed_steps_park_what_is_under_way<G: Ground>(
     process.shutdown().await;
     let back = town.process(&before()).await;
     let done = back.until_is(&before(), State::Succeeded).await;
-    assert_eq!(recorded(&done), ["first", "second", "third"], "rolled back, it goes on");
+    assert_eq!(
+        recorded(&done),
+        ["first", "second", "third"],
+        "rolled back, it goes on"
+    );
 }
 
 pub async fn an_accepted_older_schema_ends_what_was_born_with_it<G: Ground>(ground: G) {
@@ -217,8 +238,12 @@ struct Amount {
 pub async fn a_step_whose_input_has_another_type_is_found_before_the_deploy<G: Ground>(ground: G) {
     let town = Town::on(ground).await;
     let retyped: Schema<u64, u64> = Schema::new("test.evolution")
-        .step("first", |_cx: StepContext, n: u64| async move { Ok(Amount { cents: n }) })
-        .step("second", |_cx: StepContext, amount: Amount| async move { Ok(amount.cents) })
+        .step("first", |_cx: StepContext, n: u64| async move {
+            Ok(Amount { cents: n })
+        })
+        .step("second", |_cx: StepContext, amount: Amount| async move {
+            Ok(amount.cents)
+        })
         .step("third", |_cx: StepContext, n: u64| async move { Ok(n) })
         .build();
     let (said, _process, told) = deploy(&town, &retyped).await;
@@ -231,7 +256,9 @@ pub async fn a_step_whose_input_reads_the_recorded_value_goes_on<G: Ground>(grou
     let town = Town::on(ground).await;
     let retyped: Schema<u64, u64> = Schema::new("test.evolution")
         .step("first", |_cx: StepContext, n: u64| async move { Ok(Some(n)) })
-        .step("second", |_cx: StepContext, n: Option<u64>| async move { Ok(n.unwrap_or(0)) })
+        .step("second", |_cx: StepContext, n: Option<u64>| async move {
+            Ok(n.unwrap_or(0))
+        })
         .step("third", |_cx: StepContext, n: u64| async move { Ok(n) })
         .build();
     let (said, _process, told) = deploy(&town, &retyped).await;
@@ -242,20 +269,23 @@ pub async fn a_step_whose_input_reads_the_recorded_value_goes_on<G: Ground>(grou
 pub async fn a_report_counts_all_and_names_some<G: Ground>(ground: G) {
     let town = Town::on(ground).await;
     let (schema, other) = (before(), Schema::new("test.other").step("first", first).build());
-    let process = town.process_with(|builder| builder.schema(schema.clone()).schema(other.clone())).await;
+    let process = town
+        .process_with(|builder| builder.schema(schema.clone()).schema(other.clone()))
+        .await;
     let calls = (0..120).map(|n| process.run(&schema, n.to_string(), 1).into_future());
     for told in futures::future::join_all(calls).await {
         assert!(matches!(told, Err(RunError::Waiting { .. })), "{told:?}");
     }
     assert_eq!(process.run(&other, KEY, 1).await, Ok(2));
-    let stranger = Engine::builder(town_store(&town).await).worker(quick()).build().await;
-    let stranger = stranger.expect("an engine that knows no schema");
+    let stranger = town.process_with(|builder| builder).await;
     let all: [&dyn AnySchema; 2] = [&schema, &other];
     let report = stranger.plan_check(&all).await.expect("an answer");
-    assert_eq!((report.compatible.count, report.compatible.keys.len()), (120, 100));
+    assert_eq!(
+        (report.compatible.count, report.compatible.keys.len()),
+        (120, 100)
+    );
     assert!(report.is_safe());
     let report = stranger.plan_check(&[&other]).await.expect("an answer");
     assert_eq!(report.of_others.count, 120);
     assert!(report.is_safe(), "others are somebody else's");
-    stranger.shutdown().await;
 }

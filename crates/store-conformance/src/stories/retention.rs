@@ -42,7 +42,8 @@ async fn purging<G: Ground>(
         remember,
         ..quick()
     };
-    town.process_with(|builder| builder.schema(schema.clone()).worker(options)).await
+    town.process_with(|builder| builder.schema(schema.clone()).worker(options))
+        .await
 }
 
 /// Waits until the payloads of the key are deleted.
@@ -66,7 +67,11 @@ pub async fn a_key_whose_time_is_over_is_used_anew_before_and_after_its_purge<G:
     town.clock.advance(HOUR - Duration::from_secs(60));
     assert_eq!(process.run(&schema, KEY, 1).await, Ok(1), "its time is not over");
     town.clock.advance(Duration::from_secs(60));
-    assert_eq!(process.run(&schema, KEY, 2).await, Ok(2), "with another input too");
+    assert_eq!(
+        process.run(&schema, KEY, 2).await,
+        Ok(2),
+        "with another input too"
+    );
     town.clock.advance(HOUR);
     let purging = purging(&town, &schema, Some(HOUR)).await;
     purged(&town, &schema).await;
@@ -81,18 +86,37 @@ pub async fn payloads_go_with_the_purge_and_generation_state_and_fingerprint_sta
     let (town, schema) = (Town::on(ground).await, numbered(None));
     let process = purging(&town, &schema, Some(10 * HOUR)).await;
     assert_eq!(process.run(&schema, KEY, 1).await, Ok(1));
-    let before = town.store.find(vec![id_in(&schema)]).await.expect("an answer").remove(0);
+    let before = town
+        .store
+        .find(vec![id_in(&schema)])
+        .await
+        .expect("an answer")
+        .remove(0);
     town.clock.advance(HOUR);
     purged(&town, &schema).await;
-    let left = town.store.find(vec![id_in(&schema)]).await.expect("an answer").remove(0);
+    let left = town
+        .store
+        .find(vec![id_in(&schema)])
+        .await
+        .expect("an answer")
+        .remove(0);
     assert_eq!(left.generation, 1);
-    assert_eq!((left.state, left.input_hash), (State::Succeeded, before.input_hash));
+    assert_eq!(
+        (left.state, left.input_hash),
+        (State::Succeeded, before.input_hash)
+    );
     assert_eq!((left.output, left.failure), (None, None));
     let recorded = town.store.load(left.id, left.run).await.expect("an answer");
     assert!(recorded.is_none_or(|progress| progress.input.is_empty() && progress.checkpoints.is_empty()));
     town.clock.advance(10 * HOUR);
     let forgotten = async {
-        while !town.store.find(vec![id_in(&schema)]).await.expect("an answer").is_empty() {
+        while !town
+            .store
+            .find(vec![id_in(&schema)])
+            .await
+            .expect("an answer")
+            .is_empty()
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -105,7 +129,12 @@ pub async fn payloads_go_with_the_purge_and_generation_state_and_fingerprint_sta
 pub async fn a_caller_who_asks_for_it_is_told_that_its_key_has_expired<G: Ground>(ground: G) {
     let (town, schema) = (Town::on(ground).await, numbered(None));
     let process = purging(&town, &schema, Some(10 * HOUR)).await;
-    let careful = || process.run(&schema, KEY, 1).on_expired(OnExpired::Refuse).into_future();
+    let careful = || {
+        process
+            .run(&schema, KEY, 1)
+            .on_expired(OnExpired::Refuse)
+            .into_future()
+    };
     assert_eq!(careful().await, Ok(1), "a new key is new");
     assert_eq!(careful().await, Ok(1));
     town.clock.advance(HOUR);
@@ -116,7 +145,11 @@ pub async fn a_caller_who_asks_for_it_is_told_that_its_key_has_expired<G: Ground
     assert_eq!(careful().await, expired);
     purged(&town, &schema).await;
     assert_eq!(careful().await, expired);
-    assert_eq!(process.run(&schema, KEY, 1).await, Ok(2), "who does not ask begins anew");
+    assert_eq!(
+        process.run(&schema, KEY, 1).await,
+        Ok(2),
+        "who does not ask begins anew"
+    );
     assert_eq!(careful().await, Ok(2));
     town.notes.are(&["generation 1", "generation 2"]);
 }
@@ -129,7 +162,9 @@ pub async fn a_waiter_of_the_first_generation_never_gets_the_outcome_of_the_seco
     let first = soon(here.run(&schema, KEY, 1).submit()).await.expect("it begins");
     soon(gate.arrived(1)).await;
     let looks = Gate::closed();
-    there.faults.script(&[Call::Find], 1, Fault::HoldBefore(looks.clone()));
+    there
+        .faults
+        .script(&[Call::Find], 1, Fault::HoldBefore(looks.clone()));
     let waiter = there.run(&schema, KEY, 1).on_duplicate(OnDuplicate::Attach);
     let waiter = soon(waiter.submit()).await.expect("it attaches");
     let waiting = tokio::spawn(waiter.wait());
@@ -142,7 +177,11 @@ pub async fn a_waiter_of_the_first_generation_never_gets_the_outcome_of_the_seco
     looks.open();
     let told = soon(waiting).await.expect("no panic");
     assert!(matches!(told, Err(RunError::Unavailable(_))), "{told:?}");
-    assert_eq!(there.run(&schema, KEY, 1).await, Ok(2), "who calls again means the second one");
+    assert_eq!(
+        there.run(&schema, KEY, 1).await,
+        Ok(2),
+        "who calls again means the second one"
+    );
     assert_eq!(town.notes.all().len(), 2, "nobody ran it for the waiter");
 }
 
@@ -166,7 +205,9 @@ pub async fn a_waiter_of_a_run_that_failed_never_gets_the_outcome_of_the_restart
     let first = soon(here.run(&schema, KEY, 1).submit()).await.expect("it begins");
     soon(gate.arrived(1)).await;
     let looks = Gate::closed();
-    there.faults.script(&[Call::Find], 1, Fault::HoldBefore(looks.clone()));
+    there
+        .faults
+        .script(&[Call::Find], 1, Fault::HoldBefore(looks.clone()));
     let waiter = there.run(&schema, KEY, 1).on_duplicate(OnDuplicate::Attach);
     let waiter = soon(waiter.submit()).await.expect("it attaches");
     let waiting = tokio::spawn(waiter.wait());
