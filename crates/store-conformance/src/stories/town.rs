@@ -104,6 +104,19 @@ impl<G: Ground> Town<G> {
         assert!(payloads.any(|payload| is_in(payload)), "`{text}` is not stored");
     }
 
+    /// The names under which something is stored of the story's key: one row each.
+    pub(super) async fn stored<In, Out>(&self, schema: &Schema<In, Out>) -> Vec<String> {
+        let id = id_in(schema);
+        let record = self.store.find(vec![id]).await.expect("an answer").pop();
+        let run = record.expect("an execution").run;
+        let progress = self.store.load(id, run).await.expect("an answer");
+        let checkpoints = progress
+            .expect("the run is the present one")
+            .checkpoints
+            .into_iter();
+        checkpoints.map(|checkpoint| checkpoint.step).collect()
+    }
+
     /// How many rows with this mark were booked.
     pub(super) async fn booked(&self, mark: &str) -> u64 {
         self.ground.rows(&self.store, mark).await
