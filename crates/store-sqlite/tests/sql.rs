@@ -91,7 +91,7 @@ const INDEXES: &[(&str, &str)] = &[
     ("progress", BY_ID),
     ("submit", ""),
     ("hears", BY_ID),
-    ("hears", BY_SIGNAL),
+    ("hears", "SEARCH s USING PRIMARY KEY (run_id=?)"),
     ("signal", BY_ID),
     ("count_signal", BY_ID),
     ("inbox", BY_SIGNAL),
@@ -102,7 +102,7 @@ const INDEXES: &[(&str, &str)] = &[
     ("outbox", "SCAN keystep_outbox"),
     (
         "delivered",
-        "USING INDEX sqlite_autoindex_keystep_outbox_1 (id=?)",
+        "USING COVERING INDEX sqlite_autoindex_keystep_outbox_1 (id=?)",
     ),
     ("emits", ""),
     ("load_checkpoints", BY_RUN),
@@ -195,21 +195,27 @@ async fn no_statement_walks_the_executions_or_the_checkpoints() {
     assert_indexes_are_used(&mut conn).await;
 }
 
-/// 3,000 executions: finished ones that are kept, and a few of each other kind, with one step each.
+/// 3,000 executions: finished ones that are kept, and a few of each other kind, with one step, signal and
+/// message each.
 const HISTORY: &str = "
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)
     INSERT INTO keystep_executions (
         id, run_id, generation, state, epoch, token, owner, wake_at, expires_at, created_at,
-        acquired_at, plan_id, shape_id, input_hash, schema_name, scope, key_text, input
+        acquired_at, plan_id, shape_id, input_hash, cancel, parent, schema_name, scope, key_text, input
     )
     SELECT randomblob(16), randomblob(16), 1, CASE n % 100 WHEN 1 THEN 1 WHEN 2 THEN 2 ELSE 10 END,
         1, randomblob(16), iif(n % 100 = 1, n % 7, NULL), iif(n % 100 = 2, n, NULL),
-        iif(n % 100 > 2, n, NULL), n, n, zeroblob(16), zeroblob(16), zeroblob(32), 's', '', 'k' || n, x'00'
+        iif(n % 100 > 2, n, NULL), n, n, zeroblob(16), zeroblob(16), zeroblob(32),
+        iif(n % 300 = 1, 1, NULL), iif(n % 3 = 0, randomblob(16), NULL), 's', '', 'k' || n, x'00'
     FROM numbers;
     INSERT INTO keystep_checkpoints (
         run_id, step, seq, epoch, worker, write_id, attempt, lost, recorded_at, output
     )
     SELECT run_id, 'step', 0, 1, 1, randomblob(16), 1, 0, 1, x'00' FROM keystep_executions;
+    INSERT INTO keystep_signals (run_id, ord, write_id, sent_at, name, payload)
+    SELECT run_id, 1, randomblob(16), 1, 'paid', x'00' FROM keystep_executions;
+    INSERT INTO keystep_outbox (id, execution, run_id, emitted_at, topic, payload)
+    SELECT randomblob(16), id, run_id, 1, 'orders', x'00' FROM keystep_executions;
     ANALYZE";
 
 #[tokio::test]
