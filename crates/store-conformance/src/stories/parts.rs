@@ -10,7 +10,8 @@ use keystep::{
 };
 use tokio::sync::Semaphore;
 
-use super::town::{KEY, Process, Town, book, note, recorded, soon};
+use super::bodies::note;
+use super::town::{KEY, Process, Town, book, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
@@ -82,11 +83,11 @@ pub async fn a_loop_over_a_hundred_lines_whose_owner_dies_twenty_times_records_e
         let lines = if kill < KILLS { LINES_EACH } else { 100 };
         process = process_for(&town, &schema, lines).await;
     }
-    let done = process.until_is(&schema, State::Succeeded).await;
+    process.until_is(&schema, State::Succeeded).await;
     assert_eq!(process.run(&schema, KEY, LINES).await, Ok((0..LINES).sum()));
     let mut names: Vec<String> = (0..LINES).map(|line| format!("lines::line/{line}")).collect();
     names.push("lines".to_owned());
-    let mut found = recorded(&done);
+    let mut found = town.stored(&schema).await;
     found.sort_unstable();
     names.sort_unstable();
     assert_eq!(found, names);
@@ -168,7 +169,7 @@ pub async fn after_a_part_has_failed_no_further_one_begins<G: Ground>(ground: G)
         "{told:?}"
     );
     town.notes.are(&["part 0", "part 1"]);
-    assert_eq!(recorded(&process.read(&schema).await), ["parts::part/1"]);
+    assert_eq!(town.stored(&schema).await, ["parts::part/1"]);
 }
 
 pub async fn parts_are_done_beside_each_other_up_to_the_limit<G: Ground>(ground: G) {
@@ -295,9 +296,8 @@ pub async fn progress_is_read_by_the_next_attempt_and_by_the_next_owner<G: Groun
     let here = town.process(&schema).await;
     drop(soon(here.run(&schema, KEY, 1).submit()).await.expect("it begins"));
     soon(gate.arrived(1)).await;
-    let progress = here.read(&schema).await;
     assert_eq!(
-        recorded(&progress),
+        town.stored(&schema).await,
         ["long::@progress"],
         "only the latest is kept"
     );
