@@ -201,6 +201,7 @@ impl Field {
         let options = PostgresOptions {
             schema: self.name.clone(),
             clock,
+            lanes: self.lanes,
             ..PostgresOptions::default()
         };
         Ok(PostgresStore::connect_with(&self.place, options).await?)

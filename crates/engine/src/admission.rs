@@ -26,7 +26,6 @@ use crate::schema::SchemaCore;
 use crate::settlement::Settled;
 use crate::store::{Begin, Begun, Fresh, How, StoreError};
 use crate::take::{Taken, begin_run, take};
-use crate::telemetry;
 use crate::worker::sweep::park_unknown;
 
 /// A call that has been checked.
@@ -67,6 +66,8 @@ impl Admitted {
 /// What a call knows of its key when it looks again.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Known {
+    /// The run that it waited for: no other run's outcome is its answer.
+    pub(crate) run: Option<RunId>,
     /// An end under this epoch or a later one came after the call: it is the answer, and no failure
     /// of an earlier run that the caller's policy is about.
     pub(crate) epoch: Option<i64>,
@@ -74,34 +75,52 @@ pub(crate) struct Known {
     pub(crate) admitted: bool,
 }
 
+impl Known {
+    /// Of a call that was admitted, and waited for this run under this epoch.
+    pub(crate) fn waited_for(run: RunId, epoch: i64) -> Self {
+        Self {
+            run: Some(run),
+            epoch: Some(epoch),
+            admitted: true,
+        }
+    }
+}
+
 /// Finds out, or decides, who works on a call.
 pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
     let admitted = find_worker(request, Known::default()).await?;
-    let verdict = match admitted.verdict() {
-        Verdict::Started => "started",
-        Verdict::Resumed => "resumed",
-        Verdict::Attached => "attached",
-        Verdict::Finished => "finished",
-    };
-    telemetry::met(&request.schema.name, verdict);
+    request.schema.calls.admitted(admitted.verdict());
     Ok(admitted)
 }
 
-pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
+pub(crate) async fn find_worker(request: &Request, known: Known) -> Result<Admitted, RunError> {
+    if request.inner.closing.is_cancelled() {
+        return Err(shutting_down());
+    }
+    if known.run.is_none()
+        && let Some(end) = remembered(request)?
+    {
+        // Nothing here waits: whoever replays in a loop must still let others run.
+        tokio::task::consume_budget().await;
+        return Ok(Admitted::Finished(end));
+    }
+    // Boxed, so that a caller who waits for an outcome does not hold the room for this too.
+    Box::pin(ask_until_known(request, known)).await
+}
+
+/// Asks the store until it is known who works on a call.
+async fn ask_until_known(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
-        if inner.closing.is_cancelled() {
-            return Err(shutting_down());
-        }
-        if let Some(end) = remembered(request)? {
-            // Nothing here waits: whoever replays in a loop must still let others run.
-            tokio::task::consume_budget().await;
-            return Ok(Admitted::Finished(end));
+        if let Some(run) = known.run {
+            // Before it is asked for the key, which would begin it anew.
+            still_there(request, run).await?;
         }
         let (opened, asked) = open(request).await;
         match opened {
             Opened::Started(run) => {
+                same_run(known, run.fence().run)?;
                 let verdict = if asked {
                     Verdict::Started
                 } else {
@@ -121,6 +140,9 @@ pub(crate) async fn find_worker(request: &Request, mut known: Known) -> Result<A
         }
         // A moment for whoever changed the row.
         pause.pass().await;
+        if inner.closing.is_cancelled() {
+            return Err(shutting_down());
+        }
     }
 }
 
@@ -132,7 +154,29 @@ fn remembered(request: &Request) -> Result<Option<RunEnd>, RunError> {
     };
     same_key(request, &success.key)?;
     same_input(request, success.hash)?;
-    Ok(Some(RunEnd::Succeeded(success.output)))
+    Ok(Some(RunEnd::Succeeded(success.output.clone())))
+}
+
+/// Whether the run that a call waited for is still its key's.
+async fn still_there(request: &Request, run: RunId) -> Result<(), RunError> {
+    let found = request.inner.store.find(vec![request.id]).await;
+    let found = found.map_err(|error| unavailable(&error))?;
+    let is_there = |record: &ExecutionRecord| record.run == run && !record.purged;
+    if found.first().is_some_and(is_there) {
+        return Ok(());
+    }
+    Err(run_is_gone())
+}
+
+fn same_run(known: Known, run: RunId) -> Result<(), RunError> {
+    if known.run.is_none_or(|waited_for| waited_for == run) {
+        return Ok(());
+    }
+    Err(run_is_gone())
+}
+
+fn run_is_gone() -> RunError {
+    RunError::Unavailable("the run that this call waited for is over, and so is what it left".to_owned())
 }
 
 /// Looks the key up in this process, or asks the store; true when this caller asked.
@@ -174,7 +218,8 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         id: new.id,
     };
     request.inner.spawn(async move {
-        let (opened, work) = begin(&inner, &schema, new).await;
+        // Boxed, because the work that follows may take much longer.
+        let (opened, work) = Box::pin(begin(&inner, &schema, new)).await;
         drop(closer);
         publish.send_replace(Some(opened));
         if let Some(work) = work {
@@ -196,12 +241,12 @@ impl Drop for CloseOpening {
 }
 
 /// What a key begins with.
-struct NewKey {
-    id: ExecutionId,
-    key: FullKey,
-    input: Bytes,
-    hash: InputHash,
-    parent: Option<ExecutionId>,
+pub(crate) struct NewKey {
+    pub(crate) id: ExecutionId,
+    pub(crate) key: FullKey,
+    pub(crate) input: Bytes,
+    pub(crate) hash: InputHash,
+    pub(crate) parent: Option<ExecutionId>,
 }
 
 async fn begin(
@@ -209,19 +254,12 @@ async fn begin(
     schema: &Arc<SchemaCore>,
     new: NewKey,
 ) -> (Opened, Option<BoxFuture<'static, ()>>) {
-    let NewKey {
-        id,
-        key,
-        input,
-        hash,
-        parent,
-    } = new;
     let run = RunId::fresh();
     let place = Place {
         run,
         slot: Slot::Input,
     };
-    let encoded = match inner.codecs.encode(input.clone(), &place) {
+    let encoded = match inner.codecs.encode(new.input.clone(), &place) {
         Ok(encoded) => encoded,
         Err(why) => {
             let why = format!("the codec refused the input: {why}");
@@ -230,23 +268,23 @@ async fn begin(
     };
     let worker = inner.liveness.worker();
     let begin = Begin {
-        id,
-        key: key.clone(),
+        id: new.id,
+        key: new.key.clone(),
         run,
         token: random::unpredictable(),
         owner: worker,
         plan: schema.plan.id,
         shape: schema.plan.shape,
         input: encoded,
-        input_hash: hash,
-        parent,
+        input_hash: new.hash,
+        parent: new.parent,
     };
     let asked = inner.clock.elapsed();
     let mut resend = Resend::new();
     loop {
         match inner.store.begin(begin.clone()).await {
             Ok(Begun::Started(fence)) => {
-                let (run, work) = begin_run(inner, schema, key, fence, worker, hash, input);
+                let (run, work) = begin_run(inner, schema, fence, worker, new);
                 return (Opened::Started(run), Some(work));
             }
             Ok(Begun::Exists(record)) => return (Opened::Exists(Arc::from(record), asked), None),
@@ -275,6 +313,7 @@ async fn meet_existing(
 ) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
     same_key(request, &record.key)?;
+    same_run(known, record.run)?;
     let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
     if is_news
         && record.input_hash == request.hash

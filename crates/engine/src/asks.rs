@@ -8,13 +8,14 @@
 use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{StepError, StepResult};
-use crate::execution::WaitReason;
+use crate::execution::{ExecutionId, WaitReason};
 use crate::runs::locked;
 
 /// Something that a body wants done.
@@ -43,6 +44,8 @@ pub(crate) struct Wait {
     pub(crate) reason: WaitReason,
     /// How many signals are known, when it waits for one.
     pub(crate) signals: Option<i32>,
+    /// The execution that it waits for, when it has called one.
+    pub(crate) called: Option<ExecutionId>,
 }
 
 /// Where a body leaves what it wants.
@@ -50,6 +53,8 @@ pub(crate) struct Wait {
 pub(crate) struct Desk {
     asks: Mutex<Vec<Ask>>,
     asked: Notify,
+    closed: AtomicBool,
+    over: Notify,
 }
 
 impl Desk {
@@ -64,6 +69,13 @@ impl Desk {
         }
     }
 
+    /// The attempt is over. What a task of its own still asks for is refused.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        locked(&self.asks).clear();
+        self.over.notify_waiters();
+    }
+
     fn leave(&self, ask: Ask) {
         locked(&self.asks).push(ask);
         self.asked.notify_one();
@@ -76,17 +88,32 @@ impl Desk {
     ) -> StepResult<T> {
         let (reply, answer) = oneshot::channel();
         self.leave(ask(reply));
-        match answer.await {
-            Ok(answer) => answer,
-            // The owner ends the attempt, and this body with it.
-            Err(_gone) => pending().await,
+        let answered = async {
+            match answer.await {
+                Ok(answer) => answer,
+                // The owner ends the attempt, and this body with it.
+                Err(_gone) => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = answered => answer,
+            ended = self.ended() => Err(ended),
         }
     }
 
-    /// Leaves the wish to be put down.
+    /// Leaves the wish to be put down. Answered only to a task that outlives its attempt.
     pub(crate) async fn wait(&self, wait: Wait) -> StepError {
         self.leave(Ask::Wait(wait));
-        pending().await
+        self.ended().await
+    }
+
+    async fn ended(&self) -> StepError {
+        let over = self.over.notified();
+        if !self.closed.load(Ordering::SeqCst) {
+            over.await;
+        }
+        StepError::retry("the attempt of the step is over")
     }
 }
 

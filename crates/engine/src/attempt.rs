@@ -6,7 +6,6 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,15 +71,15 @@ impl Attempt<'_> {
         let work = body.run_erased(cx.clone(), input, inner.limits.check_bytes);
         // Boxed, so that it is gone before anything is written for an attempt that was cancelled.
         let mut body = Box::pin(AssertUnwindSafe(cx.scope(work)).catch_unwind());
-        let mut under_way = FuturesUnordered::new();
+        let mut under_way = UnderWay::default();
         // Its time runs from here on, and not from when the body comes to its first wait.
         let late = timeout.map(|timeout| (timeout, Box::pin(inner.clock.sleep(timeout))));
-        let mut ends = pin!(ends(inner, run, late, ends_when_cancelled));
+        let mut ends = Box::pin(ends(inner, run, late, ends_when_cancelled));
         let ended = loop {
             tokio::select! {
                 biased;
                 ended = &mut body => break AttemptEnd::Attempted(ended.unwrap_or_else(panicked)),
-                Some(served) = under_way.next(), if !under_way.is_empty() => {
+                served = under_way.next() => {
                     if let Served::Stop(stop) = served {
                         break AttemptEnd::Stop(stop);
                     }
@@ -100,14 +99,45 @@ impl Attempt<'_> {
                 end = &mut ends => break end,
             }
         };
+        if let Some(desk) = cx.desk() {
+            desk.close();
+        }
         let _what_a_destructor_says = std::panic::catch_unwind(AssertUnwindSafe(|| drop(body)));
         // A write that is under way has its verdict before anything else is written.
+        match under_way.rest().await {
+            Some(stop) => AttemptEnd::Stop(stop),
+            None => ended,
+        }
+    }
+}
+
+/// What is done for a body beside it. Most bodies ask for nothing.
+#[derive(Default)]
+struct UnderWay<'a>(Option<Box<FuturesUnordered<BoxFuture<'a, Served>>>>);
+
+impl<'a> UnderWay<'a> {
+    fn push(&mut self, served: BoxFuture<'a, Served>) {
+        self.0.get_or_insert_default().push(served);
+    }
+
+    /// The next one that is done; never, when there is none.
+    async fn next(&mut self) -> Served {
+        match self.0.as_mut().filter(|under_way| !under_way.is_empty()) {
+            Some(under_way) => under_way.next().await.unwrap_or(Served::Done),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for all of it; whether the run ends because of one.
+    async fn rest(self) -> Option<Stop> {
+        let mut under_way = self.0?;
+        let mut stopped = None;
         while let Some(served) = under_way.next().await {
             if let Served::Stop(stop) = served {
-                return AttemptEnd::Stop(stop);
+                stopped = stopped.or(Some(stop));
             }
         }
-        ended
+        stopped
     }
 }
 

@@ -15,7 +15,7 @@ use crate::context::StepContext;
 use crate::engine::Engine;
 use crate::execution::{ExecutionId, InputHash};
 use crate::fingerprint::fingerprint;
-use crate::handle::Handle;
+use crate::handle::{Handle, outcome};
 use crate::json;
 use crate::key::Key;
 use crate::limits::Limits;
@@ -194,7 +194,11 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let within = self.within;
-            let work = pin!(async move { self.submit().await?.wait().await });
+            let work = pin!(async move {
+                let request = self.request()?;
+                let admitted = admit(&request).await?;
+                outcome(&request, admitted).await
+            });
             match within {
                 Some(limit) => tokio::time::timeout(limit, work)
                     .await

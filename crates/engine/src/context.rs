@@ -32,7 +32,7 @@ use crate::limits::{Limits, NAME_BYTES};
 use crate::marks::Mark;
 use crate::random;
 use crate::runs::locked;
-use crate::schema::StepEntry;
+use crate::schema::{SchemaCore, StepEntry};
 use crate::store::{Enlisted, NewMessage};
 
 /// What one attempt of a step can know and ask for.
@@ -76,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     /// The engine, for calls of other schemas.
     pub(crate) engine: Weak<EngineInner>,
+    pub(crate) schema: Arc<SchemaCore>,
 }
 
 /// A step has at most one transaction: open in the step's hands, or handed to the engine.
@@ -512,6 +513,7 @@ pub(crate) mod tests {
     use crate::execution::Claim;
 
     pub(crate) fn context(instance: Uuid, outputs: Outputs) -> StepContext {
+        let schema = crate::schema::Schema::new("s").step("second", double).build();
         StepContext::new(Inner {
             key: FullKey {
                 schema: "s".into(),
@@ -549,6 +551,7 @@ pub(crate) mod tests {
             clock: Clock::new(),
             limits: Limits::default(),
             engine: Weak::new(),
+            schema: Arc::clone(schema.core()),
         })
     }
 

@@ -105,7 +105,7 @@ pub(crate) async fn drive(inner: &Arc<Inner>, run: &LocalRun, mut owned: Owned) 
 /// Loads what is recorded, and does what is left.
 async fn advance(inner: &Arc<Inner>, run: &LocalRun, owned: &mut Owned) -> Stop {
     match progress(inner, run, owned).await {
-        Ok(done) => Driver { inner, run, owned }.all_steps(done).await,
+        Ok(mut done) => Driver { inner, run, owned }.all_steps(&mut done).await,
         Err(stop) => stop,
     }
 }
@@ -130,7 +130,7 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    async fn all_steps(&mut self, mut done: Done) -> Stop {
+    async fn all_steps(&mut self, done: &mut Done) -> Stop {
         let limit = self.inner.limits.lost_owners;
         if self.owned.taken_over && !may_go_on(count(self.owned.lost), count(done.lost_at_checkpoint), limit)
         {
@@ -138,15 +138,15 @@ impl Driver<'_> {
             return park(self.inner, self.run, ParkReason::LostTooOften, message).await;
         }
         if let Some(settled) = self.owned.settled.take()
-            && let Err(stop) = Box::pin(self.settle(*settled, &mut done)).await
+            && let Err(stop) = Box::pin(self.settle(*settled, done)).await
         {
             return stop;
         }
         if let Some(why) = done.undoing.take() {
-            return Box::pin(self.undo_all(why, &mut done)).await;
+            return Box::pin(self.undo_all(why, done)).await;
         }
         while done.recorded < self.owned.schema.steps.len() {
-            if let Err(stop) = self.one_step(done.recorded, &mut done).await {
+            if let Err(stop) = self.one_step(done.recorded, done).await {
                 return stop;
             }
         }
@@ -249,7 +249,7 @@ impl Driver<'_> {
         };
         if stopped {
             drop(done.take_transaction());
-            return Err(self.release(done).await);
+            return Err(Box::pin(self.release(done)).await);
         }
         Ok(())
     }
@@ -270,7 +270,7 @@ impl Driver<'_> {
 
     /// From 1; each lost owner counts as an attempt.
     fn attempt_number(&self, done: &Done) -> u32 {
-        1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_checkpoint)
+        1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_output)
     }
 
     fn context(&self, entry: &StepEntry, attempt: u32, done: &Done) -> StepContext {
@@ -315,6 +315,7 @@ impl Driver<'_> {
             clock: self.inner.clock.clone(),
             limits: self.inner.limits,
             engine: Arc::downgrade(self.inner),
+            schema: Arc::clone(&self.owned.schema),
         }
     }
 }

@@ -7,6 +7,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::canonical;
 use crate::execution::InputHash;
 
 /// SHA-256 over the canonical form of a JSON document, without the members that `ignored` names
@@ -15,13 +16,27 @@ use crate::execution::InputHash;
 /// # Errors
 /// When the bytes are not JSON.
 pub(crate) fn fingerprint(json: &[u8], ignored: &[String]) -> Result<InputHash, serde_json::Error> {
+    let quick = if ignored.is_empty() {
+        canonical::canonical(json)
+    } else {
+        None
+    };
+    let form = match quick {
+        Some(form) => form,
+        None => canonical_without(json, ignored)?.into_bytes(),
+    };
+    Ok(InputHash(Sha256::digest(form).into()))
+}
+
+/// The canonical form of any document, without some members.
+pub(crate) fn canonical_without(json: &[u8], ignored: &[String]) -> Result<String, serde_json::Error> {
     let mut value = read(json)?;
     for pointer in ignored {
         remove(&mut value, pointer);
     }
     let mut text = String::with_capacity(json.len());
     write(&value, &mut text);
-    Ok(InputHash(Sha256::digest(text.as_bytes()).into()))
+    Ok(text)
 }
 
 /// Reads a document. [`Value`] holds integers of 64 bits and turns larger ones into floats, so these
@@ -149,9 +164,7 @@ mod tests {
     use super::*;
 
     fn canonical(json: &str) -> String {
-        let mut text = String::new();
-        write(&read(json.as_bytes()).expect("JSON"), &mut text);
-        text
+        canonical_without(json.as_bytes(), &[]).expect("JSON")
     }
 
     fn hash(json: &str) -> InputHash {

@@ -51,16 +51,24 @@ impl<Out: DeserializeOwned> Handle<Out> {
     /// # Errors
     /// See [`RunError`]: each variant says what to do next.
     pub async fn wait(self) -> Result<Out, RunError> {
-        StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
-        let settled = settle(&self.request, self.admitted);
-        let output = match self.within {
-            Some(limit) => tokio::time::timeout(limit, settled)
+        let outcome = outcome(&self.request, self.admitted);
+        match self.within {
+            Some(limit) => tokio::time::timeout(limit, outcome)
                 .await
-                .map_err(|_late| RunError::TimedOut(limit))??,
-            None => settled.await?,
-        };
-        serde_json::from_slice(&output).map_err(|error| RunError::Unreadable(json::describe(&error)))
+                .unwrap_or(Err(RunError::TimedOut(limit))),
+            None => outcome.await,
+        }
     }
+}
+
+/// Waits for the outcome of an admitted call.
+pub(crate) async fn outcome<Out: DeserializeOwned>(
+    request: &Request,
+    admitted: Admitted,
+) -> Result<Out, RunError> {
+    StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
+    let output = settle(request, admitted).await?;
+    serde_json::from_slice(&output).map_err(|error| RunError::Unreadable(json::describe(&error)))
 }
 
 impl<Out> std::fmt::Debug for Handle<Out> {

@@ -3,15 +3,18 @@
 use std::time::{Duration, SystemTime};
 
 use crate::admission::take_in_task;
+use crate::codec::{Place, Slot};
 use crate::context::StepContext;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::execution::{
-    CancelWish, ExecutionId, ExecutionRecord, FullKey, ParkReason, RunId, State, WaitReason, WorkerId,
+    CancelWish, CheckpointRecord, ExecutionId, ExecutionRecord, FullKey, ParkReason, RunId, State,
+    WaitReason, WorkerId,
 };
 use crate::inner::Inner;
 use crate::key::Key;
 use crate::limits::LIST_ROWS;
+use crate::marks;
 use crate::outcome::{shutting_down, unavailable};
 use crate::run_error::RunError;
 use crate::schema::Schema;
@@ -54,6 +57,9 @@ pub struct Execution {
     pub finished_at: Option<SystemTime>,
     /// The recorded steps, in order. Empty in lists.
     pub steps: Vec<RecordedStep>,
+    /// What else is recorded of them, by its durable name: parts (`reserve::line/7`), sleeps, signals
+    /// that came, undone steps. Empty in lists.
+    pub parts: Vec<RecordedStep>,
 }
 
 /// A recorded step.
@@ -126,15 +132,21 @@ impl Engine {
             .map_err(|error| unavailable(&error))?;
         let mut execution = view(&self.inner, record);
         let checkpoints = progress.map_or_else(Vec::new, |progress| progress.checkpoints);
-        execution.steps = checkpoints
-            .into_iter()
-            .map(|checkpoint| RecordedStep {
-                name: checkpoint.step,
+        for checkpoint in checkpoints {
+            let recorded = |name: String| RecordedStep {
+                name,
                 attempt: u32::try_from(checkpoint.attempt).unwrap_or(0),
                 worker: checkpoint.worker,
                 at: checkpoint.at,
-            })
-            .collect();
+            };
+            let riders = self.riders(execution.run, &checkpoint);
+            execution.steps.extend(riders.into_iter().map(recorded));
+            if marks::is_step(&checkpoint.step) {
+                execution.steps.push(recorded(checkpoint.step.clone()));
+            } else {
+                execution.parts.push(recorded(checkpoint.step.clone()));
+            }
+        }
         Ok(Some(execution))
     }
 
@@ -214,6 +226,17 @@ impl Engine {
         }
     }
 
+    /// The lazy steps whose outputs ride with a checkpoint; none where it can not be read.
+    fn riders(&self, run: RunId, checkpoint: &CheckpointRecord) -> Vec<String> {
+        let place = Place {
+            run,
+            slot: Slot::Output(&checkpoint.step),
+        };
+        let decoded = self.inner.codecs.decode_all(&checkpoint.output, &place);
+        let riders = decoded.map(|decoded| decoded.riders).unwrap_or_default();
+        riders.into_iter().map(|(name, _output)| name).collect()
+    }
+
     pub(crate) async fn record(&self, id: ExecutionId) -> Result<Option<ExecutionRecord>, RunError> {
         let found = self.inner.store.find(vec![id]).await;
         Ok(found.map_err(|error| unavailable(&error))?.into_iter().next())
@@ -240,6 +263,7 @@ fn view(inner: &Inner, record: ExecutionRecord) -> Execution {
         created_at: record.created_at,
         finished_at: record.finished_at,
         steps: Vec::new(),
+        parts: Vec::new(),
         key: record.key,
     }
 }

@@ -1,11 +1,25 @@
 //! How does a store turn many waiting operations into one commit? A queue without a timer.
 //!
 //! A free lane takes what is queued at that moment: a lone operation goes at once, and while one
-//! batch is being written the next one gathers. For authors of stores; the engine does not use it.
+//! batch is being written the next one gathers. A second lane only takes what is worth a batch of its
+//! own, because a batch costs about as much as the rows of a small one. For authors of stores; the
+//! engine does not use it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::clock::monotonic;
+use crate::runs::locked;
+
+/// Operations that are worth a batch beside one that is being written.
+const WORTH_A_BATCH: usize = 32;
+
+/// How long fewer wait for a lane that writes: it may have lost its database.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// One operation that waits for its answer.
 #[derive(Debug)]
@@ -59,13 +73,26 @@ pub struct LaneClosed {
 /// The end that callers use. Cheap to clone.
 #[derive(Debug)]
 pub struct LaneSender<Op, Answer> {
+    // Dropped in this order: who is told that the last sender is gone finds the queue closed.
     queue: mpsc::Sender<Pending<Op, Answer>>,
+    last: Arc<LastSender>,
+}
+
+/// Tells all writers when the last sender is gone.
+#[derive(Debug)]
+struct LastSender(Arc<Notify>);
+
+impl Drop for LastSender {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
+    }
 }
 
 impl<Op, Answer> Clone for LaneSender<Op, Answer> {
     fn clone(&self) -> Self {
         Self {
             queue: self.queue.clone(),
+            last: Arc::clone(&self.last),
         }
     }
 }
@@ -82,6 +109,9 @@ impl<Op, Answer> LaneSender<Op, Answer> {
         };
         let (reply, answer) = oneshot::channel();
         place.send(Pending { op, bytes, reply });
+        // The writer that was busy until a moment ago: its connection and the server's process behind
+        // it are warm.
+        self.last.0.notify_last();
         answer.await.map_err(|_ended| LaneClosed { taken: true })
     }
 }
@@ -90,7 +120,10 @@ impl<Op, Answer> LaneSender<Op, Answer> {
 #[derive(Debug)]
 pub struct LaneReceiver<Op, Answer> {
     inner: Arc<Mutex<Inbox<Op, Answer>>>,
+    arrived: Arc<Notify>,
     limits: LaneLimits,
+    /// Whether this writer has taken a batch and not come back.
+    writes: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -98,29 +131,85 @@ struct Inbox<Op, Answer> {
     queue: mpsc::Receiver<Pending<Op, Answer>>,
     /// Taken from the queue, but too large for the batch that was being gathered.
     held_over: Option<Pending<Op, Answer>>,
+    /// Writers that have taken a batch and not come back.
+    writing: usize,
+    /// Batches that were ever taken.
+    taken: u64,
 }
 
 impl<Op, Answer> Clone for LaneReceiver<Op, Answer> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
+            arrived: Arc::clone(&self.arrived),
             limits: self.limits,
+            writes: AtomicBool::new(false),
         }
     }
+}
+
+impl<Op, Answer> Drop for LaneReceiver<Op, Answer> {
+    fn drop(&mut self) {
+        self.came_back();
+    }
+}
+
+/// Why a writer has no batch.
+enum Nothing {
+    Closed,
+    Empty,
+    /// Few wait, and another writer will take them with what comes until then. With the number of
+    /// batches that were taken before.
+    Few(u64),
 }
 
 impl<Op, Answer> LaneReceiver<Op, Answer> {
     /// Waits for the next operation and returns it with everything else that waits already, within
     /// the limits. `None` when all senders are gone and the queue is empty.
     pub async fn next_batch(&self) -> Option<Vec<Pending<Op, Answer>>> {
-        let mut inbox = self.inner.lock().await;
+        self.came_back();
+        // How many batches had been taken, and since when.
+        let mut seen = (0, monotonic());
+        loop {
+            // Before the look, so that what arrives after it is heard of.
+            let arrived = self.arrived.notified();
+            let waited = seen.1.elapsed();
+            match self.take((waited >= PATIENCE).then_some(seen.0)) {
+                Ok(batch) => return Some(batch),
+                Err(Nothing::Closed) => return None,
+                Err(Nothing::Empty) => arrived.await,
+                Err(Nothing::Few(taken)) if taken != seen.0 => seen = (taken, monotonic()),
+                Err(Nothing::Few(_)) => {
+                    let _late = tokio::time::timeout(PATIENCE.saturating_sub(waited), arrived).await;
+                }
+            }
+        }
+    }
+
+    /// What waits already, within the limits. Few are left to another writer, unless no batch was
+    /// taken after so many for too long.
+    fn take(&self, stuck_at: Option<u64>) -> Result<Vec<Pending<Op, Answer>>, Nothing> {
+        let mut inbox = locked(&self.inner);
+        let waiting = inbox.queue.len() + usize::from(inbox.held_over.is_some());
+        if inbox.writing > 0 && (1..WORTH_A_BATCH).contains(&waiting) && stuck_at != Some(inbox.taken) {
+            return Err(Nothing::Few(inbox.taken));
+        }
         let first = match inbox.held_over.take() {
             Some(pending) => pending,
-            None => inbox.queue.recv().await?,
+            None => inbox.queue.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => Nothing::Empty,
+                TryRecvError::Disconnected => Nothing::Closed,
+            })?,
+        };
+        // Half of many, where another writer is free for the rest.
+        let free = Arc::strong_count(&self.inner) - 1 > inbox.writing;
+        let rows = match free && waiting >= 2 * WORTH_A_BATCH {
+            true => waiting.div_ceil(2).min(self.limits.rows),
+            false => self.limits.rows,
         };
         let mut bytes = first.bytes;
         let mut batch = vec![first];
-        while batch.len() < self.limits.rows {
+        while batch.len() < rows {
             let Ok(next) = inbox.queue.try_recv() else {
                 break;
             };
@@ -131,7 +220,19 @@ impl<Op, Answer> LaneReceiver<Op, Answer> {
             bytes += next.bytes;
             batch.push(next);
         }
-        Some(batch)
+        inbox.writing += 1;
+        inbox.taken += 1;
+        self.writes.store(true, Ordering::Relaxed);
+        if inbox.held_over.is_some() || !inbox.queue.is_empty() {
+            self.arrived.notify_last();
+        }
+        Ok(batch)
+    }
+
+    fn came_back(&self) {
+        if self.writes.swap(false, Ordering::Relaxed) {
+            locked(&self.inner).writing -= 1;
+        }
     }
 }
 
@@ -141,12 +242,20 @@ pub fn lane<Op, Answer>(limits: LaneLimits) -> (LaneSender<Op, Answer>, LaneRece
     let inbox = Inbox {
         queue,
         held_over: None,
+        writing: 0,
+        taken: 0,
     };
+    let arrived = Arc::new(Notify::new());
     (
-        LaneSender { queue: sender },
+        LaneSender {
+            queue: sender,
+            last: Arc::new(LastSender(Arc::clone(&arrived))),
+        },
         LaneReceiver {
             inner: Arc::new(Mutex::new(inbox)),
+            arrived,
             limits,
+            writes: AtomicBool::new(false),
         },
     )
 }
@@ -193,6 +302,74 @@ mod tests {
             [3, 1, 1],
             "three rows, then a row, then the one that was too large to join"
         );
+    }
+
+    #[tokio::test]
+    async fn few_are_left_to_the_writer_that_is_busy_and_many_are_not() {
+        let (sender, first) = lane(limits(256, 1000));
+        let second = first.clone();
+        enqueue(&sender, 0, 1).await;
+        assert_eq!(first.next_batch().await.expect("an operation").len(), 1);
+        enqueue(&sender, 1, 1).await;
+        assert!(matches!(second.take(None), Err(Nothing::Few(1))));
+        for op in 1..WORTH_A_BATCH as u32 {
+            enqueue(&sender, op, 1).await;
+        }
+        let many = second.next_batch().await.expect("operations");
+        assert_eq!(many.len(), WORTH_A_BATCH);
+        enqueue(&sender, 2, 1).await;
+        first.came_back();
+        assert!(
+            matches!(first.take(None), Err(Nothing::Few(2))),
+            "the other one is busy"
+        );
+        drop(second);
+        let few = first.next_batch().await.expect("an operation");
+        assert_eq!(few.len(), 1, "nobody is busy any more");
+    }
+
+    #[tokio::test]
+    async fn few_are_taken_from_a_writer_that_does_not_come_back_however_many_arrive_meanwhile() {
+        let (sender, stuck) = lane(limits(256, 1000));
+        let free = stuck.clone();
+        enqueue(&sender, 0, 1).await;
+        let _never_answered = stuck.next_batch().await.expect("an operation");
+        let taking = tokio::spawn(async move { free.next_batch().await });
+        let mut sent = 0;
+        while !taking.is_finished() {
+            sent += 1;
+            assert!(sent < WORTH_A_BATCH as u32, "each of them puts it off");
+            enqueue(&sender, sent, 1).await;
+            tokio::time::sleep(PATIENCE / 4).await;
+        }
+        assert!(!taking.await.expect("no panic").expect("operations").is_empty());
+    }
+
+    #[tokio::test]
+    async fn many_are_halved_where_another_writer_is_free() {
+        for (writers, expected) in [(1, vec![2 * WORTH_A_BATCH]), (2, vec![WORTH_A_BATCH; 2])] {
+            let (sender, first) = lane(limits(256, 1000));
+            let writers = vec![first; writers];
+            for op in 0..2 * WORTH_A_BATCH as u32 {
+                enqueue(&sender, op, 1).await;
+            }
+            let mut sizes = Vec::new();
+            for writer in &writers {
+                sizes.push(writer.next_batch().await.expect("operations").len());
+            }
+            assert_eq!(sizes, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn all_writers_hear_that_the_last_sender_is_gone() {
+        let (sender, first) = lane::<u32, u32>(limits(8, 100));
+        let second = first.clone();
+        let both = tokio::spawn(async move { tokio::join!(first.next_batch(), second.next_batch()) });
+        tokio::task::yield_now().await;
+        drop(sender);
+        let (first, second) = both.await.expect("no panic");
+        assert!(first.is_none() && second.is_none());
     }
 
     #[tokio::test]

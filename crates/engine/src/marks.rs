@@ -88,6 +88,11 @@ impl<'a> Mark<'a> {
     }
 }
 
+/// Whether a step's output is recorded under this name.
+pub(crate) fn is_step(recorded: &str) -> bool {
+    !recorded.contains(SEPARATOR)
+}
+
 /// Says what is wrong with a name that a user gives to a step or to a part of one.
 pub(crate) fn refuse(what: &str, name: &str) -> Result<(), String> {
     if name.is_empty() {

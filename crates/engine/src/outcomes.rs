@@ -8,7 +8,8 @@
 //! A failover to a server that misses the newest commits takes successes back. So what is remembered
 //! counts only while the server is looked at, and is forgotten when it is another start of it.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,8 +34,10 @@ pub(crate) struct Success {
 /// The successes that this process remembers.
 pub(crate) struct Outcomes {
     /// `None` when nothing is to be remembered.
-    kept: Option<Cache<ExecutionId, Success, Bytewise>>,
+    kept: Option<Cache<ExecutionId, Arc<Success>, Bytewise>>,
     server: Mutex<Server>,
+    /// Whether the server is seen, and so whether what is remembered counts.
+    counts: AtomicBool,
 }
 
 /// What the last look has shown of the database server.
@@ -53,6 +56,7 @@ impl Outcomes {
         Self {
             kept,
             server: Mutex::new(Server::Unseen),
+            counts: AtomicBool::new(false),
         }
     }
 
@@ -67,11 +71,14 @@ impl Outcomes {
             cache.clear();
         }
         *server = seen;
+        self.counts.store(true, Ordering::Release);
     }
 
     /// The server could not be looked at.
     pub(crate) fn unseen(&self) {
-        *locked(&self.server) = Server::Unseen;
+        let mut server = locked(&self.server);
+        *server = Server::Unseen;
+        self.counts.store(false, Ordering::Release);
     }
 
     /// Remembers a success. `asked` is the time before the store was asked, `kept` how long it keeps
@@ -93,14 +100,14 @@ impl Outcomes {
             output: output.clone(),
             until: kept.map(|kept| asked.saturating_add(kept)),
         };
-        cache.insert(id, success);
+        cache.insert(id, Arc::new(success));
     }
 
     /// The success of an execution, while it counts.
-    pub(crate) fn of(&self, id: ExecutionId, clock: &Clock) -> Option<Success> {
+    pub(crate) fn of(&self, id: ExecutionId, clock: &Clock) -> Option<Arc<Success>> {
         let cache = self.kept.as_ref()?;
         let success = cache.get(&id)?;
-        if *locked(&self.server) == Server::Unseen {
+        if !self.counts.load(Ordering::Acquire) {
             return None;
         }
         let counts = success.until.is_none_or(|until| clock.elapsed() < until);
@@ -117,8 +124,8 @@ const USUAL: usize = 512;
 #[derive(Debug, Clone)]
 struct Bytewise;
 
-impl Weighter<ExecutionId, Success> for Bytewise {
-    fn weight(&self, _id: &ExecutionId, success: &Success) -> u64 {
+impl Weighter<ExecutionId, Arc<Success>> for Bytewise {
+    fn weight(&self, _id: &ExecutionId, success: &Arc<Success>) -> u64 {
         let FullKey { schema, scope, key } = &success.key;
         let texts = schema.len() + scope.len() + key.len();
         // With the entry itself and its places in the tables.

@@ -63,15 +63,9 @@ impl Write {
 
 /// Writes until there is a verdict. Ends early only when the ownership is known to be lost, or
 /// when the process has no time left.
-pub(crate) async fn persist(inner: &Inner, run: &LocalRun, write: Write) -> Persisted {
-    let Write {
-        checkpoint,
-        then,
-        mut enlisted,
-        messages,
-    } = write;
+pub(crate) async fn persist(inner: &Inner, run: &LocalRun, mut write: Write) -> Persisted {
     let write_id = WriteId::fresh();
-    let own_transaction = enlisted.is_some();
+    let own_transaction = write.enlisted.is_some();
     let mut pause = Pause::default();
     let mut asked = Asked::new(inner, run.id);
     loop {
@@ -85,10 +79,10 @@ pub(crate) async fn persist(inner: &Inner, run: &LocalRun, write: Write) -> Pers
             fence: run.fence(),
             write_id,
             worker: run.worker,
-            checkpoint: checkpoint.clone(),
-            then: then.clone(),
-            enlisted: enlisted.take(),
-            messages: messages.clone(),
+            checkpoint: write.checkpoint.clone(),
+            then: write.then.clone(),
+            enlisted: write.enlisted.take(),
+            messages: write.messages.clone(),
         };
         #[cfg(feature = "planted")]
         if bugs::is_planted(Bug::AcknowledgedBeforeVerdict) {
@@ -121,7 +115,7 @@ pub(crate) async fn persist(inner: &Inner, run: &LocalRun, write: Write) -> Pers
             StoreError::Restarted => return Persisted::Restarted,
             StoreError::Rejected(why) => return Persisted::Rejected(why),
             StoreError::Unknown(_) if own_transaction => {
-                return confirm(inner, run, write_id, checkpoint.as_ref()).await;
+                return Box::pin(confirm(inner, run, write_id, write.checkpoint.as_ref())).await;
             }
             error if own_transaction => return Persisted::RolledBack(error.to_string()),
             _ => {}

@@ -28,6 +28,7 @@ use crate::policy::SecondSignal;
 use crate::retry::Retry;
 use crate::step::{ErasedStep, FnStep, Step, StoredStep};
 use crate::store::PlanRecord;
+use crate::telemetry::Calls;
 
 /// An ordered list of named steps that takes an `In` and gives an `Out`. Cheap to clone.
 ///
@@ -141,6 +142,7 @@ pub(crate) struct SchemaCore {
     pub(crate) steps: Vec<StepEntry>,
     pub(crate) options: SchemaOptions,
     pub(crate) plan: PlanRecord,
+    pub(crate) calls: Calls,
     /// Whether its steps have names that they had before: it takes no calls, and its plan is not saved.
     pub(crate) former: bool,
 }
@@ -383,6 +385,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
         Schema {
             core: Arc::new(SchemaCore {
                 plan: plan.record(),
+                calls: Calls::of(&name),
                 name,
                 steps,
                 options,

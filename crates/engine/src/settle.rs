@@ -1,6 +1,8 @@
 //! How does an admitted call get its outcome? It waits for the run, here or in another process, and
 //! looks again when somebody else took it up.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 
 use crate::admission::{Admitted, Known, Request, find_worker};
@@ -18,29 +20,33 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
         (Verdict::Attached, OnDuplicate::Wait(limit)) => Some(limit),
         _ => None,
     };
+    let mut settled = pin!(wait(request, admitted));
     let Some(limit) = limit else {
-        return wait(request, admitted).await;
+        return settled.await;
     };
-    match tokio::time::timeout(limit, wait(request, admitted)).await {
+    match tokio::time::timeout(limit, &mut settled).await {
         Ok(settled) => settled,
-        Err(_late) => Err(in_progress(&request.inner, request.id, None).await),
+        Err(_late) => Err(Box::pin(in_progress(&request.inner, request.id, None)).await),
     }
 }
 
 async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunError> {
     let mut pause = Pause::default();
     loop {
-        let (end, epoch) = match admitted {
-            Admitted::Finished(end) => (end, None),
+        let (end, known) = match admitted {
+            Admitted::Finished(end) => (end, Known::default()),
             Admitted::Here(run, _) => {
                 let end = tokio::select! {
                     biased;
                     end = run.ended() => end,
                     refused = request.inner.refusals.of(request.id) => return Err(unavailable(&refused)),
                 };
-                (end, Some(run.fence().claim.epoch))
+                (end, Known::waited_for(run.fence().run, run.fence().claim.epoch))
             }
-            Admitted::There(run, epoch) => (followed(request, run, epoch).await?, Some(epoch)),
+            Admitted::There(run, epoch) => (
+                Box::pin(followed(request, run, epoch)).await?,
+                Known::waited_for(run, epoch),
+            ),
         };
         match end {
             RunEnd::Succeeded(output) => return Ok(output),
@@ -75,10 +81,6 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
             RunEnd::Lost => {
                 // It may stay as it is for long: due, and nobody who can run it has room.
                 pause.pass().await;
-                let known = Known {
-                    epoch,
-                    admitted: true,
-                };
                 admitted = find_worker(request, known).await?;
             }
         }

@@ -2,7 +2,9 @@
 //!
 //! No payload and no raw key at any level: executions are named by their derived id.
 
-use metrics::counter;
+use metrics::{Key, Label, Level, Metadata, counter, with_recorder};
+
+use crate::policy::Verdict;
 
 /// An execution was started, resumed, restarted or taken over.
 pub(crate) fn acquired(schema: &str, how: &'static str) {
@@ -15,9 +17,36 @@ pub(crate) fn ended(schema: &str, outcome: &'static str) {
         .increment(1);
 }
 
-/// A call met an existing execution.
-pub(crate) fn met(schema: &str, verdict: &'static str) {
-    counter!("keystep_calls_total", "schema" => schema.to_owned(), "verdict" => verdict).increment(1);
+/// Counts the calls of one schema, by their verdicts. Its names are made once: a call that is replayed
+/// takes little longer than making them.
+#[derive(Clone)]
+pub(crate) struct Calls([(Verdict, Key); 4]);
+
+impl Calls {
+    pub(crate) fn of(schema: &str) -> Self {
+        let counter = |verdict, word| {
+            let labels = vec![
+                Label::new("schema", schema.to_owned()),
+                Label::from_static_parts("verdict", word),
+            ];
+            (verdict, Key::from_parts("keystep_calls_total", labels))
+        };
+        Self([
+            counter(Verdict::Started, "started"),
+            counter(Verdict::Resumed, "resumed"),
+            counter(Verdict::Attached, "attached"),
+            counter(Verdict::Finished, "finished"),
+        ])
+    }
+
+    /// A call was admitted.
+    pub(crate) fn admitted(&self, verdict: Verdict) {
+        static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+        let found = self.0.iter().find(|(of, _)| *of == verdict);
+        if let Some((_, counter)) = found {
+            with_recorder(|recorder| recorder.register_counter(counter, &METADATA)).increment(1);
+        }
+    }
 }
 
 /// An attempt of a step ended.

@@ -309,6 +309,7 @@ macro_rules! for_each_case {
                 a_tombstone_goes_with_a_later_purge,
                 a_purge_that_remembers_takes_at_most_its_limit,
                 a_remembered_key_can_be_used_anew,
+                a_tombstone_is_taken_by_a_restart_only,
                 a_tombstone_takes_no_late_write,
             }
             bytes {

@@ -213,6 +213,7 @@ planted! {
     a_purge_that_remembers_nothing_is_found: both(planted::NothingRemembered)
         => a_purge_can_leave_a_tombstone,
         a_tombstone_goes_with_a_later_purge,
+        a_tombstone_is_taken_by_a_restart_only,
         a_remembered_key_can_be_used_anew;
 
     an_acquisition_by_key_only_is_found: both(planted::AcquireByKeyOnly)

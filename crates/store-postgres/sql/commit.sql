@@ -5,6 +5,7 @@
 -- Called by the lanes for a batch of writes only.
 -- Index: primary keys of executions and checkpoints.
 -- Lock: each execution FOR NO KEY UPDATE, in id order, without waiting.
-WITH {commit}
+WITH {commit},
+{success}
 SELECT array_agg(h.ord) AS written
 FROM held AS h

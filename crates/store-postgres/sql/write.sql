@@ -7,6 +7,7 @@
 -- Index: primary keys of executions and checkpoints.
 -- Lock: as begin.sql and commit.sql. Nothing here waits for the lock of an existing row.
 WITH {commit},
+{success},
 {begin_after_commit}
 SELECT
     {incarnation} AS incarnation,

@@ -5,31 +5,39 @@ use std::time::Duration;
 
 use keystep::execution::{ParkReason, Payload};
 use keystep::store::{Acquire, Begin, Fresh, How, NewMessage, NewProgress, NewSignal, Then};
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgHasArrayType};
 use sqlx::query::Query;
+use sqlx::{Encode, Postgres, Type};
 use uuid::Uuid;
 
 use crate::op::{Origin, Usual, Write};
+
+/// Whether a statement takes arrays, or the values of the only operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Alone,
+    Many,
+}
 
 /// A statement with its arguments.
 pub(crate) type Bound = Query<'static, Postgres, PgArguments>;
 
 /// Binds the arguments of `parts/begin.sql`: begins, sorted by id.
-pub(crate) fn begins(query: Bound, begins: &[&Begin]) -> Bound {
-    query
-        .bind(column(begins, |b| b.id.0))
-        .bind(column(begins, |b| b.key.schema.as_str()))
-        .bind(column(begins, |b| b.key.scope.as_str()))
-        .bind(column(begins, |b| b.key.key.as_str()))
-        .bind(column(begins, |b| b.run.0))
-        .bind(column(begins, |b| b.token))
-        .bind(column(begins, |b| b.owner.0))
-        .bind(column(begins, |b| b.plan.0))
-        .bind(column(begins, |b| b.shape.0))
-        .bind(column(begins, |b| bytes(&b.input)))
-        .bind(column(begins, |b| &b.input_hash.0[..]))
-        .bind(column(begins, |b| b.parent.map(|parent| parent.0)))
+pub(crate) fn begins(query: Bound, form: Form, begins: &[&Begin]) -> Bound {
+    Columns::of(query, form, begins)
+        .each(|b| b.id.0)
+        .each(|b| b.key.schema.as_str())
+        .each(|b| b.key.scope.as_str())
+        .each(|b| b.key.key.as_str())
+        .each(|b| b.run.0)
+        .each(|b| b.token)
+        .each(|b| b.owner.0)
+        .each(|b| b.plan.0)
+        .each(|b| b.shape.0)
+        .each(|b| bytes(&b.input))
+        .each(|b| &b.input_hash.0[..])
+        .each(|b| b.parent.map(|parent| parent.0))
+        .query
 }
 
 /// Binds what `submit.sql` puts down.
@@ -50,23 +58,23 @@ pub(crate) fn submitted(query: Bound, begin: &Begin) -> Bound {
 
 /// Binds the arguments of `parts/commit.sql`: usual writes of one worker under fences of one start of
 /// the server, sorted by id.
-pub(crate) fn commits(query: Bound, from: Origin, commits: &[Usual<'_>]) -> Bound {
-    query
-        .bind(from.incarnation)
-        .bind(from.worker.0)
-        .bind(column(commits, |c| c.write.fence.execution.0))
-        .bind(column(commits, |c| c.write.fence.run.0))
-        .bind(column(commits, |c| c.write.fence.claim.epoch))
-        .bind(column(commits, |c| c.write.fence.claim.token))
-        .bind(column(commits, |c| c.write.write_id.0))
-        .bind(column(commits, |c| c.checkpoint.seq))
-        .bind(column(commits, |c| c.checkpoint.attempt))
-        .bind(column(commits, |c| c.checkpoint.lost))
-        .bind(column(commits, |c| c.succeeds))
+pub(crate) fn commits(query: Bound, form: Form, from: Origin, commits: &[Usual<'_>]) -> Bound {
+    let query = query.bind(from.incarnation).bind(from.worker.0);
+    Columns::of(query, form, commits)
+        .each(|c| c.write.fence.execution.0)
+        .each(|c| c.write.fence.run.0)
+        .each(|c| c.write.fence.claim.epoch)
+        .each(|c| c.write.fence.claim.token)
+        .each(|c| c.write.write_id.0)
+        .each(|c| c.checkpoint.seq)
+        .each(|c| c.checkpoint.attempt)
+        .each(|c| c.checkpoint.lost)
+        .each(|c| c.succeeds)
         // No nulls: an array with them is read from its start for each place.
-        .bind(column(commits, |c| c.keep.map_or(-1, micros)))
-        .bind(column(commits, |c| c.checkpoint.step.as_str()))
-        .bind(column(commits, |c| bytes(&c.checkpoint.output)))
+        .each(|c| c.keep.map_or(-1, micros))
+        .each(|c| c.checkpoint.step.as_str())
+        .each(|c| bytes(&c.checkpoint.output))
+        .query
 }
 
 /// Binds the arguments of `parts/judge.sql`: writes of any kind, sorted by id.
@@ -260,6 +268,30 @@ fn fresh(acquire: &Acquire) -> Option<&Fresh> {
     match &acquire.how {
         How::Restart(fresh) => Some(fresh),
         How::Resume { .. } | How::TakeOver => None,
+    }
+}
+
+/// Operations of which each argument is a column.
+struct Columns<'a, Op> {
+    query: Bound,
+    form: Form,
+    of: &'a [Op],
+}
+
+impl<'a, Op> Columns<'a, Op> {
+    fn of(query: Bound, form: Form, of: &'a [Op]) -> Self {
+        Self { query, form, of }
+    }
+
+    fn each<T>(self, value: impl Fn(&'a Op) -> T) -> Self
+    where
+        T: for<'q> Encode<'q, Postgres> + Type<Postgres> + PgHasArrayType,
+    {
+        let query = match (self.form, self.of) {
+            (Form::Alone, [only]) => self.query.bind(value(only)),
+            _ => self.query.bind(column(self.of, value)),
+        };
+        Self { query, ..self }
     }
 }
 

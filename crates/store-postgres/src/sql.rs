@@ -20,6 +20,12 @@ macro_rules! statements {
             $(pub(crate) $name: SqlStr,)*
             /// `judge.sql` with a lock that waits, and with messages: for a step's own transaction.
             pub(crate) judge_waiting: SqlStr,
+            /// `begin.sql` for one begin.
+            pub(crate) begin_alone: SqlStr,
+            /// `checkpoint.sql` for one write.
+            pub(crate) checkpoint_alone: SqlStr,
+            /// `commit.sql` for one write.
+            pub(crate) commit_alone: SqlStr,
         }
 
         impl Sql {
@@ -33,6 +39,9 @@ macro_rules! statements {
                         "",
                     ),)*
                     judge_waiting: text(include_str!("../sql/judge.sql"), schema, "", EMITTED),
+                    begin_alone: alone(include_str!("../sql/begin.sql"), schema),
+                    checkpoint_alone: alone(include_str!("../sql/checkpoint.sql"), schema),
+                    commit_alone: alone(include_str!("../sql/commit.sql"), schema),
                 }
             }
 
@@ -41,6 +50,9 @@ macro_rules! statements {
                 vec![
                     $((stringify!($name), self.$name.as_str()),)*
                     ("judge_waiting", self.judge_waiting.as_str()),
+                    ("begin_alone", self.begin_alone.as_str()),
+                    ("checkpoint_alone", self.checkpoint_alone.as_str()),
+                    ("commit_alone", self.commit_alone.as_str()),
                 ]
             }
         }
@@ -102,9 +114,10 @@ const EMITTED: &str = include_str!("../sql/parts/emitted.sql");
 const COMMIT_ARGUMENTS: usize = 14;
 
 /// Statements that are parts of others, or columns that several share.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 5] = [
     ("{begin}", BEGIN),
     ("{commit}", include_str!("../sql/parts/commit.sql")),
+    ("{success}", include_str!("../sql/parts/success.sql")),
     ("{record}", include_str!("../sql/parts/record.sql")),
     ("{incarnation}", include_str!("../sql/parts/incarnation.sql")),
 ];
@@ -115,16 +128,52 @@ pub(crate) fn migration(file: &str, schema: &SchemaName) -> SqlStr {
 }
 
 fn text(file: &str, schema: &SchemaName, skip_locked: &str, emitted: &str) -> SqlStr {
+    finished(&filled(file), schema, skip_locked, emitted)
+}
+
+/// A statement on arrays, for one operation: its arguments are the elements themselves.
+fn alone(file: &str, schema: &SchemaName) -> SqlStr {
+    finished(&without_arrays(&filled(file)), schema, "SKIP LOCKED", "")
+}
+
+/// With its parts.
+fn filled(file: &str) -> String {
     let begin_after_commit = after(COMMIT_ARGUMENTS, &without_comments(BEGIN));
     let mut text = without_comments(file).replace("{begin_after_commit}", &begin_after_commit);
     for (place, part) in PARTS {
         text = text.replace(place, &without_comments(part));
     }
+    text
+}
+
+fn finished(text: &str, schema: &SchemaName, skip_locked: &str, emitted: &str) -> SqlStr {
     let text = text
         .replace("{skip_locked}", skip_locked)
         .replace("{emitted}", &without_comments(emitted))
         .replace("{schema}", &schema.quoted());
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
+}
+
+/// A begin that can afford to be sent again when somebody else's came between: without the server's
+/// preparations for that.
+const UNLESS_THERE: &str = "WHERE NOT EXISTS (SELECT FROM {schema}.executions AS x WHERE x.id = b.id)";
+
+/// Takes no array apart any more: `unnest` gives one row of values, and a value is not at a place.
+fn without_arrays(text: &str) -> String {
+    let mut pieces = text.split("unnest(");
+    let mut scalar = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (arguments, rest) = piece.split_once(')').unwrap_or((piece, ""));
+        let (number, rest) = match rest.strip_prefix(" WITH ORDINALITY") {
+            Some(rest) => (", 1::bigint", rest),
+            None => ("", rest),
+        };
+        scalar.extend(["(VALUES (", arguments, number, "))", rest]);
+    }
+    scalar
+        .replace("[w.ord]", "")
+        .replace("[]", "")
+        .replace("ON CONFLICT (id) DO NOTHING", UNLESS_THERE)
 }
 
 /// A part whose own arguments, from `$2` on, come after so many others.
@@ -164,6 +213,13 @@ mod tests {
     fn a_part_that_comes_after_another_has_its_arguments_after_those() {
         let part = "f($1::bigint, $2::uuid[], $12::bytea[])";
         assert_eq!(after(14, part), "f($1::bigint, $16::uuid[], $26::bytea[])");
+    }
+
+    #[test]
+    fn a_statement_for_one_operation_takes_values_where_that_for_many_takes_arrays() {
+        let many = "SELECT ($2::int[])[w.ord] FROM unnest($1::text[]) WITH ORDINALITY AS w (a, ord), unnest($3::uuid[]) AS b (id)";
+        let one = "SELECT ($2::int) FROM (VALUES ($1::text, 1::bigint)) AS w (a, ord), (VALUES ($3::uuid)) AS b (id)";
+        assert_eq!(without_arrays(many), one);
     }
 
     #[test]

@@ -114,10 +114,10 @@ impl Store for PostgresStore {
         self.usable().await?;
         let (write, enlisted, messages) = Write::of(commit);
         if let Some(enlisted) = enlisted {
-            return transaction::commit(self, enlisted, write, &messages).await;
+            return Box::pin(transaction::commit(self, enlisted, write, &messages)).await;
         }
         if !messages.is_empty() {
-            return self.commit_with_messages(&write, &messages).await;
+            return Box::pin(self.commit_with_messages(&write, &messages)).await;
         }
         match self.inner.lanes.call(Op::Commit(write)).await? {
             Done::Written(verdict) => Ok(verdict),

@@ -30,6 +30,10 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// the disk for ever.
 const LOG_LIMIT_BYTES: &str = "67108864";
 
+/// How many texts a connection keeps prepared. One that writes hundreds of rows is large when it is
+/// prepared, and a crowd writes batches of few sizes at a time.
+const PREPARED_TEXTS: usize = 24;
+
 /// Opens connections to one database.
 #[derive(Debug, Clone)]
 pub(crate) struct Opener {
@@ -56,6 +60,7 @@ impl Opener {
             .shared_cache(false)
             .busy_timeout(options.busy_timeout)
             .synchronous(synchronous)
+            .statement_cache_capacity(PREPARED_TEXTS)
             .pragma("mmap_size", "0")
             .pragma("journal_size_limit", LOG_LIMIT_BYTES)
             .disable_statement_logging();

@@ -149,8 +149,8 @@ impl StepContext {
     /// the order in which they were sent; a name may be used many times.
     ///
     /// # Errors
-    /// As [`sleep`](Self::sleep), but for the name that was used before; and a payload that can not be
-    /// read as `T`: no further try now.
+    /// As [`sleep`](Self::sleep), but for the name that was used before; a name that the schema does not
+    /// declare, and a payload that can not be read as `T`: no further try now.
     pub async fn signal<T: DeserializeOwned>(
         &self,
         name: &str,
@@ -192,6 +192,7 @@ impl StepContext {
             delay: left,
             reason: WaitReason::Signal,
             signals: Some(count),
+            called: None,
         };
         Err(desk.wait(wait).await)
     }
@@ -228,6 +229,7 @@ impl StepContext {
                 delay: Some(left),
                 reason: WaitReason::Timer,
                 signals: None,
+                called: None,
             };
             return Err(desk.wait(wait).await);
         }
@@ -259,7 +261,11 @@ impl StepContext {
 
     /// This run's next wait for signals of a name.
     fn next_wait(&self, name: &str) -> StepResult<NextWait> {
-        usable("signal name", name)?;
+        let schema = &self.inner.schema;
+        if !schema.options.signals.contains_key(name) {
+            let why = format!("the schema `{}` declares no signal `{name}`", schema.name);
+            return Err(StepError::stop(why).code("unknown_signal"));
+        }
         let number = {
             let mut names = locked(&self.inner.names);
             let waits = names.entry(format!("@signal/{name}")).or_default();

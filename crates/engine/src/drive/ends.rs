@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use super::doubt::NULL;
 use super::load::Done;
 use super::undo::Why;
 use super::{Driver, Stop, count};
 use crate::asks::Wait;
 use crate::attempt::AttemptEnd;
+use crate::callers::look_after_called;
 use crate::cancel::cancel_children;
 use crate::decide::{AfterAttempt, after_attempt};
 use crate::error::{Failure, FailureKind, Meaning, StepError, cut};
@@ -25,8 +28,14 @@ use crate::step::Attempted;
 use crate::store::{Commit, NewCheckpoint, Then};
 use crate::telemetry;
 
-/// Parks the execution: visible, and waiting for a person or a deploy.
-pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
+/// Parks the execution: visible, and waiting for a person or a deploy. Boxed, as all that is done
+/// seldom, so that a run that goes well does not hold the room for it.
+pub(crate) fn park<'a>(
+    inner: &'a Inner,
+    run: &'a LocalRun,
+    reason: ParkReason,
+    message: String,
+) -> BoxFuture<'a, Stop> {
     let (step, _since) = run.at();
     let failure = Failure {
         step: step.unwrap_or_default(),
@@ -35,7 +44,7 @@ pub(crate) async fn park(inner: &Inner, run: &LocalRun, reason: ParkReason, mess
         code: Some(reason.as_str().to_owned()),
         message: cut(message, inner.limits.message_bytes),
     };
-    park_as(inner, run, reason, failure).await
+    Box::pin(park_as(inner, run, reason, failure))
 }
 
 /// Parks the execution with this failure.
@@ -257,6 +266,7 @@ impl Driver<'_> {
             delay,
             reason,
             signals,
+            called,
         } = wait;
         let checkpoint = match mark
             .map(|(name, value)| self.marked(position, name, value, done))
@@ -291,6 +301,9 @@ impl Driver<'_> {
                 done,
             )
             .await;
+        if let Some(called) = called {
+            look_after_called(self.inner, self.run.id, called);
+        }
         if signals.is_some() {
             // A signal may have come while it was put down.
             self.inner.sweep.notify_one();

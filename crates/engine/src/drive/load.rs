@@ -31,6 +31,9 @@ pub(super) struct Done {
     pub(super) outputs: Arc<Outputs>,
     /// How many steps have an output.
     pub(super) recorded: usize,
+    /// How many owners were lost before the last output, or the last undo.
+    pub(super) lost_at_output: i32,
+    /// How many owners were lost before anything else was recorded that brings the run on.
     pub(super) lost_at_checkpoint: i32,
     /// What else is recorded.
     pub(super) marks: Arc<Recorded>,
@@ -52,6 +55,7 @@ impl Done {
             input,
             outputs: Arc::default(),
             recorded: 0,
+            lost_at_output: 0,
             lost_at_checkpoint: 0,
             marks: Arc::default(),
             read_at: (now, inner.clock.elapsed()),
@@ -60,6 +64,12 @@ impl Done {
             messages: Vec::new(),
             transaction: Mutex::default(),
         }
+    }
+
+    /// Notes that a body has done its work, and that it is recorded.
+    pub(super) fn came_on(&mut self, lost: i32) {
+        self.lost_at_output = lost;
+        self.lost_at_checkpoint = lost;
     }
 
     pub(super) fn push(&mut self, entry: &StepEntry, output: Bytes) {
@@ -120,7 +130,7 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
             Ok(Some(loaded)) => break loaded,
             Ok(None) => return Err(RunEnd::Lost.into()),
             Err(error @ (StoreError::Unreadable(_) | StoreError::Rejected(_))) => {
-                return Err(unreadable(inner, run, owned, error.to_string()).await);
+                return Err(Box::pin(unreadable(inner, run, owned, error.to_string())).await);
             }
             Err(error) => asked.failed(&error),
         }
@@ -130,7 +140,7 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
     };
     match decode(inner, run.fence().run, &owned.schema, loaded) {
         Ok(done) => Ok(done),
-        Err(why) => Err(unreadable(inner, run, owned, why).await),
+        Err(why) => Err(Box::pin(unreadable(inner, run, owned, why)).await),
     }
 }
 
@@ -176,11 +186,15 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
         let Some((_step, mark)) = Mark::read(name) else {
             return Err(format!("`{name}` is recorded, which this version does not know"));
         };
-        // A step that kills each owner begins again and again, however often it did nothing.
-        if !matches!(mark, Some(Mark::Started(_) | Mark::NotDone(_))) {
+        // That an attempt begins is no progress, nor that it did nothing, nor what it says of itself: a step
+        // that kills each owner begins again and again.
+        if !matches!(mark, Some(Mark::Started(_) | Mark::NotDone(_) | Mark::Progress)) {
             done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
         }
         outputs.extend(value.riders);
+        if matches!(mark, None | Some(Mark::Undoing | Mark::Undone)) {
+            done.lost_at_output = done.lost_at_output.max(checkpoint.lost);
+        }
         match mark {
             None => drop(outputs.insert(name.clone(), value.json)),
             Some(Mark::Undoing) => done.undoing = Some(Why::read(&value.json)?),

@@ -63,13 +63,17 @@ impl Driver<'_> {
             Then::Continue
         };
         let asked = self.inner.clock.elapsed();
-        let write = Write {
-            checkpoint: Some(checkpoint),
-            then,
-            enlisted: cx.take_enlisted(),
-            messages: std::mem::take(&mut done.messages),
-        };
-        match persist(self.inner, self.run, write).await {
+        let written = persist(
+            self.inner,
+            self.run,
+            Write {
+                checkpoint: Some(checkpoint),
+                then,
+                enlisted: cx.take_enlisted(),
+                messages: std::mem::take(&mut done.messages),
+            },
+        );
+        match written.await {
             Persisted::Written => {
                 if last {
                     let LocalRun { id, key, hash, .. } = self.run;
@@ -78,11 +82,11 @@ impl Driver<'_> {
                 }
                 done.riding.clear();
                 done.push(entry, output);
-                done.lost_at_checkpoint = self.owned.lost;
+                done.came_on(self.owned.lost);
                 Ok(None)
             }
             Persisted::Fenced => Err(self.fenced()),
-            Persisted::Stopped => Err(self.release(done).await),
+            Persisted::Stopped => Err(Box::pin(self.release(done)).await),
             Persisted::Restarted => Err(Stop::Restarted),
             Persisted::Rejected(why) => Ok(Some(StepError::stop(format!(
                 "the store refused the output: {why}"

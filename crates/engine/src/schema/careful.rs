@@ -93,8 +93,9 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
         self
     }
 
-    /// The checkpoint of the last step rides with the next one and costs no commit of its own: for a step
-    /// that is cheap to repeat. After a crash it may run again although it had given an output.
+    /// The checkpoint of the last step rides with the next one, also with that of a part, and costs no
+    /// commit of its own: for a step that is cheap to repeat. Until then it may run again although it had
+    /// given an output: after a crash, or when the execution was put down.
     #[must_use]
     pub fn lazy(self) -> Self {
         self.change(|step| step.lazy = true)

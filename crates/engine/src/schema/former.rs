@@ -65,6 +65,7 @@ impl SchemaCore {
             steps,
             options: self.options.clone(),
             plan: plan.record(),
+            calls: self.calls.clone(),
             former: true,
         }
     }

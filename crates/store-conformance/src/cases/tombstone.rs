@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use keystep::execution::{ExecutionRecord, State};
-use keystep::store::{Begun, Confirm, Confirmed, Signalled, Store, Then};
+use keystep::store::{Acquired, Begun, Confirm, Confirmed, How, Signalled, Store, Then};
 
 use super::signal::{send, signal_of};
 use crate::Harness;
 use crate::fixture::{
-    DAY, HOUR, acquire_of, assert_near, begin, begin_of, cancelled, ended, fail, find, payload, progress,
-    record, restart, step_name, succeed, undone, win, write,
+    DAY, HOUR, acquire_of, assert_near, assert_unchanged, begin, begin_of, cancelled, ended, fail, find,
+    payload, progress, record, restart, step_name, succeed, undone, win, write,
 };
 
 /// Purges under this many executions at most, remembering them for ten days.
@@ -118,6 +118,27 @@ pub async fn a_remembered_key_can_be_used_anew<S: Store>(harness: Harness<S>) {
     let found = record(&*harness.here, old.execution).await;
     assert_eq!(found.output, Some(payload("anew")));
     assert!(!found.is_expired());
+}
+
+pub async fn a_tombstone_is_taken_by_a_restart_only<S: Store>(harness: Harness<S>) {
+    let fence = ended(&*harness.here, "k", fail()).await;
+    let seen = record(&*harness.here, fence.execution).await.seen();
+    harness.clock.advance(DAY + HOUR);
+    assert_eq!(purge(&*harness.there, 10).await, 1);
+    let before = record(&*harness.here, fence.execution).await;
+    for how in [
+        How::Resume { keep_tries: true },
+        How::Resume { keep_tries: false },
+        How::TakeOver,
+    ] {
+        // It looks as it was seen, but there is nothing to go on with.
+        let acquired = harness.here.acquire(acquire_of(seen, how)).await;
+        assert_eq!(acquired.expect("answered"), Acquired::Lost);
+    }
+    let after = record(&*harness.there, fence.execution).await;
+    assert_unchanged(&before, &after, "lost");
+    let (won, _fence) = win(&*harness.there, &acquire_of(seen, restart())).await;
+    assert_eq!((won.generation, won.purged), (2, false));
 }
 
 pub async fn a_tombstone_takes_no_late_write<S: Store>(harness: Harness<S>) {

@@ -14,14 +14,22 @@
 
 pub mod atomic;
 mod bodies;
+pub mod calls;
 pub mod cancel;
 pub mod effects;
+pub mod evolution;
+pub mod lazy;
+pub mod parts;
+pub mod relay;
+pub mod retention;
 pub mod settle;
+pub mod signals;
 pub mod timeouts;
 mod town;
 pub mod undo;
 pub mod unowned;
 pub mod verify;
+pub mod waits;
 
 /// Makes one test for each story. The function, which is in the module around this line's, makes a fresh
 /// [`Ground`](crate::under_faults::Ground).
@@ -105,6 +113,85 @@ macro_rules! stories_suite {
             a_verify_is_given_the_key_of_its_step,
             a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
             a_verify_whose_owner_dies_is_asked_again,
+        );
+        $crate::stories_suite!($ground: waits:
+            a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,
+            calls_do_not_shorten_a_sleep,
+            a_short_sleep_is_waited_for_by_the_owner,
+            a_sleep_until_a_time_ends_in_another_process_when_its_own_is_dead,
+            a_sleep_that_is_over_is_not_slept_again,
+            the_retry_schedule_is_stored_and_kept_to_the_second,
+            ten_thousand_sleepers_hold_no_task_and_all_end,
+        );
+        $crate::stories_suite!($ground: signals:
+            a_signal_that_was_sent_before_the_wait_is_delivered_to_it,
+            a_signal_from_another_process_ends_the_wait,
+            a_signal_that_comes_while_the_wait_is_put_down_is_not_missed,
+            a_signal_to_what_is_finished_says_so,
+            a_second_signal_is_refused_where_the_schema_says_so,
+            a_wait_ends_at_its_deadline_counted_from_its_first_run,
+            queued_signals_come_to_the_waits_in_the_order_in_which_they_were_sent,
+            what_was_delivered_stays_delivered_when_the_owner_dies,
+            a_signal_that_the_schema_does_not_declare_is_an_error_on_both_sides,
+            signals_that_race_with_the_waits_are_all_delivered_once,
+        );
+        $crate::stories_suite!($ground: parts:
+            a_loop_over_a_hundred_lines_whose_owner_dies_twenty_times_records_each_line_once,
+            a_parallel_part_that_fails_runs_again_alone,
+            after_a_part_has_failed_no_further_one_begins,
+            parts_are_done_beside_each_other_up_to_the_limit,
+            a_name_that_is_used_twice_in_one_run_is_an_error_at_once,
+            a_part_that_fails_is_tried_as_often_as_its_step,
+            a_durable_call_inside_a_transaction_is_refused_and_all_is_rolled_back,
+            progress_is_read_by_the_next_attempt_and_by_the_next_owner,
+        );
+        $crate::stories_suite!($ground: lazy:
+            a_lazy_output_rides_with_the_next_checkpoint_and_is_there_for_later_steps,
+            what_rode_is_lost_with_its_owner_and_done_again,
+            a_lazy_output_rides_with_a_part_that_was_made_of_it,
+            a_lazy_output_rides_with_the_begin_of_a_step_that_is_done_at_most_once,
+            a_lazy_step_that_is_the_last_one_is_recorded,
+            a_lazy_step_with_a_transaction_is_recorded_with_it,
+        );
+        $crate::stories_suite!($ground: calls:
+            a_parent_that_is_retried_does_not_run_its_child_again,
+            a_parent_whose_owner_dies_waits_for_the_child_that_it_had_called,
+            a_child_that_dies_with_its_parent_goes_on_where_it_was,
+            a_final_failure_of_the_child_is_one_of_its_parent,
+            a_child_whose_tries_are_used_up_fails_its_parent_and_the_next_call_resumes_both,
+            a_parent_is_put_down_while_its_child_sleeps_and_goes_on_after_it,
+            a_parent_goes_on_after_its_child_got_its_signal,
+            a_parent_of_a_parked_child_waits_until_somebody_has_settled_it,
+            a_child_that_is_cancelled_fails_its_parent,
+            cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves,
+            executions_that_would_wait_for_each_other_are_told_so,
+            a_chain_of_sixteen_calls_is_possible_and_a_longer_one_is_refused,
+        );
+        $crate::stories_suite!($ground: relay:
+            messages_are_delivered_in_order_with_the_ids_that_their_steps_got,
+            an_attempt_that_fails_sends_nothing,
+            what_dies_before_its_write_has_sent_nothing,
+            a_message_that_is_not_taken_holds_up_only_its_own_execution,
+            a_thousand_messages_survive_relays_that_are_killed_among_them,
+            of_two_processes_one_relays_until_it_is_dead,
+        );
+        $crate::stories_suite!($ground: retention:
+            a_key_whose_time_is_over_is_used_anew_before_and_after_its_purge,
+            payloads_go_with_the_purge_and_generation_state_and_fingerprint_stay_for_a_while,
+            a_caller_who_asks_for_it_is_told_that_its_key_has_expired,
+            a_waiter_of_the_first_generation_never_gets_the_outcome_of_the_second,
+            a_waiter_of_a_run_that_failed_never_gets_the_outcome_of_the_restart,
+            a_purge_that_fails_once_is_made_again,
+        );
+        $crate::stories_suite!($ground: evolution:
+            what_keeps_its_shape_goes_on_with_the_new_code,
+            a_renamed_step_parks_unless_its_former_name_is_said,
+            a_former_name_pins_what_was_born_under_it,
+            moved_inserted_and_removed_steps_park_what_is_under_way,
+            an_accepted_older_schema_ends_what_was_born_with_it,
+            a_step_whose_input_has_another_type_is_found_before_the_deploy,
+            a_step_whose_input_reads_the_recorded_value_goes_on,
+            a_report_counts_all_and_names_some,
         );
     };
     ($ground:ident: $topic:ident: $($promise:ident,)*) => {

@@ -18,7 +18,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use self::begins::Begins;
-use crate::bind::{self, Bound};
+use crate::bind::{self, Bound, Form};
 use crate::error::Trouble;
 use crate::lanes::{Job, Line};
 use crate::op::{Done, Op, Reply, Usual, Write};
@@ -127,18 +127,21 @@ async fn send(
     usual: &[Usual<'_>],
 ) -> Result<(Begins, Vec<usize>), Trouble> {
     let offset = line.clock.offset_micros();
-    let text = match (begins.is_empty(), usual.is_empty()) {
-        (true, true) => return Ok(<_>::default()),
-        (false, true) => &line.sql.begin,
-        (true, false) => &line.sql.commit,
-        (false, false) => &line.sql.write,
+    let (form, text) = match (begins.len(), usual.len()) {
+        (0, 0) => return Ok(<_>::default()),
+        (1, 0) => (Form::Alone, &line.sql.begin_alone),
+        (0, 1) if usual[0].succeeds => (Form::Alone, &line.sql.commit_alone),
+        (0, 1) => (Form::Alone, &line.sql.checkpoint_alone),
+        (_, 0) => (Form::Many, &line.sql.begin),
+        (0, _) => (Form::Many, &line.sql.commit),
+        _ => (Form::Many, &line.sql.write),
     };
     let mut query = sqlx::query(text.clone()).bind(offset);
     if let Some(first) = usual.first() {
-        query = bind::commits(query, first.write.origin(), usual);
+        query = bind::commits(query, form, first.write.origin(), usual);
     }
     if !begins.is_empty() {
-        query = bind::begins(query, begins);
+        query = bind::begins(query, form, begins);
     }
     let rows = fetch(line, query).await?;
 
