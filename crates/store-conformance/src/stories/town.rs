@@ -215,6 +215,11 @@ pub(super) fn recorded(execution: &Execution) -> Vec<&str> {
     execution.steps.iter().map(|step| step.name.as_str()).collect()
 }
 
+/// The names of what else is recorded.
+pub(super) fn marks(execution: &Execution) -> Vec<&str> {
+    execution.parts.iter().map(|part| part.name.as_str()).collect()
+}
+
 /// Waits until the execution of the story's key is in doubt.
 pub(super) async fn in_doubt<In, Out>(process: &Process, schema: &Schema<In, Out>) -> Execution {
     let parked = process.until_is(schema, State::Parked).await;
@@ -267,6 +272,12 @@ impl Notes {
             .eq(wanted.iter().map(AsRef::as_ref));
         assert!(same, "noted {notes:?}, wanted {wanted:?}");
     }
+}
+
+/// Notes what a body does.
+pub(super) fn note(cx: &StepContext, what: impl Into<String>) -> StepResult<()> {
+    cx.get::<Notes>()?.take_down(what);
+    Ok(())
 }
 
 /// Where a step of this process writes in a transaction of its own.
