@@ -71,7 +71,6 @@ impl Driver<'_> {
     pub(super) async fn left(&mut self, position: usize, end: AttemptEnd, done: &mut Done) -> Stop {
         match end {
             AttemptEnd::Stopped => self.release(done).await,
-            AttemptEnd::Cancelled => self.cancel(done).await,
             AttemptEnd::Wait(wait) => self.wait(position, wait, done).await,
             AttemptEnd::Stop(stop) => stop,
             AttemptEnd::Attempted(Attempted::Unreadable(why)) => {

@@ -180,9 +180,9 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
         let Some((_step, mark)) = Mark::read(name) else {
             return Err(format!("`{name}` is recorded, which this version does not know"));
         };
-        // That an attempt begins is no progress, nor is what it says of itself: a step that kills each owner
-        // begins again and again.
-        if !matches!(mark, Some(Mark::Started(_) | Mark::Progress)) {
+        // A step that kills each owner begins again and again, however often it did nothing, and whatever it
+        // says of itself.
+        if !matches!(mark, Some(Mark::Started(_) | Mark::NotDone(_) | Mark::Progress)) {
             done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
         }
         outputs.extend(value.riders);

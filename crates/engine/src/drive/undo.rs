@@ -59,6 +59,7 @@ impl Driver<'_> {
         {
             return stop;
         }
+        done.lost_at_checkpoint = self.owned.lost;
         self.undo_all(why, done).await
     }
 

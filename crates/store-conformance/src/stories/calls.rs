@@ -7,7 +7,8 @@ use keystep::{
     Settlement, SignalSent, State, StepContext, StepError, StepResult, WaitReason,
 };
 
-use super::town::{HOUR, KEY, Process, Town, note, soon};
+use super::bodies::note;
+use super::town::{HOUR, KEY, Process, Town, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 

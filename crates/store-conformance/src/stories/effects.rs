@@ -9,7 +9,8 @@ use keystep::{
     StepResult,
 };
 
-use super::town::{KEY, Notes, Process, Town, in_doubt, is_in_doubt, note, recorded, soon};
+use super::bodies::note;
+use super::town::{KEY, Notes, Process, Town, in_doubt, is_in_doubt, recorded, soon};
 use crate::faulty::{Call, Fault, Gate};
 use crate::under_faults::Ground;
 
@@ -156,8 +157,7 @@ pub async fn an_error_that_says_that_nothing_was_done_is_tried_again_also_by_the
         })
         .await;
     town.clock.advance(Duration::from_secs(3600));
-    let done = there.until_is(&schema, State::Succeeded).await;
-    assert_eq!(done.steps[0].name, "pay::@started/1");
+    there.until_is(&schema, State::Succeeded).await;
     town.notes.are(&["pay", "pay", "pay", "ship"]);
 }
 

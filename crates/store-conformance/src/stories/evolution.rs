@@ -9,7 +9,8 @@ use keystep::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::town::{HOUR, KEY, Process, Town, note, recorded, soon};
+use super::bodies::note;
+use super::town::{HOUR, KEY, Process, Town, recorded, soon};
 use crate::under_faults::Ground;
 
 /// What the report says of the story's one execution.

@@ -7,11 +7,15 @@
 //!
 //! ```text
 //! store_conformance::stories_suite!(fresh);
+//! store_conformance::transaction_stories_suite!(fresh);  // for stores whose steps can have transactions
 //! ```
 
 #![expect(missing_docs, reason = "the name of a story is its promise")]
 
+pub mod atomic;
+mod bodies;
 pub mod calls;
+pub mod cancel;
 pub mod effects;
 pub mod evolution;
 pub mod lazy;
@@ -20,8 +24,10 @@ pub mod relay;
 pub mod retention;
 pub mod settle;
 pub mod signals;
+pub mod timeouts;
 mod town;
 pub mod undo;
+pub mod unowned;
 pub mod verify;
 pub mod waits;
 
@@ -30,6 +36,18 @@ pub mod waits;
 #[macro_export]
 macro_rules! stories_suite {
     ($ground:ident) => {
+        $crate::stories_suite!($ground: cancel:
+            a_step_that_listens_ends_in_its_own_way_whatever_its_retries,
+            a_step_that_does_not_listen_is_dropped_after_the_grace,
+            an_output_that_comes_within_the_grace_is_recorded_and_nothing_further_begins,
+            a_wish_of_another_process_is_seen_and_what_was_done_is_undone,
+            a_wish_to_stop_undoes_nothing,
+            an_undo_of_what_was_cancelled_keeps_the_pauses_of_its_retry,
+            a_wish_does_not_end_an_undo_that_is_under_way,
+            a_wish_after_the_end_is_refused_and_changes_nothing,
+            a_wish_while_the_last_step_is_being_recorded_comes_too_late,
+            a_cancelled_key_is_used_anew_only_when_asked_and_without_the_old_wish,
+        );
         $crate::stories_suite!($ground: effects:
             what_dies_inside_a_step_that_is_done_at_most_once_is_in_doubt_and_not_tried_again,
             what_dies_before_it_has_said_that_it_begins_has_not_begun,
@@ -42,28 +60,6 @@ macro_rules! stories_suite {
             a_step_that_is_done_at_most_once_can_not_be_put_down,
             every_attempt_of_a_step_sends_the_same_key_and_nothing_else_does,
         );
-        $crate::stories_suite!($ground: verify:
-            what_a_verify_finds_done_is_recorded_and_not_tried_again,
-            what_a_verify_finds_not_done_runs_once_more,
-            what_a_verify_does_not_know_stays_in_doubt_until_it_does,
-            a_verify_that_fails_is_asked_as_often_as_the_step_is_tried,
-            an_error_of_unknown_effect_is_verified_before_it_is_tried_again,
-            a_verify_is_given_the_key_of_its_step,
-            a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
-            a_verify_whose_owner_dies_is_asked_again,
-        );
-        $crate::stories_suite!($ground: undo:
-            a_final_failure_undoes_what_was_done_the_last_step_first_and_each_once,
-            what_dies_at_any_write_is_undone_whole_by_the_next_owner,
-            an_undo_whose_owner_dies_in_it_is_done_again_and_those_before_it_are_not,
-            an_undo_that_fails_is_tried_again_as_its_own_retry_says,
-            an_undo_whose_next_try_is_far_away_is_put_down_and_goes_on_then,
-            an_undo_that_fails_for_good_waits_for_a_person_whose_verdict_brings_it_on,
-            an_undo_whose_tries_are_used_up_waits_for_a_person,
-            used_up_tries_undo_nothing_and_the_next_call_resumes,
-            what_was_undone_runs_again_only_as_a_new_generation,
-            an_undo_sends_a_key_of_its_own_in_each_attempt,
-        );
         $crate::stories_suite!($ground: settle:
             what_a_person_knows_to_be_done_goes_on_with_that_output,
             what_a_person_knows_not_to_be_done_runs_once_more,
@@ -74,6 +70,49 @@ macro_rules! stories_suite {
             a_verdict_that_is_stored_counts_although_its_process_dies,
             a_process_that_does_not_know_the_schema_settles_nothing,
             what_was_lazy_before_a_step_in_doubt_is_not_done_again,
+            an_undo_that_fails_for_good_waits_for_a_person_whose_verdict_brings_it_on,
+            an_undo_whose_tries_are_used_up_waits_for_a_person,
+        );
+        $crate::stories_suite!($ground: timeouts:
+            an_attempt_that_takes_too_long_is_dropped_and_tried_again,
+            a_step_that_always_takes_too_long_uses_its_tries_up,
+            a_late_run_fails_for_good_inside_a_step_and_what_was_done_is_undone,
+            a_run_that_waits_for_its_next_try_is_late_when_its_time_is_over,
+            a_run_that_waits_for_a_signal_is_late_when_its_time_is_over,
+            the_time_of_a_run_goes_on_when_its_owner_dies,
+            a_new_generation_has_its_whole_time,
+            a_payment_that_is_late_is_in_doubt_first,
+            an_undo_is_given_the_time_it_needs,
+        );
+        $crate::stories_suite!($ground: undo:
+            a_final_failure_undoes_what_was_done_the_last_step_first_and_each_once,
+            what_dies_at_any_write_is_undone_whole_by_the_next_owner,
+            an_undo_whose_owner_dies_in_it_is_done_again_and_those_before_it_are_not,
+            an_undo_that_fails_is_tried_again_as_its_own_retry_says,
+            an_undo_whose_next_try_is_far_away_is_put_down_and_goes_on_then,
+            used_up_tries_undo_nothing_and_the_next_call_resumes,
+            what_was_undone_runs_again_only_as_a_new_generation,
+            an_undo_sends_a_key_of_its_own_in_each_attempt,
+        );
+        $crate::stories_suite!($ground: unowned:
+            a_wish_is_seen_by_whoever_takes_over_from_a_dead_owner,
+            what_waits_for_its_next_try_is_cancelled_at_once,
+            what_nobody_owns_is_cancelled_by_a_process_that_takes_up_no_work,
+            what_no_live_process_knows_is_stopped_by_any,
+            what_is_parked_because_it_can_not_be_read_is_stopped,
+            a_payment_that_was_cancelled_inside_is_settled_first_and_undone_if_it_was_done,
+            a_payment_that_was_cancelled_inside_and_not_done_is_not_tried_again,
+            a_payment_that_was_cancelled_inside_is_verified_first,
+        );
+        $crate::stories_suite!($ground: verify:
+            what_a_verify_finds_done_is_recorded_and_not_tried_again,
+            what_a_verify_finds_not_done_runs_once_more,
+            what_a_verify_does_not_know_stays_in_doubt_until_it_does,
+            a_verify_that_fails_is_asked_as_often_as_the_step_is_tried,
+            an_error_of_unknown_effect_is_verified_before_it_is_tried_again,
+            a_verify_is_given_the_key_of_its_step,
+            a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
+            a_verify_whose_owner_dies_is_asked_again,
         );
         $crate::stories_suite!($ground: waits:
             a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,
@@ -165,5 +204,25 @@ macro_rules! stories_suite {
                 }
             )*
         }
+    };
+}
+
+/// The same, for stores whose steps can have transactions.
+#[macro_export]
+macro_rules! transaction_stories_suite {
+    ($ground:ident) => {
+        $crate::stories_suite!($ground: atomic:
+            all_steps_take_effect_together_with_the_outcome,
+            a_final_failure_leaves_nothing_behind,
+            an_attempt_that_fails_begins_again_at_the_first_step,
+            its_tries_are_bounded_and_the_next_call_begins_anew,
+            what_waits_for_its_next_try_holds_no_transaction,
+            what_dies_before_the_commit_begins_again_and_takes_effect_once,
+            a_lost_answer_of_the_commit_repeats_nothing,
+            a_wish_to_cancel_it_rolls_it_back,
+            a_late_run_is_rolled_back,
+            a_process_that_stops_hands_it_back_whole,
+            a_duplicate_is_refused_at_once_while_it_runs,
+        );
     };
 }

@@ -10,7 +10,8 @@ use keystep::{
 };
 use tokio::sync::Semaphore;
 
-use super::town::{KEY, Process, Town, book, note, soon};
+use super::bodies::note;
+use super::town::{KEY, Process, Town, book, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
