@@ -104,7 +104,7 @@ impl<G: Ground> Town<G> {
         assert!(payloads.any(|payload| is_in(payload)), "`{text}` is not stored");
     }
 
-    /// The names under which something is stored of the story's key: one row each.
+    /// The names under which something is stored of the story's key, one row each, in alphabetical order.
     pub(super) async fn stored<In, Out>(&self, schema: &Schema<In, Out>) -> Vec<String> {
         let id = id_in(schema);
         let record = self.store.find(vec![id]).await.expect("an answer").pop();
@@ -114,7 +114,9 @@ impl<G: Ground> Town<G> {
             .expect("the run is the present one")
             .checkpoints
             .into_iter();
-        checkpoints.map(|checkpoint| checkpoint.step).collect()
+        let mut names: Vec<_> = checkpoints.map(|checkpoint| checkpoint.step).collect();
+        names.sort_unstable();
+        names
     }
 
     /// How many rows with this mark were booked.
