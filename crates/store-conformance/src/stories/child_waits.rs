@@ -8,8 +8,8 @@ use keystep::{
     WaitReason,
 };
 
-use super::bodies::note;
 use super::calls::{CHILD, both, parent, state_of_child};
+use super::town::note;
 use super::town::{HOUR, KEY, Process, Town, soon};
 use crate::under_faults::Ground;
 

@@ -8,7 +8,7 @@ use keystep::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::bodies::note;
+use super::town::note;
 use super::town::{HOUR, KEY, Process, Town, recorded, soon};
 use crate::under_faults::Ground;
 
