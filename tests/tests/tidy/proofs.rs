@@ -27,7 +27,9 @@ pub(crate) fn breaches(page: &str, text: impl Fn(&str) -> Option<String>) -> Vec
 
 /// Whether there is such a function: a test, or a story that each store tells.
 fn has_function(text: &str, name: &str) -> bool {
-    ["(", "<"].iter().any(|next| text.contains(&format!("fn {name}{next}")))
+    ["(", "<"]
+        .iter()
+        .any(|next| text.contains(&format!("fn {name}{next}")))
 }
 
 /// The rows of the table of guarantees that name no test.
