@@ -145,9 +145,17 @@ impl Place {
 
     /// With the store's tables and a ledger.
     fn furnished(self) -> Self {
-        self.runtime.block_on(self.ground.migrate());
+        self.migrate();
         self.runtime.block_on(self.ground.make_ledger());
         self
+    }
+
+    /// Brings tables of an older program to the format of this one.
+    ///
+    /// # Panics
+    /// When they can not be changed.
+    pub fn migrate(&self) {
+        self.runtime.block_on(self.ground.migrate());
     }
 
     /// Waits until a lost session counts as a death: for a while after the database server has

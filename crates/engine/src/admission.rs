@@ -241,12 +241,12 @@ impl Drop for CloseOpening {
 }
 
 /// What a key begins with.
-struct NewKey {
-    id: ExecutionId,
-    key: FullKey,
-    input: Bytes,
-    hash: InputHash,
-    parent: Option<ExecutionId>,
+pub(crate) struct NewKey {
+    pub(crate) id: ExecutionId,
+    pub(crate) key: FullKey,
+    pub(crate) input: Bytes,
+    pub(crate) hash: InputHash,
+    pub(crate) parent: Option<ExecutionId>,
 }
 
 async fn begin(
@@ -254,19 +254,12 @@ async fn begin(
     schema: &Arc<SchemaCore>,
     new: NewKey,
 ) -> (Opened, Option<BoxFuture<'static, ()>>) {
-    let NewKey {
-        id,
-        key,
-        input,
-        hash,
-        parent,
-    } = new;
     let run = RunId::fresh();
     let place = Place {
         run,
         slot: Slot::Input,
     };
-    let encoded = match inner.codecs.encode(input.clone(), &place) {
+    let encoded = match inner.codecs.encode(new.input.clone(), &place) {
         Ok(encoded) => encoded,
         Err(why) => {
             let why = format!("the codec refused the input: {why}");
@@ -275,23 +268,23 @@ async fn begin(
     };
     let worker = inner.liveness.worker();
     let begin = Begin {
-        id,
-        key: key.clone(),
+        id: new.id,
+        key: new.key.clone(),
         run,
         token: random::unpredictable(),
         owner: worker,
         plan: schema.plan.id,
         shape: schema.plan.shape,
         input: encoded,
-        input_hash: hash,
-        parent,
+        input_hash: new.hash,
+        parent: new.parent,
     };
     let asked = inner.clock.elapsed();
     let mut resend = Resend::new();
     loop {
         match inner.store.begin(begin.clone()).await {
             Ok(Begun::Started(fence)) => {
-                let (run, work) = begin_run(inner, schema, key, fence, worker, hash, input);
+                let (run, work) = begin_run(inner, schema, fence, worker, new);
                 return (Opened::Started(run), Some(work));
             }
             Ok(Begun::Exists(record)) => return (Opened::Exists(Arc::from(record), asked), None),

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{StepError, StepResult};
-use crate::execution::WaitReason;
+use crate::execution::{ExecutionId, WaitReason};
 use crate::runs::locked;
 
 /// Something that a body wants done.
@@ -44,6 +44,8 @@ pub(crate) struct Wait {
     pub(crate) reason: WaitReason,
     /// How many signals are known, when it waits for one.
     pub(crate) signals: Option<i32>,
+    /// The execution that it waits for, when it has called one.
+    pub(crate) called: Option<ExecutionId>,
 }
 
 /// Where a body leaves what it wants.

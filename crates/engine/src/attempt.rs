@@ -29,8 +29,6 @@ pub(crate) enum AttemptEnd {
     Lost,
     /// The process stops; the step was cancelled.
     Stopped,
-    /// Somebody wants the execution cancelled, and the step did not end by itself.
-    Cancelled,
     /// The body waits for something: put the execution down.
     Wait(Wait),
     /// What it wanted recorded was not.
@@ -74,7 +72,9 @@ impl Attempt<'_> {
         // Boxed, so that it is gone before anything is written for an attempt that was cancelled.
         let mut body = Box::pin(AssertUnwindSafe(cx.scope(work)).catch_unwind());
         let mut under_way = UnderWay::default();
-        let mut ends = Box::pin(ends(inner, run, timeout, ends_when_cancelled));
+        // Its time runs from here on, and not from when the body comes to its first wait.
+        let late = timeout.map(|timeout| (timeout, Box::pin(inner.clock.sleep(timeout))));
+        let mut ends = Box::pin(ends(inner, run, late, ends_when_cancelled));
         let ended = loop {
             tokio::select! {
                 biased;
@@ -142,10 +142,18 @@ impl<'a> UnderWay<'a> {
 }
 
 /// What ends an attempt from outside.
-async fn ends(inner: &Inner, run: &LocalRun, timeout: Option<Duration>, when_cancelled: bool) -> AttemptEnd {
+async fn ends(
+    inner: &Inner,
+    run: &LocalRun,
+    late: Option<(Duration, impl Future<Output = ()> + Unpin)>,
+    when_cancelled: bool,
+) -> AttemptEnd {
     let late = async {
-        match timeout {
-            Some(timeout) => Box::pin(inner.clock.sleep(timeout)).await,
+        match late {
+            Some((timeout, late)) => {
+                late.await;
+                timeout
+            }
             None => std::future::pending().await,
         }
     };
@@ -157,9 +165,11 @@ async fn ends(inner: &Inner, run: &LocalRun, timeout: Option<Duration>, when_can
         biased;
         () = run.lost.cancelled() => AttemptEnd::Lost,
         () = inner.stopped.cancelled() => AttemptEnd::Stopped,
-        () = cancelled, if when_cancelled => AttemptEnd::Cancelled,
-        () = late => {
-            let error = StepError::retry(format!("no output within {:?}", timeout.unwrap_or_default()));
+        () = cancelled, if when_cancelled => {
+            AttemptEnd::Attempted(Attempted::Failed(StepError::retry("it was cancelled while it ran")))
+        }
+        timeout = late => {
+            let error = StepError::retry(format!("no output within {timeout:?}"));
             AttemptEnd::Attempted(Attempted::Failed(error.code("timed_out")))
         }
     }

@@ -34,7 +34,6 @@ use self::load::{Done, progress};
 use crate::attempt::{Attempt, AttemptEnd};
 use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};
 use crate::decide::may_go_on;
-use crate::error::StepError;
 use crate::execution::{ExecutionRecord, FullKey, ParkReason};
 use crate::inner::Inner;
 use crate::lookout::on_the_lookout;
@@ -193,7 +192,6 @@ impl Driver<'_> {
                     }
                 }
                 AttemptEnd::Attempted(Attempted::Failed(error)) => error,
-                AttemptEnd::Cancelled if careful => StepError::retry("it was cancelled while it ran"),
                 other => return Err(Box::pin(self.left(position, other, done)).await),
             };
             drop(cx.take_enlisted());

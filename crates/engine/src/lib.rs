@@ -45,6 +45,7 @@ mod attempt;
 pub mod bugs;
 mod builder;
 mod call;
+mod callers;
 mod cancel;
 mod canonical;
 pub mod clock;

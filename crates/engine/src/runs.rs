@@ -43,6 +43,16 @@ pub(crate) enum RunEnd {
     Released,
 }
 
+impl RunEnd {
+    /// Whether it is over, and not only put down or somebody else's.
+    pub(crate) fn is_outcome(&self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded(_) | Self::Failed(_) | Self::Undone(_) | Self::Cancelled
+        )
+    }
+}
+
 /// An execution that this process owns.
 #[derive(Debug)]
 pub(crate) struct LocalRun {

@@ -4,18 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::NewKey;
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
+use crate::callers::wake_caller;
 use crate::cancel::cancel_unread;
 use crate::clock;
 use crate::drive::{Born, Owned, Stop, drive, park};
-use crate::execution::{CancelWish, ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
+use crate::execution::{CancelWish, ExecutionId, ExecutionRecord, Fence, ParkReason, Seen, WorkerId};
 use crate::inner::Inner;
 use crate::json;
 use crate::limits::DEFAULT_RETENTION;
@@ -158,7 +159,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
     let Won {
         record, taken_over, ..
     } = won;
-    let schema = record.key.schema.clone();
+    let (schema, parent) = (record.key.schema.clone(), record.parent);
     let work = {
         let inner = Arc::clone(inner);
         let run = Arc::clone(&run);
@@ -193,7 +194,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
         }
     };
     // The engine owns the task: no caller that goes away can end it.
-    inner.spawn(told(inner, &run, &schema, work));
+    inner.spawn(told(inner, &run, &schema, parent, work));
     run
 }
 
@@ -202,12 +203,17 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
 pub(crate) fn begin_run(
     inner: &Arc<Inner>,
     schema: &Arc<SchemaCore>,
-    key: crate::execution::FullKey,
     fence: Fence,
     worker: WorkerId,
-    hash: InputHash,
-    input: Bytes,
+    new: NewKey,
 ) -> (Arc<LocalRun>, BoxFuture<'static, ()>) {
+    let NewKey {
+        key,
+        input,
+        hash,
+        parent,
+        ..
+    } = new;
     let since = clock::time_of(inner.clock.wall_micros());
     let run = LocalRun::new(fence, key.clone(), worker, hash, since);
     if let Some(first) = schema.steps.first() {
@@ -235,7 +241,7 @@ pub(crate) fn begin_run(
         let run = Arc::clone(&run);
         async move { drive(&inner, &run, owned).await }
     };
-    let work = told(inner, &run, &schema.name, work);
+    let work = told(inner, &run, &schema.name, parent, work);
     (run, work)
 }
 
@@ -250,7 +256,13 @@ fn enter(inner: &Inner, run: &Arc<LocalRun>) {
 
 /// Work whose end is told to whoever waits for it. It is large, so it stays in one place: each async
 /// block that it is given to would have room for it twice.
-fn told<Work>(inner: &Arc<Inner>, run: &Arc<LocalRun>, schema: &str, work: Work) -> BoxFuture<'static, ()>
+fn told<Work>(
+    inner: &Arc<Inner>,
+    run: &Arc<LocalRun>,
+    schema: &str,
+    parent: Option<ExecutionId>,
+    work: Work,
+) -> BoxFuture<'static, ()>
 where
     Work: Future<Output = RunEnd> + Send + 'static,
 {
@@ -259,6 +271,7 @@ where
         inner: Arc::clone(inner),
         run: Arc::clone(run),
         schema: schema.to_owned(),
+        parent,
         end: RunEnd::Lost,
     };
     Box::pin(work.map(move |end| {
@@ -276,6 +289,8 @@ struct Leave {
     inner: Arc<Inner>,
     run: Arc<LocalRun>,
     schema: String,
+    /// The execution whose step has called it.
+    parent: Option<ExecutionId>,
     end: RunEnd,
 }
 
@@ -285,6 +300,9 @@ impl Drop for Leave {
         self.inner.registry.remove(&self.run);
         self.run.finish(self.end.clone());
         self.inner.follower.look_again(self.run.id);
+        if let Some(caller) = self.parent.filter(|_caller| self.end.is_outcome()) {
+            wake_caller(&self.inner, caller);
+        }
     }
 }
 

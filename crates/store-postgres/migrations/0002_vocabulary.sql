@@ -9,8 +9,9 @@ ALTER TABLE {schema}.executions RENAME COLUMN park_reason TO reason;
 ALTER TABLE {schema}.executions
     -- How somebody wants it cancelled: 1 stop, 2 undo first. Not when finished.
     ADD COLUMN cancel smallint,
-    -- How many signals were sent to the run: compared under the row's lock when its owner puts it down.
-    ADD COLUMN signals int NOT NULL DEFAULT 0,
+    -- How many signals were sent to the run, if any: compared under the row's lock when its owner puts it
+    -- down.
+    ADD COLUMN signals int,
     -- The execution whose step called it.
     ADD COLUMN parent uuid,
     -- Since when only its generation, fingerprint and state are left.

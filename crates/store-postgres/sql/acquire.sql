@@ -66,7 +66,7 @@ won AS (
         input_hash = coalesce(h.input_hash, e.input_hash),
         parent = CASE WHEN h.new_run IS NULL THEN e.parent ELSE h.parent END,
         cancel = CASE WHEN h.new_run IS NULL THEN e.cancel END,
-        signals = CASE WHEN h.new_run IS NULL THEN e.signals ELSE 0 END,
+        signals = CASE WHEN h.new_run IS NULL THEN e.signals END,
         purged_at = NULL
     FROM held AS h
     WHERE e.id = h.id AND h.verdict = 1

@@ -32,7 +32,7 @@ emptied AS (
         input = '',
         failure = NULL,
         output_step = NULL,
-        signals = 0,
+        signals = NULL,
         purged_at = statement_timestamp() + $1 * interval '1 microsecond',
         expires_at = statement_timestamp() + ($1 + $3) * interval '1 microsecond'
     WHERE e.id = ANY (ARRAY(SELECT x.id FROM expired AS x WHERE x.stays))

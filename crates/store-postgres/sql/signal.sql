@@ -20,7 +20,7 @@ WITH held AS MATERIALIZED (
             ELSE 1
         END AS verdict
     FROM (
-        SELECT x.id, x.state, x.signals
+        SELECT x.id, x.state, coalesce(x.signals, 0) AS signals
         FROM {schema}.executions AS x
         WHERE x.id = $2::uuid AND x.run_id = $3::uuid
         FOR NO KEY UPDATE

@@ -89,7 +89,7 @@ const HISTORY: &str = "
         CASE state WHEN 10 THEN now() + (n - 500) * interval '1 second' END,
         state, 'order.create', '', 'k' || n, CASE state WHEN 10 THEN 'step 4' END, '\\x00', '\\x00',
         CASE WHEN state = 1 AND n % 50 = 0 THEN 1 END, CASE state WHEN 2 THEN gen_random_uuid() END,
-        CASE state WHEN 10 THEN 2 ELSE 0 END
+        CASE state WHEN 10 THEN 2 END
     FROM (
         SELECT n, CASE WHEN n <= 100000 THEN 10 WHEN n <= 100500 THEN 1 ELSE 2 END AS state
         FROM generate_series(1, 101000) AS n

@@ -72,4 +72,5 @@ store_conformance::under_faults_suite!(fresh);
 
 mod stories {
     store_conformance::stories_suite!(fresh);
+    store_conformance::transaction_stories_suite!(fresh);
 }

@@ -27,8 +27,9 @@ impl StepContext {
     /// Calls another schema for a key, and waits for its output, which is recorded with this step. When
     /// this step runs again the called execution does not: it is waited for, or answers with its outcome.
     ///
-    /// A failure of the called execution is a failure of this step: final when it is final. While the
-    /// called execution waits, so does this one, put down. Cancelling this one cancels the called ones.
+    /// A failure of the called execution is a failure of this step: final when it is final, and without a
+    /// further try now when its tries are used up; a later call resumes both. While the called execution
+    /// waits, so does this one, put down. Cancelling this one cancels the called ones.
     ///
     /// # Errors
     /// As above. The key of an execution that calls this one (`call_cycle`), a chain of more than
@@ -67,6 +68,7 @@ impl StepContext {
             delay: Some(delay),
             reason: WaitReason::Child,
             signals: None,
+            called: Some(child),
         };
         match call.await {
             Ok(output) => {
@@ -104,7 +106,8 @@ impl StepContext {
 fn failed_child(error: RunError) -> StepError {
     match error {
         RunError::Failed(failure) if failure.kind == FailureKind::Exhausted => {
-            StepError::retry(format!("the called execution failed: {failure}")).code("child_failed")
+            // It was tried as often as it says: trying it again here would multiply that.
+            StepError::stop(format!("the called execution failed: {failure}")).code("child_failed")
         }
         RunError::Failed(failure) | RunError::Undone(failure) => {
             StepError::terminal(format!("the called execution failed: {failure}")).code("child_failed")

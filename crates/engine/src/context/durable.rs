@@ -192,6 +192,7 @@ impl StepContext {
             delay: left,
             reason: WaitReason::Signal,
             signals: Some(count),
+            called: None,
         };
         Err(desk.wait(wait).await)
     }
@@ -228,6 +229,7 @@ impl StepContext {
                 delay: Some(left),
                 reason: WaitReason::Timer,
                 signals: None,
+                called: None,
             };
             return Err(desk.wait(wait).await);
         }

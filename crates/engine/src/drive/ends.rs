@@ -12,6 +12,7 @@ use super::undo::Why;
 use super::{Driver, Stop, count};
 use crate::asks::Wait;
 use crate::attempt::AttemptEnd;
+use crate::callers::look_after_called;
 use crate::cancel::cancel_children;
 use crate::decide::{AfterAttempt, after_attempt};
 use crate::error::{Failure, FailureKind, Meaning, StepError, cut};
@@ -70,7 +71,6 @@ impl Driver<'_> {
     pub(super) async fn left(&mut self, position: usize, end: AttemptEnd, done: &mut Done) -> Stop {
         match end {
             AttemptEnd::Stopped => self.release(done).await,
-            AttemptEnd::Cancelled => self.cancel(done).await,
             AttemptEnd::Wait(wait) => self.wait(position, wait, done).await,
             AttemptEnd::Stop(stop) => stop,
             AttemptEnd::Attempted(Attempted::Unreadable(why)) => {
@@ -266,6 +266,7 @@ impl Driver<'_> {
             delay,
             reason,
             signals,
+            called,
         } = wait;
         let checkpoint = match mark
             .map(|(name, value)| self.marked(position, name, value, done))
@@ -300,6 +301,9 @@ impl Driver<'_> {
                 done,
             )
             .await;
+        if let Some(called) = called {
+            look_after_called(self.inner, self.run.id, called);
+        }
         if signals.is_some() {
             // A signal may have come while it was put down.
             self.inner.sweep.notify_one();

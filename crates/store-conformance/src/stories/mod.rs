@@ -7,17 +7,29 @@
 //!
 //! ```text
 //! store_conformance::stories_suite!(fresh);
+//! store_conformance::transaction_stories_suite!(fresh);  // for stores whose steps can have transactions
 //! ```
 
 #![expect(missing_docs, reason = "the name of a story is its promise")]
 
+pub mod atomic;
+mod bodies;
+pub mod calls;
+pub mod cancel;
+pub mod chains;
+pub mod child_waits;
 pub mod effects;
+pub mod evolution;
 pub mod lazy;
 pub mod parts;
+pub mod relay;
+pub mod retention;
 pub mod settle;
 pub mod signals;
+pub mod timeouts;
 mod town;
 pub mod undo;
+pub mod unowned;
 pub mod verify;
 pub mod waits;
 
@@ -26,6 +38,18 @@ pub mod waits;
 #[macro_export]
 macro_rules! stories_suite {
     ($ground:ident) => {
+        $crate::stories_suite!($ground: cancel:
+            a_step_that_listens_ends_in_its_own_way_whatever_its_retries,
+            a_step_that_does_not_listen_is_dropped_after_the_grace,
+            an_output_that_comes_within_the_grace_is_recorded_and_nothing_further_begins,
+            a_wish_of_another_process_is_seen_and_what_was_done_is_undone,
+            a_wish_to_stop_undoes_nothing,
+            an_undo_of_what_was_cancelled_keeps_the_pauses_of_its_retry,
+            a_wish_does_not_end_an_undo_that_is_under_way,
+            a_wish_after_the_end_is_refused_and_changes_nothing,
+            a_wish_while_the_last_step_is_being_recorded_comes_too_late,
+            a_cancelled_key_is_used_anew_only_when_asked_and_without_the_old_wish,
+        );
         $crate::stories_suite!($ground: effects:
             what_dies_inside_a_step_that_is_done_at_most_once_is_in_doubt_and_not_tried_again,
             what_dies_before_it_has_said_that_it_begins_has_not_begun,
@@ -38,28 +62,6 @@ macro_rules! stories_suite {
             a_step_that_is_done_at_most_once_can_not_be_put_down,
             every_attempt_of_a_step_sends_the_same_key_and_nothing_else_does,
         );
-        $crate::stories_suite!($ground: verify:
-            what_a_verify_finds_done_is_recorded_and_not_tried_again,
-            what_a_verify_finds_not_done_runs_once_more,
-            what_a_verify_does_not_know_stays_in_doubt_until_it_does,
-            a_verify_that_fails_is_asked_as_often_as_the_step_is_tried,
-            an_error_of_unknown_effect_is_verified_before_it_is_tried_again,
-            a_verify_is_given_the_key_of_its_step,
-            a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
-            a_verify_whose_owner_dies_is_asked_again,
-        );
-        $crate::stories_suite!($ground: undo:
-            a_final_failure_undoes_what_was_done_the_last_step_first_and_each_once,
-            what_dies_at_any_write_is_undone_whole_by_the_next_owner,
-            an_undo_whose_owner_dies_in_it_is_done_again_and_those_before_it_are_not,
-            an_undo_that_fails_is_tried_again_as_its_own_retry_says,
-            an_undo_whose_next_try_is_far_away_is_put_down_and_goes_on_then,
-            an_undo_that_fails_for_good_waits_for_a_person_whose_verdict_brings_it_on,
-            an_undo_whose_tries_are_used_up_waits_for_a_person,
-            used_up_tries_undo_nothing_and_the_next_call_resumes,
-            what_was_undone_runs_again_only_as_a_new_generation,
-            an_undo_sends_a_key_of_its_own_in_each_attempt,
-        );
         $crate::stories_suite!($ground: settle:
             what_a_person_knows_to_be_done_goes_on_with_that_output,
             what_a_person_knows_not_to_be_done_runs_once_more,
@@ -70,6 +72,49 @@ macro_rules! stories_suite {
             a_verdict_that_is_stored_counts_although_its_process_dies,
             a_process_that_does_not_know_the_schema_settles_nothing,
             what_was_lazy_before_a_step_in_doubt_is_not_done_again,
+            an_undo_that_fails_for_good_waits_for_a_person_whose_verdict_brings_it_on,
+            an_undo_whose_tries_are_used_up_waits_for_a_person,
+        );
+        $crate::stories_suite!($ground: timeouts:
+            an_attempt_that_takes_too_long_is_dropped_and_tried_again,
+            a_step_that_always_takes_too_long_uses_its_tries_up,
+            a_late_run_fails_for_good_inside_a_step_and_what_was_done_is_undone,
+            a_run_that_waits_for_its_next_try_is_late_when_its_time_is_over,
+            a_run_that_waits_for_a_signal_is_late_when_its_time_is_over,
+            the_time_of_a_run_goes_on_when_its_owner_dies,
+            a_new_generation_has_its_whole_time,
+            a_payment_that_is_late_is_in_doubt_first,
+            an_undo_is_given_the_time_it_needs,
+        );
+        $crate::stories_suite!($ground: undo:
+            a_final_failure_undoes_what_was_done_the_last_step_first_and_each_once,
+            what_dies_at_any_write_is_undone_whole_by_the_next_owner,
+            an_undo_whose_owner_dies_in_it_is_done_again_and_those_before_it_are_not,
+            an_undo_that_fails_is_tried_again_as_its_own_retry_says,
+            an_undo_whose_next_try_is_far_away_is_put_down_and_goes_on_then,
+            used_up_tries_undo_nothing_and_the_next_call_resumes,
+            what_was_undone_runs_again_only_as_a_new_generation,
+            an_undo_sends_a_key_of_its_own_in_each_attempt,
+        );
+        $crate::stories_suite!($ground: unowned:
+            a_wish_is_seen_by_whoever_takes_over_from_a_dead_owner,
+            what_waits_for_its_next_try_is_cancelled_at_once,
+            what_nobody_owns_is_cancelled_by_a_process_that_takes_up_no_work,
+            what_no_live_process_knows_is_stopped_by_any,
+            what_is_parked_because_it_can_not_be_read_is_stopped,
+            a_payment_that_was_cancelled_inside_is_settled_first_and_undone_if_it_was_done,
+            a_payment_that_was_cancelled_inside_and_not_done_is_not_tried_again,
+            a_payment_that_was_cancelled_inside_is_verified_first,
+        );
+        $crate::stories_suite!($ground: verify:
+            what_a_verify_finds_done_is_recorded_and_not_tried_again,
+            what_a_verify_finds_not_done_runs_once_more,
+            what_a_verify_does_not_know_stays_in_doubt_until_it_does,
+            a_verify_that_fails_is_asked_as_often_as_the_step_is_tried,
+            an_error_of_unknown_effect_is_verified_before_it_is_tried_again,
+            a_verify_is_given_the_key_of_its_step,
+            a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
+            a_verify_whose_owner_dies_is_asked_again,
         );
         $crate::stories_suite!($ground: waits:
             a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,
@@ -110,6 +155,51 @@ macro_rules! stories_suite {
             a_lazy_step_that_is_the_last_one_is_recorded,
             a_lazy_step_with_a_transaction_is_recorded_with_it,
         );
+        $crate::stories_suite!($ground: calls:
+            a_parent_that_is_retried_does_not_run_its_child_again,
+            a_parent_whose_owner_dies_waits_for_the_child_that_it_had_called,
+            a_child_that_dies_with_its_parent_goes_on_where_it_was,
+            a_final_failure_of_the_child_is_one_of_its_parent,
+            a_child_whose_tries_are_used_up_fails_its_parent_and_the_next_call_resumes_both,
+        );
+        $crate::stories_suite!($ground: child_waits:
+            a_parent_is_put_down_while_its_child_sleeps_and_goes_on_after_it,
+            a_parent_goes_on_as_soon_as_its_child_is_over,
+            a_child_that_is_over_before_its_parent_is_put_down_is_not_missed,
+            a_parent_of_a_parked_child_waits_until_somebody_has_settled_it,
+        );
+        $crate::stories_suite!($ground: chains:
+            a_child_that_is_cancelled_fails_its_parent,
+            cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves,
+            executions_that_would_wait_for_each_other_are_told_so,
+            a_chain_of_sixteen_calls_is_possible_and_a_longer_one_is_refused,
+        );
+        $crate::stories_suite!($ground: relay:
+            messages_are_delivered_in_order_with_the_ids_that_their_steps_got,
+            an_attempt_that_fails_sends_nothing,
+            what_dies_before_its_write_has_sent_nothing,
+            a_message_that_is_not_taken_holds_up_only_its_own_execution,
+            a_thousand_messages_survive_relays_that_are_killed_among_them,
+            of_two_processes_one_relays_until_it_is_dead,
+        );
+        $crate::stories_suite!($ground: retention:
+            a_key_whose_time_is_over_is_used_anew_before_and_after_its_purge,
+            payloads_go_with_the_purge_and_generation_state_and_fingerprint_stay_for_a_while,
+            a_caller_who_asks_for_it_is_told_that_its_key_has_expired,
+            a_waiter_of_the_first_generation_never_gets_the_outcome_of_the_second,
+            a_waiter_of_a_run_that_failed_never_gets_the_outcome_of_the_restart,
+            a_purge_that_fails_once_is_made_again,
+        );
+        $crate::stories_suite!($ground: evolution:
+            what_keeps_its_shape_goes_on_with_the_new_code,
+            a_renamed_step_parks_unless_its_former_name_is_said,
+            a_former_name_pins_what_was_born_under_it,
+            moved_inserted_and_removed_steps_park_what_is_under_way,
+            an_accepted_older_schema_ends_what_was_born_with_it,
+            a_step_whose_input_has_another_type_is_found_before_the_deploy,
+            a_step_whose_input_reads_the_recorded_value_goes_on,
+            a_report_counts_all_and_names_some,
+        );
     };
     ($ground:ident: $topic:ident: $($promise:ident,)*) => {
         mod $topic {
@@ -121,5 +211,25 @@ macro_rules! stories_suite {
                 }
             )*
         }
+    };
+}
+
+/// The same, for stores whose steps can have transactions.
+#[macro_export]
+macro_rules! transaction_stories_suite {
+    ($ground:ident) => {
+        $crate::stories_suite!($ground: atomic:
+            all_steps_take_effect_together_with_the_outcome,
+            a_final_failure_leaves_nothing_behind,
+            an_attempt_that_fails_begins_again_at_the_first_step,
+            its_tries_are_bounded_and_the_next_call_begins_anew,
+            what_waits_for_its_next_try_holds_no_transaction,
+            what_dies_before_the_commit_begins_again_and_takes_effect_once,
+            a_lost_answer_of_the_commit_repeats_nothing,
+            a_wish_to_cancel_it_rolls_it_back,
+            a_late_run_is_rolled_back,
+            a_process_that_stops_hands_it_back_whole,
+            a_duplicate_is_refused_at_once_while_it_runs,
+        );
     };
 }

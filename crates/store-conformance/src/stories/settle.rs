@@ -1,11 +1,17 @@
-//! What may a person decide of a step in doubt? Each verdict, stored with its reason before it is acted
-//! upon.
+//! What may a person decide of a step in doubt, and of an undo that fails? Each verdict, stored with its
+//! reason before it is acted upon.
 
-use keystep::{FailureKind, ParkReason, RunError, Schema, Settlement, State, StepContext, Verified};
+use std::time::Duration;
+
+use keystep::{
+    FailureKind, ParkReason, Retry, RunError, Schema, Settlement, State, StepContext, StepError, Verified,
+};
 use serde_json::json;
 
+use super::bodies::{does, undoes};
 use super::effects::{killed_at, paying_at, then_ship};
-use super::town::{KEY, Process, Town, does, in_doubt, note, recorded, soon, undoes};
+use super::town::{KEY, Process, Town, in_doubt, marks, note, soon};
+use super::undo::{again, failing, fails_first, is_undone};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
@@ -28,7 +34,7 @@ pub async fn what_a_person_knows_to_be_done_goes_on_with_that_output<G: Ground>(
     assert_eq!(there.run(&schema, KEY, 1).await, Ok(70));
     town.notes.are(&["pay", "ship"]);
     let done = there.read(&schema).await;
-    assert!(recorded(&done).contains(&"pay::@settled/1"), "{done:?}");
+    assert!(marks(&done).contains(&"pay::@settled/1"), "{done:?}");
     town.stores(id, WHY).await;
 }
 
@@ -208,4 +214,70 @@ pub async fn what_was_lazy_before_a_step_in_doubt_is_not_done_again<G: Ground>(g
     );
     assert_eq!(there.run(&schema, KEY, 1).await, Ok(7));
     town.notes.are(&["price", "pay 2", "verify 2"]);
+}
+
+/// An undo that fails for good, and what an operator decides.
+async fn by_hand<G: Ground>(ground: &G, verdict: Settlement, undone: usize) {
+    let town = Town::on(ground.clone()).await;
+    let schema = failing(
+        fails_first(1, || StepError::terminal("it is closed")),
+        Retry::default(),
+    );
+    let here = town.process(&schema).await;
+    let told = here.run(&schema, format!("{verdict:?}"), 1).await;
+    let Err(RunError::Parked {
+        execution,
+        reason: ParkReason::UndoFailed,
+        failure: Some(failure),
+    }) = told
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (failure.step.as_str(), failure.message.as_str()),
+        ("b", "it is closed")
+    );
+    assert_eq!(town.notes.count("undo a 2 attempt 1"), 0, "the order is kept");
+    let settled = here
+        .settle(execution, verdict.clone(), "a person has looked")
+        .await;
+    assert_eq!(settled, Ok(()));
+    let told = here.run(&schema, format!("{verdict:?}"), 1).await;
+    assert!(matches!(told, Err(RunError::Undone(_))), "{told:?}");
+    assert_eq!(town.notes.count("undo b"), undone, "{verdict:?}");
+    assert_eq!(town.notes.count("undo a 2 attempt 1"), 1, "{verdict:?}");
+    let stored = here.find_id(execution).await.expect("read").expect("there");
+    assert!(marks(&stored).contains(&"b::@undo_settled/1"), "{stored:?}");
+    town.stores(execution, "a person has looked").await;
+    here.shutdown().await;
+}
+
+pub async fn an_undo_that_fails_for_good_waits_for_a_person_whose_verdict_brings_it_on<G: Ground>(ground: G) {
+    by_hand(&ground, Settlement::UndoAgain, 2).await;
+    by_hand(&ground, Settlement::UndoDone, 1).await;
+    by_hand(&ground, Settlement::UndoSkipped, 1).await;
+}
+
+pub async fn an_undo_whose_tries_are_used_up_waits_for_a_person<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let twice = Retry::attempts(2).first_delay(Duration::from_millis(1));
+    let schema = failing(fails_first(4, again), twice);
+    let here = town.process(&schema).await;
+    here.begin(&schema).await;
+    let mut parked = here.until_is(&schema, State::Parked).await;
+    for again in [1, 2] {
+        assert_eq!(parked.parked, Some(ParkReason::UndoFailed));
+        assert_eq!(town.notes.count("undo b"), 2 * again, "with fresh tries");
+        let settled = here
+            .settle(parked.id, Settlement::UndoAgain, "the partner is back")
+            .await;
+        assert_eq!(settled, Ok(()));
+        let before = parked.epoch;
+        let settled = here.until(&schema, |execution| {
+            execution.state == State::Undone || execution.state == State::Parked && execution.epoch > before
+        });
+        parked = settled.await;
+    }
+    is_undone(&here, &schema).await;
+    assert_eq!(town.notes.count("undo b"), 5);
 }

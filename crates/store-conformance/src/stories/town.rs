@@ -6,13 +6,12 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, FullKey};
 use keystep::store::Store;
 use keystep::{
-    Engine, EngineBuilder, Execution, ParkReason, RunError, Schema, State, StepContext, StepError,
-    StepResult, WorkerOptions,
+    Engine, EngineBuilder, Execution, ParkReason, RunError, Schema, State, StepContext, StepResult,
+    WorkerOptions,
 };
 
 use crate::faulty::{Call, Fault, Faults, FaultyStore, Gate};
@@ -103,6 +102,21 @@ impl<G: Ground> Town<G> {
         let mut payloads = progress.checkpoints.iter().map(|checkpoint| &checkpoint.output.0);
         let is_in = |payload: &[u8]| payload.windows(text.len()).any(|part| part == text.as_bytes());
         assert!(payloads.any(|payload| is_in(payload)), "`{text}` is not stored");
+    }
+
+    /// The names under which something is stored of the story's key, one row each, in alphabetical order.
+    pub(super) async fn stored<In, Out>(&self, schema: &Schema<In, Out>) -> Vec<String> {
+        let id = id_in(schema);
+        let record = self.store.find(vec![id]).await.expect("an answer").pop();
+        let run = record.expect("an execution").run;
+        let progress = self.store.load(id, run).await.expect("an answer");
+        let checkpoints = progress
+            .expect("the run is the present one")
+            .checkpoints
+            .into_iter();
+        let mut names: Vec<_> = checkpoints.map(|checkpoint| checkpoint.step).collect();
+        names.sort_unstable();
+        names
     }
 
     /// How many rows with this mark were booked.
@@ -203,6 +217,11 @@ pub(super) fn recorded(execution: &Execution) -> Vec<&str> {
     execution.steps.iter().map(|step| step.name.as_str()).collect()
 }
 
+/// The names of what else is recorded.
+pub(super) fn marks(execution: &Execution) -> Vec<&str> {
+    execution.parts.iter().map(|part| part.name.as_str()).collect()
+}
+
 /// Waits until the execution of the story's key is in doubt.
 pub(super) async fn in_doubt<In, Out>(process: &Process, schema: &Schema<In, Out>) -> Execution {
     let parked = process.until_is(schema, State::Parked).await;
@@ -261,49 +280,6 @@ impl Notes {
 pub(super) fn note(cx: &StepContext, what: impl Into<String>) -> StepResult<()> {
     cx.get::<Notes>()?.take_down(what);
     Ok(())
-}
-
-/// A step that is noted under this name, and gives its input plus one.
-pub(super) fn does(what: &'static str) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<u64>> {
-    move |cx, n| {
-        Box::pin(async move {
-            note(&cx, what)?;
-            Ok(n + 1)
-        })
-    }
-}
-
-/// An undo of it, noted with its number of attempt and the output.
-pub(super) fn undoes(what: &'static str) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<()>> {
-    move |cx, output| {
-        Box::pin(async move { note(&cx, format!("undo {what} {output} attempt {}", cx.attempt())) })
-    }
-}
-
-/// A step that fails for good.
-pub(super) fn fails(what: &'static str) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<u64>> {
-    move |cx, _n| {
-        Box::pin(async move {
-            note(&cx, what)?;
-            Err(StepError::terminal("it is not possible").code("impossible"))
-        })
-    }
-}
-
-/// A step that is noted under this name, and waits at the gate.
-pub(super) fn waits_at(
-    gate: &Gate,
-    what: &'static str,
-) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<u64>> + use<> {
-    let gate = gate.clone();
-    move |cx, n| {
-        let gate = gate.clone();
-        Box::pin(async move {
-            note(&cx, what)?;
-            gate.pass().await;
-            Ok(n + 1)
-        })
-    }
 }
 
 /// Where a step of this process writes in a transaction of its own.

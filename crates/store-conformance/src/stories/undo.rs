@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use keystep::{
-    AfterFailure, FailureKind, ParkReason, Retry, RunError, Schema, SchemaBuilder, Settlement, State,
-    StepContext, StepError, StepResult, WaitReason,
+    AfterFailure, FailureKind, Retry, RunError, Schema, SchemaBuilder, State, StepContext, StepError,
+    StepResult, WaitReason,
 };
 
-use super::town::{KEY, Notes, Process, Town, does, fails, note, recorded, soon, undoes, waits_at};
+use super::bodies::{does, fails, undoes, waits_at};
+use super::town::{KEY, Notes, Process, Town, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
 const UNDONE: [&str; 5] = ["a", "b", "c", "undo b 3 attempt 1", "undo a 2 attempt 1"];
 
 /// Does `a` and `b`, and fails at `c`; the undo of `b` as said.
-fn failing(
+pub(super) fn failing(
     undo_b: impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<()>> + Send + Sync + 'static,
     retry: Retry,
 ) -> Schema<u64, u64> {
@@ -37,7 +38,7 @@ fn a_and_b(
 }
 
 /// An undo of `b` that fails so often, in this way.
-fn fails_first(
+pub(super) fn fails_first(
     times: usize,
     error: fn() -> StepError,
 ) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<()>> {
@@ -52,11 +53,11 @@ fn fails_first(
     }
 }
 
-fn again() -> StepError {
+pub(super) fn again() -> StepError {
     StepError::retry("the partner is down")
 }
 
-async fn is_undone(process: &Process, schema: &Schema<u64, u64>) {
+pub(super) async fn is_undone(process: &Process, schema: &Schema<u64, u64>) {
     process.until_is(schema, State::Undone).await;
     let Err(RunError::Undone(failure)) = process.run(schema, KEY, 1).await else {
         panic!("it is undone")
@@ -180,72 +181,6 @@ pub async fn an_undo_whose_next_try_is_far_away_is_put_down_and_goes_on_then<G: 
     town.clock.advance(Duration::from_secs(60));
     is_undone(&here, &schema).await;
     assert_eq!(town.notes.count("undo b"), 2);
-}
-
-/// An undo that fails for good, and what an operator decides.
-async fn by_hand<G: Ground>(ground: &G, verdict: Settlement, undone: usize) {
-    let town = Town::on(ground.clone()).await;
-    let schema = failing(
-        fails_first(1, || StepError::terminal("it is closed")),
-        Retry::default(),
-    );
-    let here = town.process(&schema).await;
-    let told = here.run(&schema, format!("{verdict:?}"), 1).await;
-    let Err(RunError::Parked {
-        execution,
-        reason: ParkReason::UndoFailed,
-        failure: Some(failure),
-    }) = told
-    else {
-        panic!("{told:?}")
-    };
-    assert_eq!(
-        (failure.step.as_str(), failure.message.as_str()),
-        ("b", "it is closed")
-    );
-    assert_eq!(town.notes.count("undo a 2 attempt 1"), 0, "the order is kept");
-    let settled = here
-        .settle(execution, verdict.clone(), "a person has looked")
-        .await;
-    assert_eq!(settled, Ok(()));
-    let told = here.run(&schema, format!("{verdict:?}"), 1).await;
-    assert!(matches!(told, Err(RunError::Undone(_))), "{told:?}");
-    assert_eq!(town.notes.count("undo b"), undone, "{verdict:?}");
-    assert_eq!(town.notes.count("undo a 2 attempt 1"), 1, "{verdict:?}");
-    let stored = here.find_id(execution).await.expect("read").expect("there");
-    assert!(recorded(&stored).contains(&"b::@undo_settled/1"), "{stored:?}");
-    town.stores(execution, "a person has looked").await;
-    here.shutdown().await;
-}
-
-pub async fn an_undo_that_fails_for_good_waits_for_a_person_whose_verdict_brings_it_on<G: Ground>(ground: G) {
-    by_hand(&ground, Settlement::UndoAgain, 2).await;
-    by_hand(&ground, Settlement::UndoDone, 1).await;
-    by_hand(&ground, Settlement::UndoSkipped, 1).await;
-}
-
-pub async fn an_undo_whose_tries_are_used_up_waits_for_a_person<G: Ground>(ground: G) {
-    let town = Town::on(ground).await;
-    let twice = Retry::attempts(2).first_delay(Duration::from_millis(1));
-    let schema = failing(fails_first(4, again), twice);
-    let here = town.process(&schema).await;
-    here.begin(&schema).await;
-    let mut parked = here.until_is(&schema, State::Parked).await;
-    for again in [1, 2] {
-        assert_eq!(parked.parked, Some(ParkReason::UndoFailed));
-        assert_eq!(town.notes.count("undo b"), 2 * again, "with fresh tries");
-        let settled = here
-            .settle(parked.id, Settlement::UndoAgain, "the partner is back")
-            .await;
-        assert_eq!(settled, Ok(()));
-        let before = parked.epoch;
-        let settled = here.until(&schema, |execution| {
-            execution.state == State::Undone || execution.state == State::Parked && execution.epoch > before
-        });
-        parked = settled.await;
-    }
-    is_undone(&here, &schema).await;
-    assert_eq!(town.notes.count("undo b"), 5);
 }
 
 pub async fn used_up_tries_undo_nothing_and_the_next_call_resumes<G: Ground>(ground: G) {

@@ -7,7 +7,8 @@ use futures::future::join_all;
 use keystep::clock::time_of;
 use keystep::{FailureKind, Retry, RunError, Schema, State, StepContext, StepError, WaitReason};
 
-use super::town::{HOUR, KEY, Town, note, recorded, soon};
+use super::town::note;
+use super::town::{HOUR, KEY, Town, soon};
 use crate::under_faults::Ground;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -88,7 +89,10 @@ pub async fn a_short_sleep_is_waited_for_by_the_owner<G: Ground>(ground: G) {
         .expect("it begins");
     let asleep = process
         .until(&schema, |execution| {
-            recorded(execution).contains(&"rest::@sleep/night")
+            let parts = execution.parts.iter();
+            parts
+                .map(|part| &part.name)
+                .any(|name| name == "rest::@sleep/night")
         })
         .await;
     assert_eq!(asleep.state, State::Running);
