@@ -23,6 +23,8 @@ use crate::execution::ShapeId;
 use crate::key::check;
 use crate::limits::{DEFAULT_RETENTION, NAME_BYTES, SHORTEST_RETENTION};
 use crate::marks;
+#[cfg(feature = "testing")]
+use crate::marks::Mark;
 use crate::plan::{Effect, Plan, PlanBody, PlanStep};
 use crate::policy::SecondSignal;
 use crate::retry::Retry;
@@ -94,7 +96,8 @@ impl<In, Out> Schema<In, Out> {
         &self.core
     }
 
-    /// The same schema, with something around the body of each step.
+    /// The same schema, with something around the body of each step and of each undo, by the name under
+    /// which it is recorded.
     #[cfg(feature = "testing")]
     pub(crate) fn with_bodies(
         &self,
@@ -102,6 +105,10 @@ impl<In, Out> Schema<In, Out> {
     ) -> Self {
         let steps = self.core.steps.iter().map(|step| StepEntry {
             body: around(&step.name, Arc::clone(&step.body)),
+            undo: step.undo.as_ref().map(|undo| Undo {
+                body: around(&Mark::Undone.of(&step.name), Arc::clone(&undo.body)),
+                ..undo.clone()
+            }),
             ..step.clone()
         });
         Self {

@@ -31,7 +31,7 @@ pub(super) struct Done {
     pub(super) outputs: Arc<Outputs>,
     /// How many steps have an output.
     pub(super) recorded: usize,
-    /// How many owners were lost before the last output.
+    /// How many owners were lost before the last output, or the last undo.
     pub(super) lost_at_output: i32,
     /// How many owners were lost before anything else was recorded that brings the run on.
     pub(super) lost_at_checkpoint: i32,
@@ -64,6 +64,12 @@ impl Done {
             messages: Vec::new(),
             transaction: Mutex::default(),
         }
+    }
+
+    /// Notes that a body has done its work, and that it is recorded.
+    pub(super) fn came_on(&mut self, lost: i32) {
+        self.lost_at_output = lost;
+        self.lost_at_checkpoint = lost;
     }
 
     pub(super) fn push(&mut self, entry: &StepEntry, output: Bytes) {
@@ -180,17 +186,17 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
         let Some((_step, mark)) = Mark::read(name) else {
             return Err(format!("`{name}` is recorded, which this version does not know"));
         };
-        // A step that kills each owner begins again and again, however often it did nothing, and whatever it
-        // says of itself.
+        // That an attempt begins is no progress, nor that it did nothing, nor what it says of itself: a step
+        // that kills each owner begins again and again.
         if !matches!(mark, Some(Mark::Started(_) | Mark::NotDone(_) | Mark::Progress)) {
             done.lost_at_checkpoint = done.lost_at_checkpoint.max(checkpoint.lost);
         }
         outputs.extend(value.riders);
+        if matches!(mark, None | Some(Mark::Undoing | Mark::Undone)) {
+            done.lost_at_output = done.lost_at_output.max(checkpoint.lost);
+        }
         match mark {
-            None => {
-                done.lost_at_output = done.lost_at_output.max(checkpoint.lost);
-                outputs.insert(name.clone(), value.json);
-            }
+            None => drop(outputs.insert(name.clone(), value.json)),
             Some(Mark::Undoing) => done.undoing = Some(Why::read(&value.json)?),
             Some(_mark) => done.marks.insert(name.clone(), value.json, checkpoint.at),
         }

@@ -82,8 +82,7 @@ impl Driver<'_> {
                 }
                 done.riding.clear();
                 done.push(entry, output);
-                done.lost_at_output = self.owned.lost;
-                done.lost_at_checkpoint = self.owned.lost;
+                done.came_on(self.owned.lost);
                 Ok(None)
             }
             Persisted::Fenced => Err(self.fenced()),

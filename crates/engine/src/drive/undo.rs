@@ -59,7 +59,7 @@ impl Driver<'_> {
         {
             return stop;
         }
-        done.lost_at_checkpoint = self.owned.lost;
+        done.came_on(self.owned.lost);
         self.undo_all(why, done).await
     }
 
@@ -171,7 +171,7 @@ impl Driver<'_> {
         done.marks.insert(name.clone(), value.clone(), self.inner.now());
         if self.next_to_undo(done).is_some() {
             self.mark(position, name, value, done).await?;
-            done.lost_at_checkpoint = self.owned.lost;
+            done.came_on(self.owned.lost);
             return Ok(());
         }
         let checkpoint = match self.marked(position, name, value, done) {

@@ -111,7 +111,7 @@ mod tests {
 
     use axum::http::header::RETRY_AFTER;
     use axum::response::IntoResponse;
-    use keystep::{InputHash, ParkReason};
+    use keystep::{InputHash, ParkReason, WaitReason};
     use uuid::Uuid;
 
     use super::*;
@@ -171,8 +171,9 @@ mod tests {
             (
                 RunError::Waiting {
                     execution: EXECUTION,
+                    reason: WaitReason::Retry,
                     failure: None,
-                    due_in: Duration::from_millis(2500),
+                    due_in: Some(Duration::from_millis(2500)),
                 },
                 (503, "upstream-unavailable", soon("3")),
             ),

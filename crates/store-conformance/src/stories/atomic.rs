@@ -11,8 +11,7 @@ use keystep::{
     StepResult, WaitReason,
 };
 
-use super::bodies::note;
-use super::town::{HOUR, KEY, Notes, Town, book, id_in, soon};
+use super::town::{HOUR, KEY, Notes, Town, book, id_in, note, soon};
 use crate::faulty::{Call, Fault, Gate};
 use crate::under_faults::Ground;
 

@@ -3,14 +3,8 @@
 use futures::future::BoxFuture;
 use keystep::{StepContext, StepError, StepResult};
 
-use super::town::Notes;
+use super::town::note;
 use crate::faulty::Gate;
-
-/// Notes what a body does.
-pub(super) fn note(cx: &StepContext, what: impl Into<String>) -> StepResult<()> {
-    cx.get::<Notes>()?.take_down(what);
-    Ok(())
-}
 
 /// A step that is noted under this name, and gives its input plus one.
 pub(super) fn does(what: &'static str) -> impl Fn(StepContext, u64) -> BoxFuture<'static, StepResult<u64>> {

@@ -9,8 +9,8 @@ use keystep::{
     WorkerOptions,
 };
 
-use super::bodies::{does, note, undoes};
-use super::town::{KEY, Notes, Process, Town, id_in, quick, soon};
+use super::bodies::{does, undoes};
+use super::town::{KEY, Notes, Process, Town, id_in, note, quick, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 

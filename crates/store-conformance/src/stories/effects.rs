@@ -9,8 +9,7 @@ use keystep::{
     StepResult,
 };
 
-use super::bodies::note;
-use super::town::{KEY, Notes, Process, Town, in_doubt, is_in_doubt, recorded, soon};
+use super::town::{KEY, Notes, Process, Town, in_doubt, is_in_doubt, marks, note, soon};
 use crate::faulty::{Call, Fault, Gate};
 use crate::under_faults::Ground;
 
@@ -75,7 +74,7 @@ pub async fn what_dies_inside_a_step_that_is_done_at_most_once_is_in_doubt_and_n
     let schema = then_ship(paying_at(&gate));
     let there = killed_at(&town, &schema, &gate).await;
     let parked = in_doubt(&there, &schema).await;
-    assert_eq!(recorded(&parked), ["pay::@started/1"]);
+    assert_eq!(marks(&parked), ["pay::@started/1"]);
     is_in_doubt(&there.run(&schema, KEY, 1).await, "pay");
     there.resume(parked.id).await.expect("an operator resumes");
     let again = there.until(&schema, |execution| {
@@ -146,14 +145,14 @@ pub async fn an_error_that_says_that_nothing_was_done_is_tried_again_also_by_the
     let here = town.process(&schema).await;
     drop(here.run(&schema, KEY, 1).submit().await.expect("it begins"));
     here.until(&schema, |execution| {
-        recorded(execution).contains(&"pay::@not_done/1")
+        marks(execution).contains(&"pay::@not_done/1")
     })
     .await;
     town.kill(&here).await;
     let there = town.process(&schema).await;
     there
         .until(&schema, |execution| {
-            recorded(execution).contains(&"pay::@not_done/2")
+            marks(execution).contains(&"pay::@not_done/2")
         })
         .await;
     town.clock.advance(Duration::from_secs(3600));

@@ -16,6 +16,8 @@ pub mod atomic;
 mod bodies;
 pub mod calls;
 pub mod cancel;
+pub mod chains;
+pub mod child_waits;
 pub mod effects;
 pub mod evolution;
 pub mod lazy;
@@ -159,9 +161,14 @@ macro_rules! stories_suite {
             a_child_that_dies_with_its_parent_goes_on_where_it_was,
             a_final_failure_of_the_child_is_one_of_its_parent,
             a_child_whose_tries_are_used_up_fails_its_parent_and_the_next_call_resumes_both,
+        );
+        $crate::stories_suite!($ground: child_waits:
             a_parent_is_put_down_while_its_child_sleeps_and_goes_on_after_it,
-            a_parent_goes_on_after_its_child_got_its_signal,
+            a_parent_goes_on_as_soon_as_its_child_is_over,
+            a_child_that_is_over_before_its_parent_is_put_down_is_not_missed,
             a_parent_of_a_parked_child_waits_until_somebody_has_settled_it,
+        );
+        $crate::stories_suite!($ground: chains:
             a_child_that_is_cancelled_fails_its_parent,
             cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves,
             executions_that_would_wait_for_each_other_are_told_so,

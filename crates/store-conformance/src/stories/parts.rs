@@ -4,13 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt};
-use keystep::{
-    EngineBuilder, FailureKind, Retry, RunError, Schema, State, StepContext, StepError, StepResult,
-};
+use keystep::{EngineBuilder, FailureKind, Retry, RunError, Schema, State, StepContext, StepError};
 use tokio::sync::Semaphore;
 
-use super::bodies::note;
+use super::town::note;
 use super::town::{KEY, Process, Town, book, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
@@ -87,10 +84,8 @@ pub async fn a_loop_over_a_hundred_lines_whose_owner_dies_twenty_times_records_e
     assert_eq!(process.run(&schema, KEY, LINES).await, Ok((0..LINES).sum()));
     let mut names: Vec<String> = (0..LINES).map(|line| format!("lines::line/{line}")).collect();
     names.push("lines".to_owned());
-    let mut found = town.stored(&schema).await;
-    found.sort_unstable();
     names.sort_unstable();
-    assert_eq!(found, names);
+    assert_eq!(town.stored(&schema).await, names);
     for line in 0..LINES {
         let at_most = if line % 4 == 0 { 2 } else { 1 };
         let runs = town.notes.count(&format!("line {line}"));
@@ -103,24 +98,23 @@ pub async fn a_loop_over_a_hundred_lines_whose_owner_dies_twenty_times_records_e
     );
 }
 
-type Part = (String, BoxFuture<'static, StepResult<u64>>);
+/// Parts with a name each, for `cx.all`.
+fn parts<Part>(count: u64, part: impl Fn(u64) -> Part) -> Vec<(String, Part)> {
+    (0..count).map(|n| (format!("part/{n}"), part(n))).collect()
+}
 
 pub async fn a_parallel_part_that_fails_runs_again_alone<G: Ground>(ground: G) {
     let town = Town::on(ground).await;
     let schema = Schema::new("test.parts")
-        .step("parts", |cx: StepContext, parts: u64| async move {
-            let part = |n: u64| -> Part {
-                let cx = cx.clone();
-                let work = async move {
-                    note(&cx, format!("part {n}"))?;
-                    if n == 2 && cx.attempt() == 1 {
-                        return Err(StepError::retry("once"));
-                    }
-                    Ok(n)
-                };
-                (format!("part/{n}"), work.boxed())
+        .step("parts", |cx: StepContext, count: u64| async move {
+            let part = async |n| {
+                note(&cx, format!("part {n}"))?;
+                if n == 2 && cx.attempt() == 1 {
+                    return Err(StepError::retry("once"));
+                }
+                Ok(n)
             };
-            cx.all((0..parts).map(part), 10).await
+            cx.all(parts(count, part), 10).await
         })
         .retry(soon_again(2))
         .build();
@@ -138,22 +132,18 @@ pub async fn after_a_part_has_failed_no_further_one_begins<G: Ground>(ground: G)
     let (town, gate) = (Town::on(ground).await, Gate::closed());
     let behind = gate.clone();
     let schema = Schema::new("test.parts")
-        .step("parts", move |cx: StepContext, parts: u64| {
+        .step("parts", move |cx: StepContext, count: u64| {
             let gate = behind.clone();
             async move {
-                let part = |n: u64| -> Part {
-                    let (cx, gate) = (cx.clone(), gate.clone());
-                    let work = async move {
-                        note(&cx, format!("part {n}"))?;
-                        if n == 0 {
-                            return Err(StepError::terminal("for good"));
-                        }
-                        gate.pass().await;
-                        Ok(n)
-                    };
-                    (format!("part/{n}"), work.boxed())
+                let part = async |n| {
+                    note(&cx, format!("part {n}"))?;
+                    if n == 0 {
+                        return Err(StepError::terminal("for good"));
+                    }
+                    gate.pass().await;
+                    Ok(n)
                 };
-                cx.all((0..parts).map(part), 2).await
+                cx.all(parts(count, part), 2).await
             }
         })
         .build();
@@ -175,24 +165,21 @@ pub async fn after_a_part_has_failed_no_further_one_begins<G: Ground>(ground: G)
 pub async fn parts_are_done_beside_each_other_up_to_the_limit<G: Ground>(ground: G) {
     const LIMIT: usize = 3;
     let (town, gate) = (Town::on(ground).await, Gate::closed());
-    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (behind, at_once, highest) = (gate.clone(), Arc::clone(&under_way), Arc::clone(&most));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (behind, highest) = (gate.clone(), Arc::clone(&most));
     let schema = Schema::new("test.parts")
-        .step("parts", move |cx: StepContext, parts: u64| {
-            let (gate, at_once, highest) = (behind.clone(), Arc::clone(&at_once), Arc::clone(&highest));
+        .step("parts", move |cx: StepContext, count: u64| {
+            let (gate, highest) = (behind.clone(), Arc::clone(&highest));
             async move {
-                let part = |n: u64| -> Part {
-                    let (gate, at_once, highest) = (gate.clone(), Arc::clone(&at_once), Arc::clone(&highest));
-                    let work = async move {
-                        let now = at_once.fetch_add(1, Ordering::SeqCst) + 1;
-                        highest.fetch_max(now, Ordering::SeqCst);
-                        gate.pass().await;
-                        at_once.fetch_sub(1, Ordering::SeqCst);
-                        Ok(n)
-                    };
-                    (format!("part/{n}"), work.boxed())
+                let under_way = AtomicUsize::new(0);
+                let part = async |n| {
+                    let now = under_way.fetch_add(1, Ordering::SeqCst) + 1;
+                    highest.fetch_max(now, Ordering::SeqCst);
+                    gate.pass().await;
+                    under_way.fetch_sub(1, Ordering::SeqCst);
+                    Ok(n)
                 };
-                cx.all((0..parts).map(part), LIMIT).await
+                cx.all(parts(count, part), LIMIT).await
             }
         })
         .build();

@@ -8,9 +8,9 @@ use keystep::{
 };
 use serde_json::json;
 
-use super::bodies::{does, note, undoes};
+use super::bodies::{does, undoes};
 use super::effects::{killed_at, paying_at, then_ship};
-use super::town::{KEY, Process, Town, in_doubt, recorded, soon};
+use super::town::{KEY, Process, Town, in_doubt, marks, note, soon};
 use super::undo::{again, failing, fails_first, is_undone};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
@@ -34,7 +34,7 @@ pub async fn what_a_person_knows_to_be_done_goes_on_with_that_output<G: Ground>(
     assert_eq!(there.run(&schema, KEY, 1).await, Ok(70));
     town.notes.are(&["pay", "ship"]);
     let done = there.read(&schema).await;
-    assert!(recorded(&done).contains(&"pay::@settled/1"), "{done:?}");
+    assert!(marks(&done).contains(&"pay::@settled/1"), "{done:?}");
     town.stores(id, WHY).await;
 }
 
@@ -247,7 +247,7 @@ async fn by_hand<G: Ground>(ground: &G, verdict: Settlement, undone: usize) {
     assert_eq!(town.notes.count("undo b"), undone, "{verdict:?}");
     assert_eq!(town.notes.count("undo a 2 attempt 1"), 1, "{verdict:?}");
     let stored = here.find_id(execution).await.expect("read").expect("there");
-    assert!(recorded(&stored).contains(&"b::@undo_settled/1"), "{stored:?}");
+    assert!(marks(&stored).contains(&"b::@undo_settled/1"), "{stored:?}");
     town.stores(execution, "a person has looked").await;
     here.shutdown().await;
 }

@@ -6,7 +6,7 @@ use keystep::{
     RunError, Schema, SecondSignal, SignalSent, State, StepContext, StepError, StepResult, WaitReason,
 };
 
-use super::bodies::note;
+use super::town::note;
 use super::town::{HOUR, KEY, Town, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
@@ -228,9 +228,9 @@ pub async fn what_was_delivered_stays_delivered_when_the_owner_dies<G: Ground>(g
     let stored = town.stored(&schema).await;
     let delivered: Vec<_> = stored.iter().filter(|name| name.contains("@signal")).collect();
     let wanted = [
+        "third::@signal/answer/1",
         "two::@signal/answer/1",
         "two::@signal/answer/2",
-        "third::@signal/answer/1",
     ];
     assert_eq!(delivered, wanted);
 }

@@ -10,8 +10,8 @@ use keystep::{
 };
 use serde_json::json;
 
-use super::bodies::{does, note, undoes, waits_at};
-use super::town::{HOUR, KEY, Process, Town, id_in, in_doubt, soon};
+use super::bodies::{does, undoes, waits_at};
+use super::town::{HOUR, KEY, Process, Town, id_in, in_doubt, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 

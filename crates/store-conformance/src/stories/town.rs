@@ -104,7 +104,7 @@ impl<G: Ground> Town<G> {
         assert!(payloads.any(|payload| is_in(payload)), "`{text}` is not stored");
     }
 
-    /// The names under which something is stored of the story's key: one row each.
+    /// The names under which something is stored of the story's key, one row each, in alphabetical order.
     pub(super) async fn stored<In, Out>(&self, schema: &Schema<In, Out>) -> Vec<String> {
         let id = id_in(schema);
         let record = self.store.find(vec![id]).await.expect("an answer").pop();
@@ -114,7 +114,9 @@ impl<G: Ground> Town<G> {
             .expect("the run is the present one")
             .checkpoints
             .into_iter();
-        checkpoints.map(|checkpoint| checkpoint.step).collect()
+        let mut names: Vec<_> = checkpoints.map(|checkpoint| checkpoint.step).collect();
+        names.sort_unstable();
+        names
     }
 
     /// How many rows with this mark were booked.
@@ -215,6 +217,11 @@ pub(super) fn recorded(execution: &Execution) -> Vec<&str> {
     execution.steps.iter().map(|step| step.name.as_str()).collect()
 }
 
+/// The names of what else is recorded.
+pub(super) fn marks(execution: &Execution) -> Vec<&str> {
+    execution.parts.iter().map(|part| part.name.as_str()).collect()
+}
+
 /// Waits until the execution of the story's key is in doubt.
 pub(super) async fn in_doubt<In, Out>(process: &Process, schema: &Schema<In, Out>) -> Execution {
     let parked = process.until_is(schema, State::Parked).await;
@@ -267,6 +274,12 @@ impl Notes {
             .eq(wanted.iter().map(AsRef::as_ref));
         assert!(same, "noted {notes:?}, wanted {wanted:?}");
     }
+}
+
+/// Notes what a body does.
+pub(super) fn note(cx: &StepContext, what: impl Into<String>) -> StepResult<()> {
+    cx.get::<Notes>()?.take_down(what);
+    Ok(())
 }
 
 /// Where a step of this process writes in a transaction of its own.

@@ -9,8 +9,8 @@ use keystep::{
     StepResult, WaitReason,
 };
 
-use super::bodies::{does, fails, note, undoes, waits_at};
-use super::town::{KEY, Notes, Process, Town, soon};
+use super::bodies::{does, fails, undoes, waits_at};
+use super::town::{KEY, Notes, Process, Town, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 

@@ -7,9 +7,8 @@ use keystep::{
     Limits, ParkReason, Retry, Schema, SchemaBuilder, State, StepContext, StepError, StepResult, Verified,
 };
 
-use super::bodies::note;
 use super::effects::{killed_at, paying, paying_at, then_ship};
-use super::town::{KEY, Notes, Town, in_doubt, is_in_doubt, soon};
+use super::town::{KEY, Notes, Town, in_doubt, is_in_doubt, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
