@@ -6,10 +6,11 @@ use std::fmt;
 
 use keystep::State;
 use serde::Serialize;
-use store_conformance::history::{Checker, Event, History, Subject};
+use store_conformance::history::{Event, History, Subject};
 
 use super::options::Options;
 use super::{Chaos, RECOVERY, Recovery};
+use crate::evidence::checker;
 use crate::place::Kind;
 
 /// What is told of a run. As JSON it is one line.
@@ -85,7 +86,7 @@ const SHOWN: usize = 20;
 const TRANSACTIONAL: &str = "book";
 
 pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: &Recovery, history: &History) -> Verdict {
-    let report = Checker::new().transactional(TRANSACTIONAL).check(history);
+    let report = checker().check(history);
     let counts = chaos.faults.counts();
     let count = |wanted: fn(&Event) -> bool| {
         let entries = history.entries.iter();

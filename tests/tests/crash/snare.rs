@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use store_conformance::proxy::{Fate, Proxy, Trap};
 use system_tests::place::{Kind, Place};
-use system_tests::victim::{Launch, SOON, Victim};
+use system_tests::victim::{Call, Launch, SOON, Victim};
 
 use crate::story::Life;
 
@@ -119,6 +119,29 @@ impl Snare {
         let deadline = Instant::now() + SOON;
         while self.held(process).is_none() {
             assert!(Instant::now() < deadline, "it is not held\n{process}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until the process is held or its call answered. `calls` makes the call as soon as there is
+    /// nothing left to be held at, if there is none yet. Gives the call, if there is one, and where the
+    /// process is held, if it is.
+    pub(crate) fn held_or_over(
+        &self,
+        process: &mut Victim,
+        mut call: Option<Call>,
+        mut calls: impl FnMut(&mut Victim) -> Option<Call>,
+    ) -> (Option<Call>, Option<Caught>) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            // In this order: what has answered by now will not be held any more.
+            let over = call.is_some_and(|call| process.has_answered(call));
+            let caught = self.held(process);
+            if caught.is_some() || over {
+                return (call, caught);
+            }
+            call = call.or_else(|| calls(process));
+            assert!(Instant::now() < deadline, "neither held nor over\n{process}");
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -1,8 +1,9 @@
 //! Processes are killed, stopped, cut off and restarted at random while keys are called: what must
 //! never happen? A short run of what `--bin chaos` does for longer.
 
-use store_conformance::history::{Checker, Event, History, Promise};
+use store_conformance::history::{Event, History, Promise};
 use system_tests::chaos::{Options, run};
+use system_tests::evidence::checker;
 use system_tests::place::Kind;
 use system_tests::victim::Launch;
 
@@ -77,7 +78,7 @@ fn what_is_judged_could_be_found_broken(history: &History) {
             Promise::NoNeedlessRepeat,
         ),
     ] {
-        let report = Checker::new().transactional("book").check(&broken);
+        let report = checker().check(&broken);
         let found = report.violations.iter().any(|one| one.promise == promise);
         assert!(found, "{promise:?} was not found broken");
     }
