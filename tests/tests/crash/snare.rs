@@ -28,14 +28,17 @@ pub(crate) enum Way {
 /// The statements at which a process is held on its way to PostgreSQL, by the store's name, and the
 /// calls whose part they are. `Write` is the fenced checkpoint inside a step's own transaction,
 /// which ends with a `COMMIT` after it.
-const STATEMENTS: [(&str, &str); 13] = [
+const STATEMENTS: [(&str, &str); 16] = [
     ("save_plan", "SavePlan"),
     ("register", "Register"),
     ("bury", "Bury"),
     ("begin", "Begin"),
+    ("begin_alone", "Begin"),
     ("acquire", "Acquire"),
     ("load", "Load"),
     ("commit", "Commit"),
+    ("commit_alone", "Commit"),
+    ("checkpoint_alone", "Commit"),
     ("write", "Commit"),
     ("judge", "Commit"),
     ("judge_waiting", "Write"),

@@ -33,8 +33,12 @@ fn alone_under_random_faults_every_promise_is_kept(kind: Kind) {
     assert_eq!(verdict.server_restarts.is_some(), kind == Kind::Postgres);
     assert_ne!(verdict.server_restarts, Some(0), "the server was not restarted");
     assert!(
-        verdict.takeovers > 0 && verdict.failures > 0 && verdict.tx_effects > 0,
+        verdict.takeovers > 0 && verdict.failures > 0 && verdict.tx_effects > 0 && verdict.messages > 0,
         "nothing happened to the executions"
+    );
+    assert!(
+        verdict.undone > 0 && verdict.cancelled > 0,
+        "nothing was undone or cancelled"
     );
     what_is_judged_could_be_found_broken(&history);
 }
@@ -72,6 +76,10 @@ fn what_is_judged_could_be_found_broken(history: &History) {
         (
             without(|event| matches!(event, Event::Stands { .. })),
             Promise::Settled,
+        ),
+        (
+            without(|event| matches!(event, Event::Recorded { step, .. } if step == "lines/undo")),
+            Promise::Undone,
         ),
         (
             without(|event| matches!(event, Event::Crashed { .. } | Event::Retried { .. })),
