@@ -144,8 +144,9 @@ impl Scene {
     /// All that is recorded of an execution: its row, its checkpoints and its rows in the ledger.
     pub(crate) fn recorded(&self, key: &str) -> Standing {
         let mut record = self.place.execution(SCHEMA, key).expect("an execution");
-        // Counted from now, and `finished_at` tells it too.
+        // Counted from now, and other columns tell it too.
         record.expires_in = None;
+        record.age = Duration::ZERO;
         Standing {
             record,
             checkpoints: self.place.checkpoints(SCHEMA, key),
