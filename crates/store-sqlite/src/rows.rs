@@ -179,6 +179,9 @@ fn input_hash(row: &SqliteRow) -> Result<InputHash, StoreError> {
         .map_err(|_other| StoreError::Unreadable("the input hash of an execution".to_owned()))
 }
 
+/// Format 1 stored no word for the only reason that it knew.
+const WAIT_OF_FORMAT_1: &str = "retry";
+
 /// Why an execution is parked, and what it waits for.
 fn reasons(
     state: State,
@@ -193,12 +196,11 @@ fn reasons(
             let reason = ParkReason::from_word(word).ok_or_else(|| unknown(word))?;
             Ok((Some(reason), None))
         }
-        (State::Waiting, Some(word)) => {
+        (State::Waiting, word) => {
+            let word = word.unwrap_or(WAIT_OF_FORMAT_1);
             let reason = WaitReason::from_word(word).ok_or_else(|| unknown(word))?;
             Ok((None, Some(reason)))
         }
-        // Format 1 has no word for the only reason it knew.
-        (State::Waiting, None) => Ok((None, Some(WaitReason::Retry))),
         _ => Ok((None, None)),
     }
 }
