@@ -8,9 +8,8 @@ use keystep::{
     WaitReason,
 };
 
-use super::bodies::note;
 use super::calls::{CHILD, both, parent, state_of_child};
-use super::town::{HOUR, KEY, Process, Town, soon};
+use super::town::{HOUR, KEY, Process, Town, note, soon};
 use crate::under_faults::Ground;
 
 #[track_caller]

@@ -6,8 +6,7 @@ use keystep::{
     RunError, Schema, SecondSignal, SignalSent, State, StepContext, StepError, StepResult, WaitReason,
 };
 
-use super::bodies::note;
-use super::town::{HOUR, KEY, Town, soon};
+use super::town::{HOUR, KEY, Town, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 

@@ -7,8 +7,7 @@ use futures::future::join_all;
 use keystep::clock::time_of;
 use keystep::{FailureKind, Retry, RunError, Schema, State, StepContext, StepError, WaitReason};
 
-use super::bodies::note;
-use super::town::{HOUR, KEY, Town, soon};
+use super::town::{HOUR, KEY, Town, note, soon};
 use crate::under_faults::Ground;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
