@@ -173,7 +173,7 @@ pub async fn the_retry_schedule_is_stored_and_kept_to_the_second<G: Ground>(grou
         town.clock.advance(20 * SECOND);
         let next = process
             .until(&schema, |execution| {
-                town.notes.all().len() > tries && execution.state != State::Running
+                execution.epoch > early.epoch && execution.state != State::Running
             })
             .await;
         due_in = next.due_in;
