@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Inner, StepContext, decode};
 use crate::asks::{Ask, Desk, Signals, Wait};
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::error::{StepError, StepResult};
 use crate::execution::WaitReason;
 use crate::json;
@@ -293,6 +295,10 @@ impl StepContext {
         let mut names = locked(&self.inner.names);
         let uses = names.entry(recorded.clone()).or_default();
         *uses += 1;
+        #[cfg(feature = "planted")]
+        if bugs::is_planted(Bug::NameUsedTwice) {
+            return Ok(recorded);
+        }
         if *uses > 1 {
             let why = format!(
                 "the name `{name}` is used twice in one run of the step `{}`",

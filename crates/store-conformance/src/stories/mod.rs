@@ -143,6 +143,7 @@ macro_rules! stories_suite {
             after_a_part_has_failed_no_further_one_begins,
             parts_are_done_beside_each_other_up_to_the_limit,
             a_name_that_is_used_twice_in_one_run_is_an_error_at_once,
+            two_steps_may_use_the_same_name_each_for_a_part_of_its_own,
             a_part_that_fails_is_tried_as_often_as_its_step,
             a_durable_call_inside_a_transaction_is_refused_and_all_is_rolled_back,
             progress_is_read_by_the_next_attempt_and_by_the_next_owner,
@@ -179,6 +180,7 @@ macro_rules! stories_suite {
             an_attempt_that_fails_sends_nothing,
             what_dies_before_its_write_has_sent_nothing,
             a_message_that_is_not_taken_holds_up_only_its_own_execution,
+            a_message_is_kept_until_it_is_taken,
             a_thousand_messages_survive_relays_that_are_killed_among_them,
             of_two_processes_one_relays_until_it_is_dead,
         );

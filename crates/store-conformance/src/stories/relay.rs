@@ -232,6 +232,31 @@ impl Publisher for Stuck {
     }
 }
 
+pub async fn a_message_is_kept_until_it_is_taken<G: Ground>(ground: G) {
+    let (town, post, schema) = (Town::on(ground).await, Post::default(), emitting());
+    let here = town.process(&schema).await;
+    here.run(&schema, KEY, 1).await.expect("an output");
+    let stuck = Stuck {
+        post: post.clone(),
+        takes: Semaphore::new(1),
+    };
+    let relaying = here.relay(stuck);
+    post.has(1).await;
+    town.kill(&here).await;
+    drop(relaying);
+    let kept = town.store.outbox(Vec::new(), 10).await.expect("an answer");
+    assert!(kept.len() >= 3, "three were not taken, {} are kept", kept.len());
+    let there = town.process(&schema).await;
+    let _relay = there.relay(post.clone());
+    emptied(&town).await;
+    let mut payloads = post.payloads();
+    payloads.dedup();
+    assert!(
+        payloads.ends_with(&["11", "12", "13"].map(str::to_owned)),
+        "{payloads:?}"
+    );
+}
+
 const EXECUTIONS: u64 = 250;
 /// How many messages each relay takes before it is killed: in the middle of its first look at the
 /// outbox, or of a later one.
