@@ -193,12 +193,12 @@ fn reasons(
             let reason = ParkReason::from_word(word).ok_or_else(|| unknown(word))?;
             Ok((Some(reason), None))
         }
-        (State::Waiting, Some(word)) => {
+        (State::Waiting, word) => {
+            // Format 1 has no word for the only reason it knew.
+            let word = word.unwrap_or("retry");
             let reason = WaitReason::from_word(word).ok_or_else(|| unknown(word))?;
             Ok((None, Some(reason)))
         }
-        // Format 1 has no word for the only reason it knew.
-        (State::Waiting, None) => Ok((None, Some(WaitReason::Retry))),
         _ => Ok((None, None)),
     }
 }
