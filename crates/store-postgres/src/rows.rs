@@ -220,6 +220,9 @@ fn cancel_wish(code: i16) -> Result<CancelWish, Trouble> {
     })
 }
 
+/// Format 1 stored no word for the only reason that it knew.
+const WAIT_OF_FORMAT_1: &str = "retry";
+
 /// Why an execution is parked, and what it waits for.
 fn reasons(state: State, word: Option<String>) -> Result<(Option<ParkReason>, Option<WaitReason>), Trouble> {
     let unknown = |word: &str| {
@@ -231,12 +234,11 @@ fn reasons(state: State, word: Option<String>) -> Result<(Option<ParkReason>, Op
             let reason = ParkReason::from_word(word).ok_or_else(|| unknown(word))?;
             Ok((Some(reason), None))
         }
-        (State::Waiting, Some(word)) => {
+        (State::Waiting, word) => {
+            let word = word.unwrap_or(WAIT_OF_FORMAT_1);
             let reason = WaitReason::from_word(word).ok_or_else(|| unknown(word))?;
             Ok((None, Some(reason)))
         }
-        // Format 1 has no word for the only reason it knew.
-        (State::Waiting, None) => Ok((None, Some(WaitReason::Retry))),
         _ => Ok((None, None)),
     }
 }

@@ -179,6 +179,9 @@ fn input_hash(row: &SqliteRow) -> Result<InputHash, StoreError> {
         .map_err(|_other| StoreError::Unreadable("the input hash of an execution".to_owned()))
 }
 
+/// Format 1 stored no word for the only reason that it knew.
+const WAIT_OF_FORMAT_1: &str = "retry";
+
 /// Why an execution is parked, and what it waits for.
 fn reasons(
     state: State,
@@ -194,8 +197,7 @@ fn reasons(
             Ok((Some(reason), None))
         }
         (State::Waiting, word) => {
-            // Format 1 has no word for the only reason it knew.
-            let word = word.unwrap_or("retry");
+            let word = word.unwrap_or(WAIT_OF_FORMAT_1);
             let reason = WaitReason::from_word(word).ok_or_else(|| unknown(word))?;
             Ok((None, Some(reason)))
         }
