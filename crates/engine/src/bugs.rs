@@ -112,8 +112,8 @@ bugs! {
     MessagesUnseen = "messages-unseen",
     /// A run is put down to wait for signals without a look at those that came meanwhile.
     SignalsNotCounted = "signals-not-counted",
-    /// An acquisition forgets that somebody wants the run cancelled, as it forgets how the run was put
-    /// down. The wish was for a dead owner, and the new one goes on.
+    /// A takeover forgets that somebody wants the run cancelled: the wish was for a dead owner, and the
+    /// new one goes on. Here each store clears it, and an engine does not look at what it has acquired.
     WishLostByTakeover = "wish-lost-by-takeover",
     /// A key that was purged and is remembered begins with its first generation again.
     GenerationForgotten = "generation-forgotten",

@@ -153,7 +153,10 @@ async fn acquire(
 fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun> {
     let run = won.run();
     enter(inner, &run);
-    if let Some(wish) = won.record.cancel {
+    let wish = won.record.cancel;
+    #[cfg(feature = "planted")]
+    let wish = wish.filter(|_wish| !won.taken_over || !bugs::is_planted(Bug::WishLostByTakeover));
+    if let Some(wish) = wish {
         run.cancel(wish);
     }
     let Won {
