@@ -63,8 +63,9 @@ bugs! {
     /// 150 keys met in 22 deadlocks in 80 rounds. Here only begins can meet so: no other operation of
     /// a batch waits for a row.
     SortRemoved = "sort-removed",
-    /// A begin is one statement: a key that was neither inserted nor in its snapshot has no answer.
-    /// So it was for 893 of 1,600 calls that raced for 400 keys.
+    /// Begins are one statement: a key that was neither inserted nor in its snapshot has no answer. So
+    /// it was for 893 of 1,600 calls that raced for 400 keys. Only a batch can meet so: one begin alone
+    /// fails as a duplicate, and is sent again.
     BeginInOneStatement = "begin-in-one-statement",
     /// A step that is recorded counts as written by whoever asks, whichever write recorded it.
     VerdictJoinedOnStep = "verdict-joined-on-step",

@@ -112,7 +112,7 @@ pub const MUTANTS: &[Mutant] = &[
         tests: &[Directed {
             package: POSTGRES,
             target: "races",
-            name: "begins::a_begin_whose_snapshot_is_older_than_the_winner_gets_its_row_all_the_same",
+            name: "begins::a_batch_of_begins_whose_snapshot_is_older_than_the_winner_gets_its_row_all_the_same",
             says: "neither begun nor there",
         }],
     },
