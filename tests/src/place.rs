@@ -11,13 +11,13 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey, State, WorkerId};
-use keystep::store::{ListQuery, Store, StoreError};
+use keystep::store::{ListQuery, Message, Store, StoreError};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::notebook::Notebook;
+use crate::notebook::{Charged, Notebook, Posted};
 use crate::protocol::Attempt;
 use crate::victim::{Launch, SOON};
 use ground::Ground;
@@ -132,8 +132,8 @@ impl Place {
             .block_on(Notebook::open(&ground.notebook_url()))
             .expect("a notebook");
         runtime
-            .block_on(notebook.make_table())
-            .expect("a table of attempts");
+            .block_on(notebook.make_tables())
+            .expect("the tables of a notebook");
         Self {
             kind,
             look: OnceLock::new(),
@@ -279,6 +279,38 @@ impl Place {
     /// When the ledger can not be read.
     pub fn whole_ledger(&self) -> Vec<(String, Booked)> {
         self.runtime.block_on(self.ground.ledger())
+    }
+
+    /// What the partner outside knows of all runs.
+    ///
+    /// # Panics
+    /// When the notebook can not be read.
+    pub fn charged(&self) -> Vec<Charged> {
+        let read = self.runtime.block_on(self.notebook.charged());
+        read.expect("charges")
+    }
+
+    /// All deliveries of messages, in order.
+    ///
+    /// # Panics
+    /// When the notebook can not be read.
+    pub fn posted(&self) -> Vec<Posted> {
+        let read = self.runtime.block_on(self.notebook.posted());
+        read.expect("deliveries")
+    }
+
+    /// The messages that are not delivered yet, in order; at most so many.
+    ///
+    /// # Panics
+    /// When the store does not answer.
+    pub fn outbox(&self, limit: u32) -> Vec<Message> {
+        let read = self.runtime.block_on(async {
+            match self.look().await {
+                Look::Sqlite(store) => store.outbox(Vec::new(), limit).await,
+                Look::Postgres(store) => store.outbox(Vec::new(), limit).await,
+            }
+        });
+        read.expect("an answer of the store")
     }
 
     /// The executions in one of these states as the store has them; all for no state.

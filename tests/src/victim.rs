@@ -248,6 +248,29 @@ impl Victim {
         Call(self.calls)
     }
 
+    /// Wants an execution cancelled.
+    pub fn cancel(&mut self, schema: &str, key: &str, undo: bool) -> Call {
+        self.calls += 1;
+        self.tell(&Command::Cancel {
+            call: self.calls,
+            schema: schema.to_owned(),
+            key: key.to_owned(),
+            undo,
+        });
+        Call(self.calls)
+    }
+
+    /// Sends an execution the signal that its schema takes.
+    pub fn send_signal(&mut self, schema: &str, key: &str) -> Call {
+        self.calls += 1;
+        self.tell(&Command::Signal {
+            call: self.calls,
+            schema: schema.to_owned(),
+            key: key.to_owned(),
+        });
+        Call(self.calls)
+    }
+
     /// Waits for the answer to a call.
     ///
     /// # Panics
@@ -332,6 +355,19 @@ impl Victim {
             _ => None,
         });
         waits.1
+    }
+
+    /// Waits until an attempt has seen that somebody wants its execution cancelled, and tells when that
+    /// was heard.
+    ///
+    /// # Panics
+    /// When it does not soon.
+    pub fn saw_cancel(&self, nonce: &str) -> Instant {
+        let seen = self.wait_for("the step to see the wish to cancel it", |event| match event {
+            Event::CancelSeen(attempt) if attempt.nonce == nonce => Some(()),
+            _ => None,
+        });
+        seen.0
     }
 
     /// Waits until an attempt was ended from outside.
