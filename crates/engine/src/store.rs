@@ -139,8 +139,8 @@ pub trait Store: Send + Sync + 'static {
     fn inbox(&self, id: ExecutionId, run: RunId) -> impl Future<Output = Result<Inbox, StoreError>> + Send;
 
     /// Notes the wish to cancel a run that is not finished: its owner sees it in `cancels`, and one
-    /// that nobody owns is due at once, also when it is parked. One that is put down to wait under a
-    /// wish is due at once too. A second wish replaces the first, and the end of the run ends it.
+    /// that nobody owns is due at once, also when it is parked. One that is put down to wait
+    /// under another wish than [`Then::Wait`] says is due at once too. A second wish replaces the first, and the end of the run ends it.
     /// `None` when the run is finished or gone, otherwise the row as it is now.
     fn wish_cancel(
         &self,
@@ -384,6 +384,8 @@ pub enum Then {
         /// How many signals its owner knows of: when there are more, it is due at once. `None` when
         /// it does not wait for signals.
         signals: Option<i32>,
+        /// The wish to cancel that its owner acts on already: under any other it is due at once.
+        wish: Option<CancelWish>,
     },
     /// `parked`.
     Park {
