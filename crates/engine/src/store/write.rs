@@ -24,7 +24,7 @@ pub struct Commit {
     pub then: Then,
     /// The step's own transaction, to be committed with this write.
     pub enlisted: Option<Enlisted>,
-    /// What goes into the outbox with it.
+    /// What goes into the outbox with it: with a checkpoint or an end, by which a second send is known.
     pub messages: Vec<NewMessage>,
 }
 

@@ -234,3 +234,25 @@ macro_rules! transaction_stories_suite {
         );
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    /// A story that no suite names would never be told.
+    #[test]
+    fn every_story_is_in_a_suite() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/stories");
+        let listed = include_str!("mod.rs");
+        let mut stories = 0;
+        for file in fs::read_dir(folder).expect("the folder of the stories") {
+            let text = fs::read_to_string(file.expect("an entry").path()).expect("a text");
+            let names = text.lines().filter_map(|line| line.strip_prefix("pub async fn "));
+            for name in names.filter_map(|rest| rest.split(['<', '(']).next()) {
+                assert!(listed.contains(&format!(" {name},")), "`{name}` is in no suite");
+                stories += 1;
+            }
+        }
+        assert!(stories > 100, "only {stories} were found");
+    }
+}

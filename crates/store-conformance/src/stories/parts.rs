@@ -7,8 +7,7 @@ use std::time::Duration;
 use keystep::{EngineBuilder, FailureKind, Retry, RunError, Schema, State, StepContext, StepError};
 use tokio::sync::Semaphore;
 
-use super::town::note;
-use super::town::{KEY, Process, Town, book, soon};
+use super::town::{KEY, Process, Town, book, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 

@@ -13,8 +13,7 @@ use keystep::{Outgoing, Publisher, Retry, RunError, Schema, State, StepContext, 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::town::note;
-use super::town::{KEY, Town, book, recorded, soon};
+use super::town::{KEY, Town, book, note, recorded, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
