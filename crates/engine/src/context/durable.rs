@@ -12,7 +12,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Inner, StepContext, decode};
+use super::outputs::decode;
+use super::transaction::IN_TRANSACTION;
+use super::{Inner, StepContext};
 use crate::asks::{Ask, Desk, Signals, Wait};
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
@@ -312,7 +314,7 @@ impl StepContext {
     /// The desk of a step that may make durable calls now.
     pub(super) fn durable(&self) -> StepResult<&Desk> {
         if self.has_transaction() {
-            return Err(StepError::stop(super::IN_TRANSACTION).code("durable_call_in_transaction"));
+            return Err(StepError::stop(IN_TRANSACTION).code("durable_call_in_transaction"));
         }
         self.inner.desk.as_ref().ok_or_else(|| {
             StepError::stop("a verify, an undo and a step of an atomic schema can not make durable calls")

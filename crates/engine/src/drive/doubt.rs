@@ -120,7 +120,9 @@ impl Driver<'_> {
                 AfterAttempt::TryAgain(delay) => self.hold_on(delay, done).await?,
                 AfterAttempt::Wait(delay) => {
                     let failure = self.failure(&entry.name, number, &failed, FailureKind::Temporary);
-                    return Err(self.put_down(delay, failure, None, done).await);
+                    return Err(self
+                        .put_down(delay, failure, None, self.run.cancel_wish(), done)
+                        .await);
                 }
                 AfterAttempt::Fail(_) => return Err(self.in_doubt(position, number, &failed).await),
             }

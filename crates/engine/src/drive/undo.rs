@@ -205,7 +205,10 @@ impl Driver<'_> {
         let failure = self.failure(step, attempt, error, FailureKind::Temporary);
         match self.after(error, &undo.retry) {
             AfterAttempt::TryAgain(delay) => self.hold_on(delay, done).await,
-            AfterAttempt::Wait(delay) => Err(self.put_down(delay, failure, None, done).await),
+            AfterAttempt::Wait(delay) => {
+                let wish = self.run.cancel_wish();
+                Err(self.put_down(delay, failure, None, wish, done).await)
+            }
             AfterAttempt::Fail(_) => {
                 Err(park_as(self.inner, self.run, ParkReason::UndoFailed, failure).await)
             }

@@ -45,6 +45,7 @@ macro_rules! stories_suite {
             a_wish_of_another_process_is_seen_and_what_was_done_is_undone,
             a_wish_to_stop_undoes_nothing,
             an_undo_of_what_was_cancelled_keeps_the_pauses_of_its_retry,
+            an_undo_of_what_was_cancelled_is_put_down_until_its_next_try,
             a_wish_does_not_end_an_undo_that_is_under_way,
             a_wish_after_the_end_is_refused_and_changes_nothing,
             a_wish_while_the_last_step_is_being_recorded_comes_too_late,
