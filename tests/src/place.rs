@@ -236,6 +236,17 @@ impl Place {
         })
     }
 
+    /// The recorded outputs of a key's steps, without what else is recorded of them.
+    ///
+    /// # Panics
+    /// When the store does not answer.
+    pub fn steps(&self, schema: &str, key: &str) -> Vec<CheckpointRecord> {
+        let mut recorded = self.checkpoints(schema, key);
+        // No name of a step has this.
+        recorded.retain(|checkpoint| !checkpoint.step.contains("::"));
+        recorded
+    }
+
     /// All attempts of a key's steps, in order of time.
     ///
     /// # Panics

@@ -159,8 +159,12 @@ fn remembered(request: &Request) -> Result<Option<RunEnd>, RunError> {
 
 /// Whether the run that a call waited for is still its key's.
 async fn still_there(request: &Request, run: RunId) -> Result<(), RunError> {
-    let found = request.inner.store.find(vec![request.id]).await;
-    let found = found.map_err(|error| unavailable(&error))?;
+    let found = match request.inner.store.find(vec![request.id]).await {
+        Ok(found) => found,
+        // A row that can not be read is there, so nothing begins.
+        Err(StoreError::Unreadable(_)) => return Ok(()),
+        Err(error) => return Err(unavailable(&error)),
+    };
     let is_there = |record: &ExecutionRecord| record.run == run && !record.purged;
     if found.first().is_some_and(is_there) {
         return Ok(());

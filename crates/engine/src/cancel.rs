@@ -38,13 +38,20 @@ impl Engine {
         let Some(record) = self.record(id).await? else {
             return Err(missing());
         };
-        let wished = self.inner.store.wish_cancel(id, record.run, wish).await;
-        let Some(seen) = wished.map_err(|error| unavailable(&error))? else {
-            return Err(RunError::Invalid(format!("the execution {id} is finished")));
-        };
-        if let Some(run) = self.inner.registry.running(id) {
+        let here = self.inner.registry.running(id);
+        let here = here.filter(|run| run.fence().run == record.run);
+        if let Some(run) = &here {
+            // Before it is written: its step may have the transaction that holds up all writes.
             run.cancel(wish);
         }
+        let wished = self.inner.store.wish_cancel(id, record.run, wish).await;
+        let Some(seen) = wished.map_err(|error| unavailable(&error))? else {
+            let over = self.record(id).await?.filter(|over| over.run == record.run);
+            return match over {
+                Some(over) if here.is_some() && over.state == State::Cancelled => Ok(()),
+                _ => Err(RunError::Invalid(format!("the execution {id} is finished"))),
+            };
+        };
         let can_end_it = wish == CancelWish::Stop || self.inner.schemas.contains_key(&record.shape);
         if seen.state != State::Running && can_end_it {
             // Lost: somebody else took it up at this moment, and sees the wish.

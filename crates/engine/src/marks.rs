@@ -17,6 +17,9 @@
 //!
 //! The names are stored: they are a promise. Pure.
 
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
+
 /// Between the name of a step and what is recorded of it; so it is in no name that a user gives.
 pub(crate) const SEPARATOR: &str = "::";
 /// In front of what is no part; so no part begins with it.
@@ -43,6 +46,8 @@ impl<'a> Mark<'a> {
     /// The name under which this is recorded of a step; `Undoing` is of none.
     pub(crate) fn of(self, step: &str) -> String {
         match self {
+            #[cfg(feature = "planted")]
+            Self::Part(name) if bugs::is_planted(Bug::PartWithoutItsStep) => format!("{SEPARATOR}{name}"),
             Self::Part(name) => format!("{step}{SEPARATOR}{name}"),
             Self::Started(number) => format!("{step}::@started/{number}"),
             Self::NotDone(number) => format!("{step}::@not_done/{number}"),

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::codec::{Place, Slot};
 use crate::engine::Engine;
 use crate::execution::{ExecutionId, RunId};
@@ -107,6 +109,11 @@ async fn look(inner: &Inner, publisher: &impl Publisher, refused: &mut Refused) 
     }
     let now = inner.clock.elapsed();
     let messages = inner.store.outbox(refused.at(now), LOOK_ROWS).await?;
+    #[cfg(feature = "planted")]
+    if bugs::is_planted(Bug::DeletedBeforeDelivered) {
+        let all = messages.iter().map(|message| message.id).collect();
+        inner.store.delivered(all).await?;
+    }
     let mut delivered = Vec::new();
     for message in messages {
         let execution = message.execution;

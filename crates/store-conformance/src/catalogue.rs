@@ -287,6 +287,7 @@ macro_rules! for_each_case {
                 an_acquisition_keeps_the_wish,
                 a_wish_ends_with_its_run,
                 a_run_that_is_put_down_under_a_wish_is_due_at_once,
+                a_wait_under_the_wish_that_its_owner_acts_on_keeps_its_delay,
                 a_wish_and_a_wait_at_once_are_never_slept_through,
                 children_are_the_unfinished_executions_of_a_parent,
                 a_new_generation_has_the_parent_that_calls_it_now,

@@ -228,6 +228,7 @@ pub(crate) fn wait(delay: Duration) -> Then {
         failure: Some(payload("try again")),
         tries: Tries { seq: 1, count: 2 },
         signals: None,
+        wish: None,
     }
 }
 

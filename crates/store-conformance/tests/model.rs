@@ -129,6 +129,7 @@ found! {
     random_operations_find_signals_sent_twice: planted::SignalsSentTwice;
     random_operations_find_a_count_that_is_not_compared: planted::CountNotCompared;
     random_operations_find_a_wish_for_owners_only: planted::WishForOwnersOnly;
+    random_operations_find_a_wish_that_is_not_compared: planted::WishNotCompared;
     random_operations_find_messages_with_each_send: planted::MessagesWithEachSend;
     random_operations_find_an_outbox_that_is_read_backwards: planted::OutboxBackwards;
     random_operations_find_a_leader_that_is_not_alone: planted::EveryWorkerLeads;

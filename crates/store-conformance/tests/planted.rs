@@ -194,6 +194,8 @@ planted! {
     a_wish_for_owners_only_is_found: both(planted::WishForOwnersOnly)
         => a_wish_makes_what_nobody_owns_due_at_once,
         an_acquisition_keeps_the_wish;
+    a_wish_that_is_not_compared_is_found: both(planted::WishNotCompared)
+        => a_wait_under_the_wish_that_its_owner_acts_on_keeps_its_delay;
     messages_with_each_send_are_found: both(planted::MessagesWithEachSend)
         => a_write_sent_again_adds_no_messages,
         a_message_is_there_exactly_with_its_write,

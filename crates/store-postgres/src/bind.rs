@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use keystep::execution::{ParkReason, Payload};
+use keystep::execution::{CancelWish, ParkReason, Payload};
 use keystep::store::{Acquire, Begin, Fresh, How, NewMessage, NewProgress, NewSignal, Then};
 use sqlx::postgres::{PgArguments, PgHasArrayType};
 use sqlx::query::Query;
@@ -106,6 +106,7 @@ pub(crate) fn judged(query: Bound, commits: &[&Write]) -> Bound {
         .bind(column(&ends, |end| end.delay.map(micros)))
         .bind(column(&ends, |end| end.reason))
         .bind(column(&ends, |end| end.signals))
+        .bind(column(&ends, |end| end.wish.map(CancelWish::code)))
 }
 
 /// Binds the arguments of `parts/emitted.sql`, after those of one write.
@@ -200,6 +201,7 @@ struct Ending<'a> {
     delay: Option<Duration>,
     reason: Option<&'static str>,
     signals: Option<i32>,
+    wish: Option<CancelWish>,
 }
 
 impl<'a> Ending<'a> {
@@ -231,6 +233,7 @@ impl<'a> Ending<'a> {
                 failure,
                 tries,
                 signals,
+                wish,
             } => Self {
                 failure: failure.as_ref(),
                 tries_seq: Some(tries.seq),
@@ -238,6 +241,7 @@ impl<'a> Ending<'a> {
                 delay: *delay,
                 reason: Some(reason.as_str()),
                 signals: *signals,
+                wish: *wish,
                 ..Self::default()
             },
             Then::Park { reason, failure } => Self {

@@ -8,7 +8,7 @@ use store_conformance::proxy::Proxy;
 use super::ground::Ground;
 use super::traffic::Order;
 use crate::evidence::Evidence;
-use crate::protocol::Event;
+use crate::protocol::{Event, Run};
 use crate::transcript::Transcript;
 use crate::victim::{Launch, SOON, Victim};
 
@@ -93,7 +93,7 @@ impl Crew {
         let slot = &mut self.slots[process];
         let call = match &order {
             Order::Call(run) => {
-                let call = slot.victim.call(run.clone());
+                let call = slot.victim.call(Run::clone(run));
                 evidence.asked_to(&slot.victim, call, run);
                 self.calls += 1;
                 call

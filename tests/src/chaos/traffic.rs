@@ -31,7 +31,7 @@ const DWELL_MS: u64 = 120;
 #[derive(Debug, Clone)]
 pub(super) enum Order {
     /// To call.
-    Call(Run),
+    Call(Box<Run>),
     /// To want an execution cancelled.
     Cancel {
         schema: &'static str,
@@ -83,7 +83,7 @@ impl Traffic {
         let mut orders = Vec::new();
         let mut call = |random: &mut StdRng, key: &Key, callers: usize| {
             for process in able.choose_multiple(random, callers) {
-                orders.push((*process, Order::Call(key.called(random))));
+                orders.push((*process, Order::Call(Box::new(key.called(random)))));
             }
         };
         // One hot key each time until they are all there.
@@ -126,8 +126,8 @@ impl Traffic {
     /// A call of every key, for what is stored.
     pub(super) fn all_again(&self) -> Vec<Order> {
         let keys = self.keys.iter();
-        keys.map(|key| Order::Call(key.call(Policy::Attach, Some(AfterFailure::Replay), None)))
-            .collect()
+        let again = keys.map(|key| key.call(Policy::Attach, Some(AfterFailure::Replay), None));
+        again.map(|run| Order::Call(Box::new(run))).collect()
     }
 }
 

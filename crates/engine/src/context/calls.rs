@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StepContext, decode};
+use super::StepContext;
+use super::outputs::decode;
 use crate::asks::Wait;
 use crate::engine::Engine;
 use crate::error::{FailureKind, StepError, StepResult};

@@ -12,8 +12,12 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Inner, StepContext, decode};
+use super::outputs::decode;
+use super::transaction::IN_TRANSACTION;
+use super::{Inner, StepContext};
 use crate::asks::{Ask, Desk, Signals, Wait};
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::error::{StepError, StepResult};
 use crate::execution::WaitReason;
 use crate::json;
@@ -293,6 +297,10 @@ impl StepContext {
         let mut names = locked(&self.inner.names);
         let uses = names.entry(recorded.clone()).or_default();
         *uses += 1;
+        #[cfg(feature = "planted")]
+        if bugs::is_planted(Bug::NameUsedTwice) {
+            return Ok(recorded);
+        }
         if *uses > 1 {
             let why = format!(
                 "the name `{name}` is used twice in one run of the step `{}`",
@@ -306,7 +314,7 @@ impl StepContext {
     /// The desk of a step that may make durable calls now.
     pub(super) fn durable(&self) -> StepResult<&Desk> {
         if self.has_transaction() {
-            return Err(StepError::stop(super::IN_TRANSACTION).code("durable_call_in_transaction"));
+            return Err(StepError::stop(IN_TRANSACTION).code("durable_call_in_transaction"));
         }
         self.inner.desk.as_ref().ok_or_else(|| {
             StepError::stop("a verify, an undo and a step of an atomic schema can not make durable calls")

@@ -10,6 +10,8 @@ use super::load::Done;
 use super::undo::undo_settlements;
 use super::{Driver, Stop};
 use crate::attempt::{Attempt, AttemptEnd};
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};
 use crate::decide::AfterAttempt;
 use crate::error::{FailureKind, StepError};
@@ -49,6 +51,8 @@ impl Done {
             Some(Settlement::NotDone) => Known::NotDone,
             Some(Settlement::Done(output)) => Known::Done(output.to_string().into()),
             Some(Settlement::Failed(message)) => Known::Failed(message),
+            #[cfg(feature = "planted")]
+            _ if bugs::is_planted(Bug::BegunIsNotDone) => Known::NotDone,
             _ => Known::InDoubt,
         }
     }
@@ -116,7 +120,9 @@ impl Driver<'_> {
                 AfterAttempt::TryAgain(delay) => self.hold_on(delay, done).await?,
                 AfterAttempt::Wait(delay) => {
                     let failure = self.failure(&entry.name, number, &failed, FailureKind::Temporary);
-                    return Err(self.put_down(delay, failure, None, done).await);
+                    return Err(self
+                        .put_down(delay, failure, None, self.run.cancel_wish(), done)
+                        .await);
                 }
                 AfterAttempt::Fail(_) => return Err(self.in_doubt(position, number, &failed).await),
             }
@@ -135,6 +141,10 @@ impl Driver<'_> {
     pub(super) async fn announce(&mut self, position: usize, done: &Done) -> Result<(), Stop> {
         let name = self.owned.schema.steps[position].name.clone();
         let number = 1 + done.last_started(&name).unwrap_or(0);
+        #[cfg(feature = "planted")]
+        if bugs::is_planted(Bug::BeginsUnannounced) {
+            return Ok(());
+        }
         self.mark(position, Mark::Started(number).of(&name), NULL, done)
             .await
     }
@@ -155,6 +165,11 @@ impl Driver<'_> {
         };
         let name = mark.of(&entry.name);
         match serde_json::to_vec(&settled) {
+            #[cfg(feature = "planted")]
+            Ok(json) if bugs::is_planted(Bug::SettledBeforeStored) => {
+                done.marks.insert(name, json.into(), self.inner.now());
+                Ok(())
+            }
             Ok(json) => self.mark(position, name, json.into(), done).await,
             Err(error) => {
                 let message = crate::json::describe(&error);

@@ -117,7 +117,7 @@ impl Driver<'_> {
             AfterAttempt::Wait(delay) => {
                 let delay = self.time_left().map_or(delay, |left| delay.min(left));
                 let mark = self.not_done_mark(position, done);
-                Err(self.put_down(delay, failure, mark, done).await)
+                Err(self.put_down(delay, failure, mark, None, done).await)
             }
             AfterAttempt::Fail(FailureKind::Terminal) => {
                 Err(self.fail_for_good(position, attempt, error, done).await)
@@ -228,12 +228,13 @@ impl Driver<'_> {
         }
     }
 
-    /// Puts the execution down until the next try.
+    /// Puts the execution down until the next try. It acts on this wish to cancel it already, if any.
     pub(super) async fn put_down(
         &self,
         delay: Duration,
         failure: Failure,
         checkpoint: Option<NewCheckpoint>,
+        wish: Option<CancelWish>,
         done: &Done,
     ) -> Stop {
         let then = Then::Wait {
@@ -242,6 +243,7 @@ impl Driver<'_> {
             failure: Some(self.encoded(&failure)),
             tries: self.owned.tries,
             signals: None,
+            wish,
         };
         let end = RunEnd::Waiting {
             failure: Some(failure),
@@ -285,6 +287,7 @@ impl Driver<'_> {
             failure: None,
             tries: self.owned.tries,
             signals,
+            wish: None,
         };
         let end = RunEnd::Waiting {
             failure: None,

@@ -10,6 +10,8 @@ use super::load::{Done, Riding};
 use super::{Driver, Stop};
 use crate::asks::{Ask, Recorded, Signals};
 use crate::attempt::Served;
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::codec::{Place, Slot};
 use crate::error::{StepError, StepResult};
 use crate::execution::{Payload, WriteId};
@@ -74,6 +76,10 @@ impl Desk<'_> {
     }
 
     async fn record(&self, name: String, value: Bytes) -> Result<Answer<()>, Stop> {
+        #[cfg(feature = "planted")]
+        if bugs::is_planted(Bug::RidersDropped) {
+            self.riding.clear();
+        }
         let checkpoint = match self.checkpoint(&name, value.clone(), &self.riding.all()) {
             Ok(checkpoint) => checkpoint,
             Err(error) => return Ok(Some(Err(error))),

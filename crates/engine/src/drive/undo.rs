@@ -11,6 +11,8 @@ use super::ends::park_as;
 use super::load::Done;
 use super::{Driver, Stop};
 use crate::attempt::{Attempt, AttemptEnd};
+#[cfg(feature = "planted")]
+use crate::bugs::{self, Bug};
 use crate::decide::AfterAttempt;
 use crate::error::{Failure, FailureKind, StepError};
 use crate::execution::ParkReason;
@@ -78,10 +80,15 @@ impl Driver<'_> {
     /// The last recorded step that has an undo and is not undone.
     pub(super) fn next_to_undo(&self, done: &Done) -> Option<usize> {
         let steps = &self.owned.schema.steps;
-        (0..done.recorded).rev().find(|position| {
+        let is_left = |position: &usize| {
             let step = &steps[*position];
             step.undo.is_some() && !done.marks.has(&Mark::Undone.of(&step.name))
-        })
+        };
+        #[cfg(feature = "planted")]
+        if bugs::is_planted(Bug::UndoneFirstToLast) {
+            return (0..done.recorded).find(is_left);
+        }
+        (0..done.recorded).rev().find(is_left)
     }
 
     fn undone(&self, why: &Why) -> (Then, RunEnd) {
@@ -170,6 +177,10 @@ impl Driver<'_> {
         let name = Mark::Undone.of(&self.owned.schema.steps[position].name);
         done.marks.insert(name.clone(), value.clone(), self.inner.now());
         if self.next_to_undo(done).is_some() {
+            #[cfg(feature = "planted")]
+            if bugs::is_planted(Bug::UndoNotRecorded) {
+                return Ok(());
+            }
             self.mark(position, name, value, done).await?;
             done.came_on(self.owned.lost);
             return Ok(());
@@ -194,7 +205,10 @@ impl Driver<'_> {
         let failure = self.failure(step, attempt, error, FailureKind::Temporary);
         match self.after(error, &undo.retry) {
             AfterAttempt::TryAgain(delay) => self.hold_on(delay, done).await,
-            AfterAttempt::Wait(delay) => Err(self.put_down(delay, failure, None, done).await),
+            AfterAttempt::Wait(delay) => {
+                let wish = self.run.cancel_wish();
+                Err(self.put_down(delay, failure, None, wish, done).await)
+            }
             AfterAttempt::Fail(_) => {
                 Err(park_as(self.inner, self.run, ParkReason::UndoFailed, failure).await)
             }

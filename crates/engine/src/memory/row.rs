@@ -222,20 +222,19 @@ impl Row {
                 failure,
                 tries,
                 signals,
+                wish,
             } => {
                 self.waits_for = Some(reason);
                 self.failure = failure;
                 self.tries = tries;
-                let news = signals.is_some_and(|known| known < self.signal_count());
+                // What came while its owner was about to put it down.
+                let news = signals.is_some_and(|known| known < self.signal_count())
+                    || self.cancel.is_some() && self.cancel != wish;
                 self.due_at = if news {
                     Some(now)
                 } else {
                     delay.map(|delay| later(now, delay))
                 };
-                // A wish that came while its owner was about to put it down.
-                if self.cancel.is_some() {
-                    self.due_at = Some(now);
-                }
             }
             Then::Park { reason, failure } => {
                 self.parked = Some(reason);

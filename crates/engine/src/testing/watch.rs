@@ -143,7 +143,9 @@ impl Taken {
         }
         if let Some(over) = self.over {
             let over = over.as_str();
-            self.broke(format!("the execution was {over}, and was taken up again"));
+            self.broke(format!(
+                "the execution had ended as {over}, and was taken up again"
+            ));
         }
         self.claim = Some(claim);
         self.owner = Some(process);

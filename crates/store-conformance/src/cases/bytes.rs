@@ -84,6 +84,7 @@ pub async fn a_failure_reads_back_byte_for_byte<S: Store>(harness: Harness<S>) {
                 failure: Some(failure.clone()),
                 tries,
                 signals: None,
+                wish: None,
             },
             Then::Park {
                 reason: ParkReason::Unreadable,

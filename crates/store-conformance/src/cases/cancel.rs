@@ -161,6 +161,30 @@ pub async fn a_run_that_is_put_down_under_a_wish_is_due_at_once<S: Store>(harnes
     assert!(!due_ids(&*harness.there).await.contains(&fence.execution));
 }
 
+pub async fn a_wait_under_the_wish_that_its_owner_acts_on_keeps_its_delay<S: Store>(harness: Harness<S>) {
+    let wishes = [None, Some(CancelWish::Stop), Some(CancelWish::Undo)];
+    for (wanted, acts_on) in wishes
+        .into_iter()
+        .flat_map(|one| wishes.map(|other| (one, other)))
+    {
+        let text = format!("wanted: {wanted:?}, its owner acts on: {acts_on:?}");
+        let fence = started(&*harness.here, &text).await;
+        if let Some(wanted) = wanted {
+            wish(&*harness.there, fence, wanted).await;
+        }
+        let mut then = wait(HOUR);
+        if let Then::Wait { wish, .. } = &mut then {
+            *wish = acts_on;
+        }
+        write(fence).then(then).written(&*harness.here).await;
+        let now = wanted.is_some() && wanted != acts_on;
+        let due = due_ids(&*harness.there).await;
+        assert_eq!(due.contains(&fence.execution), now, "{text}");
+        let found = record(&*harness.there, fence.execution).await;
+        assert_eq!(found.wake_in == Some(Duration::ZERO), now, "{text}");
+    }
+}
+
 pub async fn a_wish_and_a_wait_at_once_are_never_slept_through<S: Store>(harness: Harness<S>) {
     for round in 0..20 {
         let fence = started(&*harness.here, &format!("k{round}")).await;

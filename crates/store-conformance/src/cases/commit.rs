@@ -98,6 +98,7 @@ pub async fn a_wait_is_due_after_its_delay<S: Store>(harness: Harness<S>) {
         failure: Some(payload("busy")),
         tries: Tries { seq: 2, count: 5 },
         signals: None,
+        wish: None,
     };
     write(fence).then(then).written(&*harness.here).await;
     let found = record(&*harness.there, fence.execution).await;

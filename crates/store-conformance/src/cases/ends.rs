@@ -28,6 +28,7 @@ pub async fn a_wait_shows_its_reason<S: Store>(harness: Harness<S>) {
                 failure: failure.clone(),
                 tries: Tries { seq: 3, count: 1 },
                 signals: None,
+                wish: None,
             };
             write(fence).then(then).written(&*harness.here).await;
             let found = record(&*harness.there, fence.execution).await;
@@ -48,6 +49,7 @@ pub async fn a_wait_without_a_wake_up_is_never_due<S: Store>(harness: Harness<S>
         failure: None,
         tries: Tries::default(),
         signals: None,
+        wish: None,
     };
     let fence = ended(&*harness.here, "k", then).await;
     let other = ended(&*harness.here, "another", wait(HOUR)).await;

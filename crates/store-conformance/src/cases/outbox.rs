@@ -61,7 +61,8 @@ pub async fn a_message_is_there_exactly_with_its_write<S: Store>(harness: Harnes
     assert_eq!(fenced.send(&*harness.here).await, Verdict::Fenced);
     let exists = write(fence).step(0, "again").then(succeed(0)).message("exists");
     assert_eq!(exists.send(&*harness.here).await, Verdict::Exists(first.write_id));
-    assert_eq!(outbox(&*harness.there).await, messages_of(&first));
+    let sent = outbox(&*harness.there).await;
+    assert_eq!(sent, messages_of(&first), "nothing of what was refused");
     let last = write(fence).step(1, "last").then(succeed(1)).message("last");
     last.written(&*harness.here).await;
     let late = write(fence).step(2, "late").message("after the end");

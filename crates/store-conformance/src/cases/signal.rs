@@ -50,6 +50,7 @@ pub(super) fn wait_for_signals(known: Option<i32>) -> Then {
         failure: None,
         tries: Tries::default(),
         signals: known,
+        wish: None,
     }
 }
 
@@ -206,6 +207,7 @@ pub async fn a_signal_wakes_what_waits_for_one<S: Store>(harness: Harness<S>) {
         failure: None,
         tries: Tries::default(),
         signals: Some(0),
+        wish: None,
     };
     let timed = ended(&*harness.here, "with a deadline", timed).await;
     assert_eq!(due_ids(&*harness.there).await, []);

@@ -278,6 +278,7 @@ fn then(rng: &mut impl Rng) -> Then {
             failure: rng.random_bool(0.7).then(|| bytes(rng)),
             tries,
             signals: rng.random::<bool>().then(|| rng.random_range(0..3)),
+            wish: [None, Some(CancelWish::Stop), Some(CancelWish::Undo)][rng.random_range(0..3)],
         },
         9 => Then::Park {
             reason: [

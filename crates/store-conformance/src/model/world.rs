@@ -287,6 +287,10 @@ impl<S: Store> World<S> {
     async fn commit(&mut self, claim: usize, mut sent: Write, then: Then, there: bool) -> Outcome {
         let granted = self.granted(claim);
         sent.then = self.with_an_output(&sent, then).await?;
+        if sent.checkpoint.is_none() && sent.then == Then::Continue {
+            // It leaves nothing by which a second send could be known.
+            sent.messages.clear();
+        }
         let verdict = self.send(&sent, granted, there).await?;
         self.reach(match verdict.0 {
             Verdict::Written => format!("Written {}", sent.then.state().as_str()),

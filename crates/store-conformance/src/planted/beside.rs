@@ -50,6 +50,19 @@ impl<S: Store> Plant<S> for CountNotCompared {
     }
 }
 
+/// Who is put down is due under every wish, also under the one on which its owner acts.
+#[derive(Debug, Clone, Copy)]
+pub struct WishNotCompared;
+
+impl<S: Store> Plant<S> for WishNotCompared {
+    async fn commit(&self, store: &S, mut commit: Commit) -> Result<Verdict, StoreError> {
+        if let Then::Wait { wish, .. } = &mut commit.then {
+            *wish = None;
+        }
+        store.commit(commit).await
+    }
+}
+
 /// A wish is told to owners only: what nobody owns sleeps on.
 #[derive(Debug, Clone, Copy)]
 pub struct WishForOwnersOnly;

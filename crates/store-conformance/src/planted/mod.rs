@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub use self::begin::{AttachMergedIntoBegin, BeginStartsTwice, KeysTrimmed};
 pub use self::beside::{
     CountNotCompared, EveryWorkerLeads, FirstProgressStays, MessagesWithEachSend, NothingRemembered,
-    OutboxBackwards, SignalsSentTwice, WishForOwnersOnly,
+    OutboxBackwards, SignalsSentTwice, WishForOwnersOnly, WishNotCompared,
 };
 pub use self::commit::{
     AcknowledgedBeforeVerdict, ClaimNotCompared, FenceMissing, PayloadsAsText, ResendIsFailure,

@@ -6,8 +6,7 @@ use std::time::Duration;
 use keystep::execution::{ExecutionId, FullKey};
 use keystep::{EngineBuilder, FailureKind, Retry, RunError, Schema, State, StepContext, StepError};
 
-use super::town::note;
-use super::town::{KEY, Process, Town, soon};
+use super::town::{KEY, Process, Town, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 

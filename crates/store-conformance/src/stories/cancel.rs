@@ -174,11 +174,20 @@ pub async fn a_wish_to_stop_undoes_nothing<G: Ground>(ground: G) {
 }
 
 pub async fn an_undo_of_what_was_cancelled_keeps_the_pauses_of_its_retry<G: Ground>(ground: G) {
+    is_undone_after_two_pauses(ground, Duration::from_secs(120), 0).await;
+}
+
+pub async fn an_undo_of_what_was_cancelled_is_put_down_until_its_next_try<G: Ground>(ground: G) {
+    is_undone_after_two_pauses(ground, Duration::ZERO, 2).await;
+}
+
+/// The pauses are a minute long; its owner holds it for so long, or puts it down so often.
+async fn is_undone_after_two_pauses<G: Ground>(ground: G, hold: Duration, put_down: i64) {
     let town = Town::on(ground).await;
     let minutely = Retry::attempts(3)
         .first_delay(Duration::from_secs(60))
         .growth(1.0)
-        .hold(Duration::from_secs(120));
+        .hold(hold);
     let clock = town.clock.clone();
     let schema: Schema<u64, u64> = Schema::new("test.cancel")
         .step("a", does("a"))
@@ -207,6 +216,8 @@ pub async fn an_undo_of_what_was_cancelled_keeps_the_pauses_of_its_retry<G: Grou
         }
     })
     .await;
+    let claim = here.read(&schema).await.epoch;
+    assert_eq!(claim, 1 + put_down, "acquired anew after each pause");
     let times = town.notes.all();
     let times = times
         .iter()

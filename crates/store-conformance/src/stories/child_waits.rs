@@ -9,8 +9,7 @@ use keystep::{
 };
 
 use super::calls::{CHILD, both, parent, state_of_child};
-use super::town::note;
-use super::town::{HOUR, KEY, Process, Town, soon};
+use super::town::{HOUR, KEY, Process, Town, note, soon};
 use crate::under_faults::Ground;
 
 #[track_caller]

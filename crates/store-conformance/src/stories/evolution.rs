@@ -8,8 +8,7 @@ use keystep::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::town::note;
-use super::town::{HOUR, KEY, Process, Town, recorded, soon};
+use super::town::{HOUR, KEY, Process, Town, note, recorded, soon};
 use crate::under_faults::Ground;
 
 /// What the report says of the story's one execution.

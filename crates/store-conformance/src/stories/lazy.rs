@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use keystep::{Retry, RunError, Schema, State, StepContext, StepError, WaitReason};
 
-use super::town::note;
-use super::town::{HOUR, KEY, Town, book, recorded, soon};
+use super::town::{HOUR, KEY, Town, book, note, recorded, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 

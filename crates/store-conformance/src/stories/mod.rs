@@ -45,6 +45,7 @@ macro_rules! stories_suite {
             a_wish_of_another_process_is_seen_and_what_was_done_is_undone,
             a_wish_to_stop_undoes_nothing,
             an_undo_of_what_was_cancelled_keeps_the_pauses_of_its_retry,
+            an_undo_of_what_was_cancelled_is_put_down_until_its_next_try,
             a_wish_does_not_end_an_undo_that_is_under_way,
             a_wish_after_the_end_is_refused_and_changes_nothing,
             a_wish_while_the_last_step_is_being_recorded_comes_too_late,
@@ -143,6 +144,7 @@ macro_rules! stories_suite {
             after_a_part_has_failed_no_further_one_begins,
             parts_are_done_beside_each_other_up_to_the_limit,
             a_name_that_is_used_twice_in_one_run_is_an_error_at_once,
+            two_steps_may_use_the_same_name_each_for_a_part_of_its_own,
             a_part_that_fails_is_tried_as_often_as_its_step,
             a_durable_call_inside_a_transaction_is_refused_and_all_is_rolled_back,
             progress_is_read_by_the_next_attempt_and_by_the_next_owner,
@@ -179,6 +181,7 @@ macro_rules! stories_suite {
             an_attempt_that_fails_sends_nothing,
             what_dies_before_its_write_has_sent_nothing,
             a_message_that_is_not_taken_holds_up_only_its_own_execution,
+            a_message_is_kept_until_it_is_taken,
             a_thousand_messages_survive_relays_that_are_killed_among_them,
             of_two_processes_one_relays_until_it_is_dead,
         );
@@ -232,4 +235,26 @@ macro_rules! transaction_stories_suite {
             a_duplicate_is_refused_at_once_while_it_runs,
         );
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    /// A story that no suite names would never be told.
+    #[test]
+    fn every_story_is_in_a_suite() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/stories");
+        let listed = include_str!("mod.rs");
+        let mut stories = 0;
+        for file in fs::read_dir(folder).expect("the folder of the stories") {
+            let text = fs::read_to_string(file.expect("an entry").path()).expect("a text");
+            let names = text.lines().filter_map(|line| line.strip_prefix("pub async fn "));
+            for name in names.filter_map(|rest| rest.split(['<', '(']).next()) {
+                assert!(listed.contains(&format!(" {name},")), "`{name}` is in no suite");
+                stories += 1;
+            }
+        }
+        assert!(stories > 100, "only {stories} were found");
+    }
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use keystep::{EngineBuilder, FailureKind, Retry, RunError, Schema, State, StepContext, StepError};
 use tokio::sync::Semaphore;
 
-use super::town::note;
-use super::town::{KEY, Process, Town, book, soon};
+use super::town::{KEY, Process, Town, book, note, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
@@ -206,6 +205,19 @@ pub async fn a_name_that_is_used_twice_in_one_run_is_an_error_at_once<G: Ground>
     let process = town.process(&schema).await;
     assert_fails(process.run(&schema, KEY, 1).await, "name_used_twice");
     town.notes.are(&["part"]);
+}
+
+pub async fn two_steps_may_use_the_same_name_each_for_a_part_of_its_own<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let doubled = |cx: StepContext, n: u64| async move { cx.step("double", || async { Ok(2 * n) }).await };
+    let schema = Schema::new("test.parts")
+        .step("first", doubled)
+        .step("second", doubled)
+        .build();
+    let process = town.process(&schema).await;
+    assert_eq!(process.run(&schema, KEY, 1).await, Ok(4), "doubled twice");
+    let names = ["first", "first::double", "second", "second::double"];
+    assert_eq!(town.stored(&schema).await, names);
 }
 
 pub async fn a_part_that_fails_is_tried_as_often_as_its_step<G: Ground>(ground: G) {

@@ -13,8 +13,7 @@ use keystep::{Outgoing, Publisher, Retry, RunError, Schema, State, StepContext, 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::town::note;
-use super::town::{KEY, Town, book, recorded, soon};
+use super::town::{KEY, Town, book, note, recorded, soon};
 use crate::faulty::Gate;
 use crate::under_faults::Ground;
 
@@ -231,6 +230,28 @@ impl Publisher for Stuck {
         self.takes.acquire().await?.forget();
         self.post.publish(message).await
     }
+}
+
+pub async fn a_message_is_kept_until_it_is_taken<G: Ground>(ground: G) {
+    let (town, post, schema) = (Town::on(ground).await, Post::default(), emitting());
+    let here = town.process(&schema).await;
+    here.run(&schema, KEY, 1).await.expect("an output");
+    let stuck = Stuck {
+        post: post.clone(),
+        takes: Semaphore::new(1),
+    };
+    let relaying = here.relay(stuck);
+    post.has(1).await;
+    town.kill(&here).await;
+    drop(relaying);
+    let kept = town.store.outbox(Vec::new(), 10).await.expect("an answer");
+    assert!(kept.len() >= 3, "three were not taken, {} are kept", kept.len());
+    let there = town.process(&schema).await;
+    let _relay = there.relay(post.clone());
+    emptied(&town).await;
+    let mut payloads = post.payloads();
+    payloads.dedup();
+    assert_eq!(payloads, ["10", "11", "12", "13"]);
 }
 
 const EXECUTIONS: u64 = 250;

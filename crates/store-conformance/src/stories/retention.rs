@@ -8,8 +8,7 @@ use keystep::{
     WorkerOptions,
 };
 
-use super::town::note;
-use super::town::{HOUR, KEY, Process, Town, id_in, quick, soon};
+use super::town::{HOUR, KEY, Process, Town, id_in, note, quick, soon};
 use crate::faulty::{Call, Fault, Gate};
 use crate::under_faults::Ground;
 

@@ -224,7 +224,8 @@ pub(super) fn marks(execution: &Execution) -> Vec<&str> {
 
 /// Waits until the execution of the story's key is in doubt.
 pub(super) async fn in_doubt<In, Out>(process: &Process, schema: &Schema<In, Out>) -> Execution {
-    let parked = process.until_is(schema, State::Parked).await;
+    let over = |execution: &Execution| execution.state == State::Parked || execution.state.is_finished();
+    let parked = process.until(schema, over).await;
     assert_eq!(parked.parked, Some(ParkReason::InDoubt), "{parked:?}");
     parked
 }

@@ -7,8 +7,7 @@ use futures::future::join_all;
 use keystep::clock::time_of;
 use keystep::{FailureKind, Retry, RunError, Schema, State, StepContext, StepError, WaitReason};
 
-use super::town::note;
-use super::town::{HOUR, KEY, Town, soon};
+use super::town::{HOUR, KEY, Town, note, soon};
 use crate::under_faults::Ground;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -174,7 +173,7 @@ pub async fn the_retry_schedule_is_stored_and_kept_to_the_second<G: Ground>(grou
         town.clock.advance(20 * SECOND);
         let next = process
             .until(&schema, |execution| {
-                town.notes.all().len() > tries && execution.state != State::Running
+                execution.epoch > early.epoch && execution.state != State::Running
             })
             .await;
         due_in = next.due_in;

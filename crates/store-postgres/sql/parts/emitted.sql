@@ -3,7 +3,7 @@ emitted AS (
     INSERT INTO {schema}.outbox (id, execution, run_id, topic, payload, emitted_at)
     SELECT m.id, h.id, h.run_id, m.topic, m.payload, h.at
     FROM held AS h
-    CROSS JOIN unnest($23::uuid[], $24::text[], $25::bytea[])
+    CROSS JOIN unnest($24::uuid[], $25::text[], $26::bytea[])
         WITH ORDINALITY AS m (id, topic, payload, ord)
     WHERE h.verdict = 1
     ORDER BY m.ord

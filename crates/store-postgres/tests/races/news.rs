@@ -16,6 +16,7 @@ fn put_down(fence: Fence, reason: WaitReason, signals: Option<i32>) -> Commit {
         failure: None,
         tries: Tries::default(),
         signals,
+        wish: None,
     };
     Commit {
         checkpoint: None,

@@ -303,16 +303,16 @@ impl Stage {
 
     /// Lets acts gather behind a first one, so that the player's lane takes them in one statement. The
     /// first one must pass none of the gates that are closed.
-    pub(crate) async fn in_one_batch<T: Send + 'static>(
+    pub(crate) async fn in_one_batch<T: Send + 'static, const ACTS: usize>(
         &mut self,
         player: &Player,
         first: BoxFuture<'static, T>,
-        acts: Vec<BoxFuture<'static, T>>,
-    ) -> Vec<Call<T>> {
+        acts: [BoxFuture<'static, T>; ACTS],
+    ) -> [Call<T>; ACTS] {
         self.close(player, Gate::Commit).await;
         let first = player.asked(first);
         self.arrives(&first, Gate::Commit).await;
-        let calls = acts.into_iter().map(|act| player.asked(act)).collect();
+        let calls = acts.map(|act| player.asked(act));
         // The runtime of a test has one thread: while this asks the server, all acts are begun, and a
         // call is in the lane's queue before it waits for the first time.
         self.arrives(&first, Gate::Commit).await;

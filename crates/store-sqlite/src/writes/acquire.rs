@@ -71,7 +71,7 @@ async fn restart(
     now: i64,
 ) -> Result<(), StoreError> {
     let seen = &acquire.seen;
-    let updated = sqlx::query(RESTART)
+    let updated = sqlx::query(sql::text(RESTART))
         .bind(seen.id.0)
         .bind(seen.run.0)
         .bind(seen.claim.epoch)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 #[cfg(feature = "planted")]
 use keystep::bugs::{Bug, is_planted};
-use keystep::execution::{Fence, ParkReason, State, WorkerId, WriteId};
+use keystep::execution::{CancelWish, Fence, ParkReason, State, WorkerId, WriteId};
 use keystep::store::{
     Commit, Confirm, Confirmed, NewCheckpoint, NewMessage, StoreError, Then, Tries, Verdict,
 };
@@ -87,7 +87,10 @@ impl Write for Record {
 
     async fn apply(&self, conn: &mut SqliteConnection, now: i64) -> Result<Applied, StoreError> {
         let applied = self.record(conn, now).await?;
-        if applied == WRITTEN_NOW {
+        let sends = applied == WRITTEN_NOW;
+        #[cfg(feature = "planted")]
+        let sends = sends || is_planted(Bug::MessagesUnseen);
+        if sends {
             outbox::emit(&self.messages, &self.fence, conn, now).await?;
         }
         Ok(applied)
@@ -149,6 +152,7 @@ pub(crate) fn bind_ending<'q>(query: Query<'q>, record: &'q Record, ending: &End
         .bind(ending.at)
         .bind(ending.wake_at)
         .bind(ending.heard)
+        .bind(ending.wish.map(CancelWish::code))
         .bind(ending.failure)
         .bind(ending.reason)
         .bind(ending.tries.map(|tries| tries.count))
@@ -180,6 +184,8 @@ pub(crate) struct Ending<'a> {
     wake_at: Option<i64>,
     /// Of how many signals the owner knows that waits for more.
     heard: Option<i32>,
+    /// The wish to cancel that the owner acts on.
+    wish: Option<CancelWish>,
     failure: Option<&'a [u8]>,
     reason: Option<&'static str>,
     tries: Option<Tries>,
@@ -196,6 +202,7 @@ impl<'a> Ending<'a> {
             at: now,
             wake_at: None,
             heard: None,
+            wish: None,
             failure: None,
             reason: None,
             tries: None,
@@ -242,9 +249,11 @@ impl<'a> Ending<'a> {
                 failure,
                 tries,
                 signals,
+                wish,
             } => Self {
                 wake_at: delay.map(|delay| later(now, delay)),
                 heard: *signals,
+                wish: *wish,
                 failure: failure.as_ref().map(|failure| &*failure.0),
                 reason: Some(reason.as_str()),
                 tries: Some(*tries),

@@ -34,6 +34,7 @@ fn endings() -> Vec<Then> {
             failure: Some(payload("later")),
             tries,
             signals: None,
+            wish: None,
         },
         Then::Park {
             reason: ParkReason::Unreadable,

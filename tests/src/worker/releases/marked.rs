@@ -14,6 +14,8 @@ use crate::worker::steps::{Entered, Site, work};
 pub(crate) struct Maker {
     /// The shape that the step was compiled into; a stored step is in none.
     pub(crate) shape: String,
+    /// The shape under former names of the steps, if they have any.
+    pub(crate) former: Option<String>,
     /// The step before it; known to a stored step only.
     pub(crate) after: String,
     /// Which code it is.
@@ -59,7 +61,7 @@ impl Maker {
         };
         let marks = &trail.made_by;
         let born = marks.first().map_or(&self.shape, |first| &first.plan);
-        if !self.shape.is_empty() && *born != self.shape {
+        if !self.shape.is_empty() && *born != self.shape && self.former.as_ref() != Some(born) {
             return foreign("was compiled into another shape");
         }
         if self.shape.is_empty() && marks.last().is_none_or(|last| last.step != self.after) {
