@@ -167,7 +167,7 @@ impl<'a> Tale<'a> {
     }
 
     /// A new process finishes what the dead have left, and every kind of step has kept its promise.
-    fn is_told(mut self) {
+    fn is_told(&mut self) {
         let left = Standing::of(self.place, &self.key);
         left.is_whole(&self.key);
         let mut last = launch(self.place).start();
@@ -214,10 +214,8 @@ struct Standing {
 impl Standing {
     fn of(place: &Place, key: &str) -> Self {
         let id = execution_id(SCHEMA, key);
-        let charged = place.charged().into_iter();
-        let charged = charged
-            .filter(|charged| charged.execution == id.to_string())
-            .last();
+        let mut charged = place.charged().into_iter();
+        let charged = charged.find(|charged| charged.execution == id.to_string());
         let messages = place.outbox(10_000).into_iter();
         let messages = messages.filter(|message| message.execution == id);
         Self {
