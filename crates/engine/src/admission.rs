@@ -16,6 +16,7 @@ use crate::codec::{Place, Slot};
 use crate::decide::{Existing, Meeting, ShapeKnown, meet};
 use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen, State, WaitReason};
 use crate::inner::Inner;
+use crate::limits::SHORTEST_RETENTION;
 use crate::outcome::{end_of, in_progress, outcome, shutting_down, unavailable};
 use crate::persist::{Pause, Resend};
 use crate::policy::{AfterFailure, OnDuplicate, OnExpired, Verdict};
@@ -66,8 +67,9 @@ impl Admitted {
 /// What a call knows of its key when it looks again.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Known {
-    /// The run that it waited for: no other run's outcome is its answer.
-    pub(crate) run: Option<RunId>,
+    /// The run that it waited for, and since when by the engine's clock: no other run's outcome is its
+    /// answer.
+    pub(crate) run: Option<(RunId, Duration)>,
     /// An end under this epoch or a later one came after the call: it is the answer, and no failure
     /// of an earlier run that the caller's policy is about.
     pub(crate) epoch: Option<i64>,
@@ -76,10 +78,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Of a call that was admitted, and waited for this run under this epoch.
-    pub(crate) fn waited_for(run: RunId, epoch: i64) -> Self {
+    /// Of a call that was admitted, and has waited since then for this run under this epoch.
+    pub(crate) fn waited_for(run: RunId, epoch: i64, since: Duration) -> Self {
         Self {
-            run: Some(run),
+            run: Some((run, since)),
             epoch: Some(epoch),
             admitted: true,
         }
@@ -113,9 +115,11 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Admitted
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
-        if let Some(run) = known.run {
-            // Before it is asked for the key, which would begin it anew.
-            still_there(request, run).await?;
+        if let Some((run, since)) = known.run
+            && !is_there(request, run, since).await?
+        {
+            known.run = None;
+            known.epoch = None;
         }
         let (opened, asked) = open(request).await;
         match opened {
@@ -157,23 +161,23 @@ fn remembered(request: &Request) -> Result<Option<RunEnd>, RunError> {
     Ok(Some(RunEnd::Succeeded(success.output.clone())))
 }
 
-/// Whether the run that a call waited for is still its key's.
-async fn still_there(request: &Request, run: RunId) -> Result<(), RunError> {
-    let found = match request.inner.store.find(vec![request.id]).await {
-        Ok(found) => found,
-        // A row that can not be read is there, so nothing begins.
-        Err(StoreError::Unreadable(_)) => return Ok(()),
-        Err(error) => return Err(unavailable(&error)),
-    };
-    let is_there = |record: &ExecutionRecord| record.run == run && !record.purged;
-    if found.first().is_some_and(is_there) {
-        return Ok(());
+/// Whether the run that a call waited for is still its key's; asked before the key is, which would begin
+/// it anew. That is right for one that a failover has lost: what had ended would be there for longer than
+/// this call has waited.
+async fn is_there(request: &Request, run: RunId, since: Duration) -> Result<bool, RunError> {
+    let inner = &request.inner;
+    let found = inner.store.find(vec![request.id]).await;
+    let found = found.map_err(|error| unavailable(&error))?;
+    let waited = inner.clock.elapsed().saturating_sub(since);
+    match found.first() {
+        Some(record) if record.run == run && !record.purged => Ok(true),
+        None if waited < SHORTEST_RETENTION => Ok(false),
+        _ => Err(run_is_gone()),
     }
-    Err(run_is_gone())
 }
 
 fn same_run(known: Known, run: RunId) -> Result<(), RunError> {
-    if known.run.is_none_or(|waited_for| waited_for == run) {
+    if known.run.is_none_or(|(waited_for, _since)| waited_for == run) {
         return Ok(());
     }
     Err(run_is_gone())

@@ -32,6 +32,7 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
 
 async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunError> {
     let mut pause = Pause::default();
+    let since = request.inner.clock.elapsed();
     loop {
         let (end, known) = match admitted {
             Admitted::Finished(end) => (end, Known::default()),
@@ -41,11 +42,14 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
                     end = run.ended() => end,
                     refused = request.inner.refusals.of(request.id) => return Err(unavailable(&refused)),
                 };
-                (end, Known::waited_for(run.fence().run, run.fence().claim.epoch))
+                (
+                    end,
+                    Known::waited_for(run.fence().run, run.fence().claim.epoch, since),
+                )
             }
             Admitted::There(run, epoch) => (
                 Box::pin(followed(request, run, epoch)).await?,
-                Known::waited_for(run, epoch),
+                Known::waited_for(run, epoch, since),
             ),
         };
         match end {
