@@ -438,14 +438,24 @@ impl Place {
         }
     }
 
-    /// The statement of this name of the PostgreSQL store.
+    /// The statements by which the PostgreSQL store begins (`begin`) or writes what owners usually write
+    /// (`commit`): for many at once, and for one.
     ///
     /// # Panics
     /// When this is not PostgreSQL, or there is no such statement.
-    pub fn statement(&self, name: &str) -> String {
+    pub fn statements_to(&self, what: &str) -> Vec<String> {
+        let names: &[&str] = match what {
+            "begin" => &["begin", "begin_alone"],
+            "commit" => &["commit", "commit_alone", "checkpoint_alone"],
+            other => panic!("nothing is known of how to {other}"),
+        };
         let all = self.statements().into_iter();
-        let mut named = all.filter(|(known, _text)| *known == name);
-        named.next().expect("a statement of this name").1
+        let texts: Vec<String> = all
+            .filter(|(name, _text)| names.contains(name))
+            .map(|(_name, text)| text)
+            .collect();
+        assert_eq!(texts.len(), names.len(), "{names:?}");
+        texts
     }
 
     /// Waits until the execution of a key is as wanted, and gives it.

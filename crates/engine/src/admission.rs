@@ -166,8 +166,12 @@ fn remembered(request: &Request) -> Result<Option<RunEnd>, RunError> {
 /// this call has waited.
 async fn is_there(request: &Request, run: RunId, since: Duration) -> Result<bool, RunError> {
     let inner = &request.inner;
-    let found = inner.store.find(vec![request.id]).await;
-    let found = found.map_err(|error| unavailable(&error))?;
+    let found = match inner.store.find(vec![request.id]).await {
+        Ok(found) => found,
+        // A row that can not be read is there, so nothing begins.
+        Err(StoreError::Unreadable(_)) => return Ok(true),
+        Err(error) => return Err(unavailable(&error)),
+    };
     let waited = inner.clock.elapsed().saturating_sub(since);
     match found.first() {
         Some(record) if record.run == run && !record.purged => Ok(true),
