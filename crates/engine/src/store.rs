@@ -2,7 +2,7 @@
 //!
 //! A store remembers executions and checkpoints for the engine. It is deliberately dumb: it never
 //! parses a payload, never computes a delay, never decides what happens next. Its one duty beyond
-//! remembering is the *fence*: every write of an owner carries a [`Fence`], and the store compares
+//! remembering is the *fence*: every write of an owner carries a [`Fence`](crate::execution::Fence), and the store compares
 //! it, under the row's lock, in the same statement that writes.
 //!
 //! Each sentence of this documentation is a promise with a test of its own in the

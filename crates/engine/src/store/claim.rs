@@ -31,7 +31,7 @@ pub struct Begin {
     pub parent: Option<ExecutionId>,
 }
 
-/// Answer to [`Store::begin`].
+/// Answer to [`Store::begin`](crate::store::Store::begin).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Begun {
     /// The caller owns a new execution, with the right to write for it.
@@ -85,7 +85,7 @@ pub struct Fresh {
     pub parent: Option<ExecutionId>,
 }
 
-/// Answer to [`Store::acquire`].
+/// Answer to [`Store::acquire`](crate::store::Store::acquire).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Acquired {
     /// The caller owns it.

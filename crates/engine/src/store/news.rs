@@ -21,7 +21,7 @@ pub struct NewSignal {
     pub write_id: WriteId,
 }
 
-/// Answer to [`Store::signal`].
+/// Answer to [`Store::signal`](crate::store::Store::signal).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signalled {
     /// It is there.

@@ -15,7 +15,7 @@ pub struct Register {
     pub shapes: Vec<ShapeId>,
 }
 
-/// Answer to [`Store::beat`].
+/// Answer to [`Store::beat`](crate::store::Store::beat).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
     /// Still counted as alive.
@@ -30,7 +30,7 @@ pub struct Observation {
     /// How long the database server has been up by its own clock, where a server can restart and
     /// lose sessions; `None` where sessions can not be lost that way.
     pub server_age: Option<Duration>,
-    /// Which start of the database server this is, as in [`Fence::incarnation`]: another one is a
+    /// Which start of the database server this is, as in [`Fence::incarnation`](crate::execution::Fence::incarnation): another one is a
     /// restarted server, or another server in its place. `None` with `server_age`.
     pub incarnation: Option<i64>,
     /// All live workers but the observer.

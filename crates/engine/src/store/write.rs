@@ -128,7 +128,7 @@ pub struct Tries {
     pub count: i32,
 }
 
-/// Answer to [`Store::commit`].
+/// Answer to [`Store::commit`](crate::store::Store::commit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Durable, by this send or an earlier one of the same write.
@@ -150,7 +150,7 @@ pub struct Confirm {
     pub write_id: WriteId,
 }
 
-/// Answer to [`Store::confirm`].
+/// Answer to [`Store::confirm`](crate::store::Store::confirm).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confirmed {
     /// The write happened.
