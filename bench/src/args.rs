@@ -52,10 +52,13 @@ pub(crate) enum Workload {
     Storm,
     /// A process is killed in step 3 of 5: how soon is another one in that step?
     Recovery,
-    /// 10,000 executions that wait for a retry become due at the same moment.
+    /// 10,000 executions that wait for a retry become due at the same moment; 10,000 that sleep become
+    /// due within ten seconds.
     Sleepers,
     /// `order5` beside finished executions, and on empty tables.
     Backlog,
+    /// `order5` while 100,000 expired executions are purged, and while nothing is.
+    Purge,
     /// Steps of 5 ms, 10,000 executions in flight.
     Mixed,
 }

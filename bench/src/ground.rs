@@ -9,11 +9,13 @@ use keystep::{Engine, MemoryStore, Schema, WorkerOptions};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::{SqliteOptions, SqliteStore};
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tempfile::TempDir;
 use xtask::postgres::{Cluster, Options};
 
 use crate::args::{Args, Kind};
+use crate::limit::text;
 
 /// What a private server is started with, besides what makes its commits durable.
 const SETTINGS: [(&str, &str); 5] = [
@@ -174,6 +176,34 @@ impl Field {
             .execute(&mut session)
             .await?;
         Ok(session)
+    }
+
+    /// How many connections its server has, this one not counted.
+    pub(crate) async fn connections(&self) -> Result<i64> {
+        let counted = sqlx::query_scalar(include_str!("../sql/postgres/connections.sql"));
+        Ok(counted.fetch_one(&mut self.session().await?).await?)
+    }
+
+    /// How many of the executions are left that it was filled with.
+    pub(crate) async fn filled_left(&self) -> Result<u64> {
+        let left: i64 = match self.kind {
+            Kind::Postgres => {
+                let left = text(include_str!("../sql/postgres/filled_left.sql"), &self.name);
+                sqlx::query_scalar(left)
+                    .fetch_one(&mut self.session().await?)
+                    .await?
+            }
+            _ => {
+                let mut conn = SqliteConnectOptions::new()
+                    .filename(&self.place)
+                    .connect()
+                    .await?;
+                sqlx::query_scalar(include_str!("../sql/sqlite/filled_left.sql"))
+                    .fetch_one(&mut conn)
+                    .await?
+            }
+        };
+        Ok(u64::try_from(left)?)
     }
 
     /// Takes it away.

@@ -24,8 +24,17 @@ pub(crate) fn cpu_seconds_of_tree(root: u32) -> f64 {
 
 /// The most memory that this process has occupied since [`forget_peak`], in bytes.
 pub(crate) fn peak_memory() -> u64 {
+    memory("VmHWM:")
+}
+
+/// The memory that this process occupies now, in bytes.
+pub(crate) fn resident_memory() -> u64 {
+    memory("VmRSS:")
+}
+
+fn memory(what: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }

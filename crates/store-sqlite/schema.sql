@@ -34,7 +34,11 @@ CREATE TABLE keystep_executions (
     shape_id    BLOB NOT NULL CHECK (length(shape_id) = 16),
     input_hash  BLOB NOT NULL CHECK (length(input_hash) = 32),
     ended_by    BLOB CHECK (length(ended_by) = 16),
-    parked      TEXT,
+    reason      TEXT,
+    cancel      INTEGER,
+    signals     INTEGER NOT NULL DEFAULT 0,
+    parent      BLOB CHECK (length(parent) = 16),
+    purged_at   INTEGER,
     output_step TEXT,
     schema_name TEXT NOT NULL
         CHECK (octet_length(schema_name) <= 256 AND instr(CAST(schema_name AS BLOB), x'00') = 0),
@@ -45,6 +49,10 @@ CREATE TABLE keystep_executions (
     failure     BLOB,
     input       BLOB NOT NULL
 ) STRICT;
+
+CREATE INDEX keystep_executions_called ON keystep_executions (parent) WHERE parent IS NOT NULL AND state < 10;
+
+CREATE INDEX keystep_executions_cancelled ON keystep_executions (owner) WHERE state = 1 AND cancel IS NOT NULL;
 
 CREATE INDEX keystep_executions_due ON keystep_executions (wake_at) WHERE wake_at IS NOT NULL;
 
@@ -58,12 +66,37 @@ CREATE TABLE keystep_format (
     min_reader INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE keystep_outbox (
+    position   INTEGER PRIMARY KEY,
+    id         BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+    execution  BLOB NOT NULL CHECK (length(execution) = 16),
+    run_id     BLOB NOT NULL CHECK (length(run_id) = 16),
+    emitted_at INTEGER NOT NULL,
+    topic      TEXT NOT NULL CHECK (instr(CAST(topic AS BLOB), x'00') = 0),
+    payload    BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE keystep_plans (
     id          BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     shape_id    BLOB NOT NULL CHECK (length(shape_id) = 16),
     schema_name TEXT NOT NULL,
     body        TEXT NOT NULL
 ) STRICT;
+
+CREATE TABLE keystep_relay (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    leader INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE keystep_signals (
+    run_id   BLOB NOT NULL CHECK (length(run_id) = 16),
+    ord      INTEGER NOT NULL,
+    write_id BLOB NOT NULL CHECK (length(write_id) = 16),
+    sent_at  INTEGER NOT NULL,
+    name     TEXT NOT NULL CHECK (instr(CAST(name AS BLOB), x'00') = 0),
+    payload  BLOB NOT NULL,
+    PRIMARY KEY (run_id, ord)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE keystep_workers (
     id         INTEGER PRIMARY KEY,

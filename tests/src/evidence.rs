@@ -6,19 +6,21 @@
 
 mod calls;
 mod database;
+mod values;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use keystep::clock::micros_of;
 use keystep::execution::CheckpointRecord;
-use store_conformance::history::{Event, History};
+use store_conformance::history::{Checker, Event, History};
 use uuid::Uuid;
 
 use crate::place::{Place, execution_id};
-use crate::protocol::{AfterFailure, Run, Trail};
+use crate::protocol::{AfterFailure, Run};
 use crate::transcript::Transcript;
 use crate::victim::{Call, Victim};
+use values::nonces_in;
 
 /// Collects what happens from now on to some keys of a place whose changes are
 /// [noted](Place::audit).
@@ -172,22 +174,20 @@ fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).expect("not that long")
 }
 
+/// A checker that knows which steps of the victim's schemas are special.
+pub fn checker() -> Checker {
+    let checker = Checker::new().transactional("book").at_most_once("pay");
+    ["lines", "pay", "book"].iter().fold(checker, |checker, step| {
+        checker.undoable(*step, format!("{step}/undo"))
+    })
+}
+
 /// The nonces of the attempts whose results a recorded output is made of, in the steps' order.
 ///
 /// # Panics
 /// When it is no output of a victim's step.
 pub fn nonces(checkpoint: &CheckpointRecord) -> Vec<String> {
     nonces_in(&checkpoint.output.0)
-}
-
-fn nonces_in(output: &[u8]) -> Vec<String> {
-    let trail: Trail = stored(output);
-    trail.nonces
-}
-
-/// A stored value: a header of two bytes, then JSON.
-fn stored<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> T {
-    serde_json::from_slice(&bytes[2..]).expect("a stored value")
 }
 
 fn uuid(text: &str) -> Uuid {

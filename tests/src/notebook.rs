@@ -6,6 +6,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSy
 
 use crate::protocol::Attempt;
 
+mod outside;
+
+pub use outside::{Charged, Posted};
+
 /// Attempts of steps, and what transactional steps wrote.
 #[derive(Debug, Clone)]
 pub enum Notebook {
@@ -40,6 +44,17 @@ const READ: &str = "SELECT nonce, execution, run, step, epoch, attempt, worker, 
 const READ_ALL: &str = "SELECT nonce, execution, run, step, epoch, attempt, worker, pid, began
     FROM effects ORDER BY nonce";
 
+/// The same on either database.
+macro_rules! either {
+    ($notebook:expr, $pool:ident => $work:expr) => {
+        match $notebook {
+            Notebook::Sqlite($pool) => $work,
+            Notebook::Postgres($pool) => $work,
+        }
+    };
+}
+use either;
+
 type Row = (String, String, String, String, i64, i64, String, i64, i64);
 
 impl Notebook {
@@ -66,15 +81,15 @@ impl Notebook {
         Ok(Self::Sqlite(pool))
     }
 
-    /// Makes the table of attempts.
+    /// Makes the table of attempts, and those of the others outside.
     ///
     /// # Errors
-    /// When the database does not take it.
-    pub async fn make_table(&self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Sqlite(pool) => sqlx::query(EFFECTS_TABLE).execute(pool).await.map(drop),
-            Self::Postgres(pool) => sqlx::query(EFFECTS_TABLE).execute(pool).await.map(drop),
+    /// When the database does not take them.
+    pub async fn make_tables(&self) -> Result<(), sqlx::Error> {
+        for table in [EFFECTS_TABLE, outside::PARTNER_TABLE, outside::POST_TABLE] {
+            either!(self, pool => sqlx::query(table).execute(pool).await.map(drop))?;
         }
+        Ok(())
     }
 
     /// Writes an attempt down.
@@ -82,24 +97,19 @@ impl Notebook {
     /// # Errors
     /// When the database does not take it.
     pub async fn note(&self, attempt: &Attempt) -> Result<(), sqlx::Error> {
-        macro_rules! bound {
-            () => {
-                sqlx::query(NOTE)
-                    .bind(&attempt.nonce)
-                    .bind(&attempt.execution)
-                    .bind(&attempt.run)
-                    .bind(&attempt.step)
-                    .bind(attempt.epoch)
-                    .bind(attempt.attempt)
-                    .bind(&attempt.worker)
-                    .bind(attempt.pid)
-                    .bind(attempt.began)
-            };
-        }
-        match self {
-            Self::Sqlite(pool) => bound!().execute(pool).await.map(drop),
-            Self::Postgres(pool) => bound!().execute(pool).await.map(drop),
-        }
+        either!(self, pool => {
+            let noted = sqlx::query(NOTE)
+                .bind(&attempt.nonce)
+                .bind(&attempt.execution)
+                .bind(&attempt.run)
+                .bind(&attempt.step)
+                .bind(attempt.epoch)
+                .bind(attempt.attempt)
+                .bind(&attempt.worker)
+                .bind(attempt.pid)
+                .bind(attempt.began);
+            noted.execute(pool).await.map(drop)
+        })
     }
 
     /// All attempts of an execution, in order.
@@ -107,10 +117,8 @@ impl Notebook {
     /// # Errors
     /// When the database does not answer.
     pub async fn attempts(&self, execution: &str) -> Result<Vec<Attempt>, sqlx::Error> {
-        let rows: Vec<Row> = match self {
-            Self::Sqlite(pool) => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?,
-            Self::Postgres(pool) => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?,
-        };
+        let rows: Vec<Row> =
+            either!(self, pool => sqlx::query_as(READ).bind(execution).fetch_all(pool).await?);
         Ok(attempts(rows))
     }
 
@@ -119,10 +127,7 @@ impl Notebook {
     /// # Errors
     /// When the database does not answer.
     pub async fn all_attempts(&self) -> Result<Vec<Attempt>, sqlx::Error> {
-        let rows: Vec<Row> = match self {
-            Self::Sqlite(pool) => sqlx::query_as(READ_ALL).fetch_all(pool).await?,
-            Self::Postgres(pool) => sqlx::query_as(READ_ALL).fetch_all(pool).await?,
-        };
+        let rows: Vec<Row> = either!(self, pool => sqlx::query_as(READ_ALL).fetch_all(pool).await?);
         Ok(attempts(rows))
     }
 }

@@ -11,13 +11,13 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, FullKey, State, WorkerId};
-use keystep::store::{ListQuery, Store, StoreError};
+use keystep::store::{ListQuery, Message, Store, StoreError};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::notebook::Notebook;
+use crate::notebook::{Charged, Notebook, Posted};
 use crate::protocol::Attempt;
 use crate::victim::{Launch, SOON};
 use ground::Ground;
@@ -132,8 +132,8 @@ impl Place {
             .block_on(Notebook::open(&ground.notebook_url()))
             .expect("a notebook");
         runtime
-            .block_on(notebook.make_table())
-            .expect("a table of attempts");
+            .block_on(notebook.make_tables())
+            .expect("the tables of a notebook");
         Self {
             kind,
             look: OnceLock::new(),
@@ -145,9 +145,17 @@ impl Place {
 
     /// With the store's tables and a ledger.
     fn furnished(self) -> Self {
-        self.runtime.block_on(self.ground.migrate());
+        self.migrate();
         self.runtime.block_on(self.ground.make_ledger());
         self
+    }
+
+    /// Brings tables of an older program to the format of this one.
+    ///
+    /// # Panics
+    /// When they can not be changed.
+    pub fn migrate(&self) {
+        self.runtime.block_on(self.ground.migrate());
     }
 
     /// Waits until a lost session counts as a death: for a while after the database server has
@@ -228,6 +236,17 @@ impl Place {
         })
     }
 
+    /// The recorded outputs of a key's steps, without what else is recorded of them.
+    ///
+    /// # Panics
+    /// When the store does not answer.
+    pub fn steps(&self, schema: &str, key: &str) -> Vec<CheckpointRecord> {
+        let mut recorded = self.checkpoints(schema, key);
+        // No name of a step has this.
+        recorded.retain(|checkpoint| !checkpoint.step.contains("::"));
+        recorded
+    }
+
     /// All attempts of a key's steps, in order of time.
     ///
     /// # Panics
@@ -271,6 +290,38 @@ impl Place {
     /// When the ledger can not be read.
     pub fn whole_ledger(&self) -> Vec<(String, Booked)> {
         self.runtime.block_on(self.ground.ledger())
+    }
+
+    /// What the partner outside knows of all runs.
+    ///
+    /// # Panics
+    /// When the notebook can not be read.
+    pub fn charged(&self) -> Vec<Charged> {
+        let read = self.runtime.block_on(self.notebook.charged());
+        read.expect("charges")
+    }
+
+    /// All deliveries of messages, in order.
+    ///
+    /// # Panics
+    /// When the notebook can not be read.
+    pub fn posted(&self) -> Vec<Posted> {
+        let read = self.runtime.block_on(self.notebook.posted());
+        read.expect("deliveries")
+    }
+
+    /// The messages that are not delivered yet, in order; at most so many.
+    ///
+    /// # Panics
+    /// When the store does not answer.
+    pub fn outbox(&self, limit: u32) -> Vec<Message> {
+        let read = self.runtime.block_on(async {
+            match self.look().await {
+                Look::Sqlite(store) => store.outbox(Vec::new(), limit).await,
+                Look::Postgres(store) => store.outbox(Vec::new(), limit).await,
+            }
+        });
+        read.expect("an answer of the store")
     }
 
     /// The executions in one of these states as the store has them; all for no state.
@@ -387,14 +438,24 @@ impl Place {
         }
     }
 
-    /// The statement of this name of the PostgreSQL store.
+    /// The statements by which the PostgreSQL store begins (`begin`) or writes what owners usually write
+    /// (`commit`): for many at once, and for one.
     ///
     /// # Panics
     /// When this is not PostgreSQL, or there is no such statement.
-    pub fn statement(&self, name: &str) -> String {
+    pub fn statements_to(&self, what: &str) -> Vec<String> {
+        let names: &[&str] = match what {
+            "begin" => &["begin", "begin_alone"],
+            "commit" => &["commit", "commit_alone", "checkpoint_alone"],
+            other => panic!("nothing is known of how to {other}"),
+        };
         let all = self.statements().into_iter();
-        let mut named = all.filter(|(known, _text)| *known == name);
-        named.next().expect("a statement of this name").1
+        let texts: Vec<String> = all
+            .filter(|(name, _text)| names.contains(name))
+            .map(|(_name, text)| text)
+            .collect();
+        assert_eq!(texts.len(), names.len(), "{names:?}");
+        texts
     }
 
     /// Waits until the execution of a key is as wanted, and gives it.

@@ -31,6 +31,27 @@ pub enum Command {
         /// The key.
         key: String,
     },
+    /// Want an execution cancelled. Answered by [`Event::Answer`], without nonces.
+    Cancel {
+        /// Names the command among the calls.
+        call: u64,
+        /// One of the victim's schemas.
+        schema: String,
+        /// The key.
+        key: String,
+        /// Whether what was done is to be undone.
+        undo: bool,
+    },
+    /// Send an execution the signal that its schema takes. Answered by [`Event::Answer`], without
+    /// nonces.
+    Signal {
+        /// Names the command among the calls.
+        call: u64,
+        /// One of the victim's schemas.
+        schema: String,
+        /// The key.
+        key: String,
+    },
     /// Go on where it was told to stand still: see [`Event::Halted`].
     Release,
     /// Show beats again after a silence.
@@ -77,6 +98,9 @@ pub struct Trail {
     /// How long each step takes at most, in milliseconds.
     #[serde(default)]
     pub dwell_ms: u64,
+    /// How long a step that takes a signal waits for it at most, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal_ms: Option<u64>,
     /// One nonce for each step that was run, of the attempt whose result was recorded.
     #[serde(default)]
     pub nonces: Vec<String>,
@@ -179,6 +203,8 @@ pub enum Event {
     Failing(Attempt),
     /// It was ended from outside before it was through.
     Cancelled(Attempt),
+    /// It sees that somebody wants its execution cancelled.
+    CancelSeen(Attempt),
     /// It stands still where it was told to, until it is released.
     Halted {
         /// On which side of the last of these.

@@ -25,11 +25,6 @@ impl Release {
             Self::Both => "both",
         }
     }
-
-    /// Whether it has registered the shape of the executions that this binary begins.
-    pub fn knows(self, born: Self) -> bool {
-        self == Self::Both || self == born
-    }
 }
 
 /// What a deploy changes.
@@ -47,8 +42,14 @@ pub enum Change {
     Removed,
     /// A step has another name.
     Renamed,
+    /// A step has another name and says which one it had.
+    Formerly,
     /// Two steps have changed places.
     Moved,
+    /// A step is done at most once.
+    MadeOnce,
+    /// The steps have undo, verify, time-outs; one is lazy; the executions have a deadline.
+    Careful,
     /// A code step is a stored step.
     MadeStored,
     /// The tag of a stored step is another.
@@ -75,6 +76,8 @@ pub enum Fate {
 pub enum Part {
     /// Code.
     Code(&'static str),
+    /// Code that is done at most once.
+    Once(&'static str),
     /// A stored step with its tag and its parameter.
     Stored(&'static str, Tag, &'static str),
 }
@@ -88,23 +91,29 @@ pub enum Tag {
     Seal,
 }
 
-use Part::{Code, Stored};
+use Part::{Code, Once, Stored};
 
 const FIRST: Part = Code("first");
 const SECOND: Part = Code("second");
 const STAMP: Part = Stored("third", Tag::Stamp, "blue");
 const FOURTH: Part = Code("fourth");
 
+/// The step that is lazy in the new release of [`Change::Careful`].
+pub const LAZY: &str = "third";
+
 impl Change {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Code,
         Self::FieldAdded,
         Self::TypeChanged,
         Self::Inserted,
         Self::Removed,
         Self::Renamed,
+        Self::Formerly,
         Self::Moved,
+        Self::MadeOnce,
+        Self::Careful,
         Self::MadeStored,
         Self::TagRenamed,
         Self::Parameters,
@@ -120,7 +129,10 @@ impl Change {
             Self::Inserted => "deploy.inserted",
             Self::Removed => "deploy.removed",
             Self::Renamed => "deploy.renamed",
+            Self::Formerly => "deploy.formerly",
             Self::Moved => "deploy.moved",
+            Self::MadeOnce => "deploy.made_once",
+            Self::Careful => "deploy.careful",
             Self::MadeStored => "deploy.made_stored",
             Self::TagRenamed => "deploy.tag_renamed",
             Self::Parameters => "deploy.parameters",
@@ -135,8 +147,11 @@ impl Change {
             Self::FieldAdded => "a field added to or removed from an output",
             Self::TypeChanged => "a type that can not read what is recorded",
             Self::Inserted | Self::Removed | Self::Renamed | Self::Moved => {
-                "a step added, removed, renamed, moved"
+                "a step added, removed, renamed without it, moved"
             }
+            Self::Formerly => "a step renamed, with `.formerly(\"old_name\")`",
+            Self::MadeOnce => "a step made `at_most_once`, or not any more",
+            Self::Careful => "`lazy`, `undo`, `verify`, time-outs, deadlines, retention",
             Self::MadeStored | Self::TagRenamed => {
                 "a code step made a stored step, or the other way round; a stored step's tag renamed"
             }
@@ -145,25 +160,35 @@ impl Change {
         }
     }
 
-    /// What becomes of executions that are under way in a process that only has the other release.
-    pub fn fate(self) -> Fate {
+    /// What becomes of executions that this binary begins, in a process that only has the other release.
+    pub fn fate(self, born: Release) -> Fate {
         match self {
-            Self::Code | Self::FieldAdded | Self::Parameters => Fate::GoesOn,
+            Self::Code | Self::FieldAdded | Self::Parameters | Self::Careful => Fate::GoesOn,
             Self::TypeChanged => Fate::Unreadable,
+            // The old release does not know the new name.
+            Self::Formerly if born == Release::Old => Fate::GoesOn,
             _ => Fate::Waits,
         }
     }
 
+    /// Whether a release can run the executions that this binary begins.
+    pub fn is_known_to(self, release: Release, born: Release) -> bool {
+        release == Release::Both || release == born || self.fate(born) != Fate::Waits
+    }
+
     /// The steps of executions that this binary begins.
     pub fn plan(self, born: Release) -> Vec<Part> {
-        if born == Release::Old {
+        // The same in both, so that only one thing changes: a verify needs a step of this kind.
+        if born == Release::Old && self != Self::Careful {
             return vec![FIRST, SECOND, STAMP, FOURTH];
         }
         match self {
             Self::Code | Self::FieldAdded | Self::TypeChanged => vec![FIRST, SECOND, STAMP, FOURTH],
+            Self::Careful => vec![FIRST, SECOND, STAMP, Once("fourth")],
             Self::Inserted => vec![FIRST, Code("between"), SECOND, STAMP, FOURTH],
             Self::Removed => vec![FIRST, STAMP, FOURTH],
-            Self::Renamed => vec![FIRST, Code("another"), STAMP, FOURTH],
+            Self::Renamed | Self::Formerly => vec![FIRST, Code("another"), STAMP, FOURTH],
+            Self::MadeOnce => vec![FIRST, Once("second"), STAMP, FOURTH],
             Self::Moved => vec![SECOND, FIRST, STAMP, FOURTH],
             Self::MadeStored => vec![FIRST, Stored("second", Tag::Stamp, "green"), STAMP, FOURTH],
             Self::TagRenamed => vec![FIRST, SECOND, Stored("third", Tag::Seal, "blue"), FOURTH],
@@ -195,7 +220,7 @@ impl Part {
     /// The step's name.
     pub fn name(&self) -> &'static str {
         match self {
-            Code(name) | Stored(name, ..) => name,
+            Code(name) | Once(name) | Stored(name, ..) => name,
         }
     }
 }
@@ -204,6 +229,7 @@ impl Part {
 pub fn shape(plan: &[Part]) -> String {
     let words = plan.iter().map(|part| match part {
         Code(name) => (*name).to_owned(),
+        Once(name) => format!("{name}(once)"),
         Stored(name, tag, _parameter) => format!("{name}({tag:?})"),
     });
     words.collect::<Vec<_>>().join(" ")
@@ -230,7 +256,8 @@ mod tests {
     fn a_shape_changes_exactly_where_executions_wait() {
         for change in Change::ALL {
             let [old, new] = [Release::Old, Release::New].map(|born| shape(&change.plan(born)));
-            assert_eq!(old != new, change.fate() == Fate::Waits, "{change:?}");
+            let waits = change.fate(Release::New) == Fate::Waits;
+            assert_eq!(old != new, waits, "{change:?}");
         }
     }
 }

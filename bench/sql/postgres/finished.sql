@@ -6,7 +6,7 @@ WITH filled AS (
     INSERT INTO {schema}.executions (
         id, run_id, token, epoch, generation, owner, plan, shape, ended_by, created_at, acquired_at,
         finished_at, wake_at, expires_at, tries, tries_seq, lost, state, schema_name, scope, key,
-        park_reason, output_step, input_hash, failure, input
+        reason, output_step, input_hash, failure, input
     )
     SELECT
         gen_random_uuid(),
@@ -18,7 +18,7 @@ WITH filled AS (
         m.created_at, m.acquired_at, m.finished_at, m.wake_at,
         m.expires_at + n * interval '1 microsecond',
         m.tries, m.tries_seq, m.lost, m.state, m.schema_name, m.scope, 'finished-' || n,
-        m.park_reason, m.output_step, m.input_hash, m.failure, m.input
+        m.reason, m.output_step, m.input_hash, m.failure, m.input
     FROM {schema}.executions AS m, generate_series($2::bigint, $3::bigint) AS n
     WHERE m.id = $1
     RETURNING run_id, ended_by, output_step

@@ -7,14 +7,14 @@ WITH RECURSIVE number (n) AS (
 )
 INSERT INTO keystep_executions (
     id, run_id, generation, state, epoch, token, owner, wake_at, expires_at, tries, tries_seq, lost,
-    created_at, acquired_at, finished_at, plan_id, shape_id, input_hash, ended_by, parked, output_step,
+    created_at, acquired_at, finished_at, plan_id, shape_id, input_hash, ended_by, reason, output_step,
     schema_name, scope, key_text, failure, input
 )
 SELECT
     randomblob(16), unhex(printf('%012x7%03x8%015x', ?4 + n / ?5, n % ?5, n)),
     m.generation, m.state, m.epoch, randomblob(16), m.owner, m.wake_at, m.expires_at + n,
     m.tries, m.tries_seq, m.lost, m.created_at, m.acquired_at, m.finished_at, m.plan_id, m.shape_id,
-    m.input_hash, unhex(printf('%032x', n)), m.parked, m.output_step, m.schema_name, m.scope,
+    m.input_hash, unhex(printf('%032x', n)), m.reason, m.output_step, m.schema_name, m.scope,
     'finished-' || n, m.failure, m.input
 FROM number, keystep_executions AS m
 WHERE m.id = ?1

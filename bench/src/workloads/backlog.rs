@@ -3,14 +3,12 @@
 
 use anyhow::{Result, bail};
 
-use super::order5::slice;
+use super::order5::{Measured, slice};
 use crate::args::{Args, Kind};
-use crate::counters::Cost;
 use crate::fill::fill;
-use crate::ground::{Field, Ground};
+use crate::ground::Ground;
 use crate::line::Line;
 use crate::process;
-use crate::timing::Times;
 
 /// Fills one field, then measures at each concurrency.
 pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
@@ -25,14 +23,14 @@ pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
         let (mut on_empty, mut on_full) = (Measured::default(), Measured::default());
         for _round in 0..Args::ROUNDS {
             let empty = ground.field().await?;
-            on_empty.slice(args, ground, &empty, concurrency).await?;
+            on_empty.add(slice(args, ground, &empty, concurrency).await?);
             empty.remove().await?;
-            on_full.slice(args, ground, &full, concurrency).await?;
+            on_full.add(slice(args, ground, &full, concurrency).await?);
         }
         let per_s = on_empty.times.per_second();
-        let line = |form, Measured { times, cost }| {
-            let cost = cost.unwrap_or_default();
-            Line::of_order5("backlog", form, ground.kind(), concurrency, &times, cost)
+        let line = |form, measured: Measured| {
+            let cost = measured.cost();
+            Line::of_order5("backlog", form, ground.kind(), concurrency, &measured.times, cost)
         };
         line("empty", on_empty).print(args.json);
         let ratio = on_full.times.per_second() / per_s;
@@ -42,19 +40,4 @@ pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
             .print(args.json);
     }
     full.remove().await
-}
-
-#[derive(Default)]
-struct Measured {
-    times: Times,
-    cost: Option<Cost>,
-}
-
-impl Measured {
-    async fn slice(&mut self, args: &Args, ground: &Ground, field: &Field, concurrency: usize) -> Result<()> {
-        let (times, of_slice) = slice(args, ground, field, concurrency).await?;
-        self.times.add(times);
-        self.cost = Some(self.cost.map_or(of_slice, |cost| cost.and(of_slice)));
-        Ok(())
-    }
 }

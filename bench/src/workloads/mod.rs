@@ -4,9 +4,11 @@ mod backlog;
 mod limit;
 mod mixed;
 mod order5;
+mod purge;
 mod recovery;
 mod replay;
 mod sleepers;
+mod spread;
 mod storm;
 
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         Workload::Recovery => recovery::run(args, &ground).await,
         Workload::Sleepers => sleepers::run(args, &ground).await,
         Workload::Backlog => backlog::run(args, &ground).await,
+        Workload::Purge => purge::run(args, &ground).await,
         Workload::Mixed => mixed::run(args, &ground).await,
     }
 }

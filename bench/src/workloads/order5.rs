@@ -19,20 +19,24 @@ use crate::timing::{Caller, Times, measure};
 pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
     for &concurrency in &args.concurrency {
         process::forget_peak();
-        let (mut times, mut limit) = (Times::default(), Times::default());
-        let mut cost: Option<Cost> = None;
+        let (mut measured, mut limit) = (Measured::default(), Times::default());
         for _round in 0..Args::ROUNDS {
             if ground.kind() != Kind::Memory {
                 limit.add(rows(args, ground, concurrency).await?.0);
             }
             let field = ground.field().await?;
-            let (slice, of_slice) = slice(args, ground, &field, concurrency).await?;
+            measured.add(slice(args, ground, &field, concurrency).await?);
             field.remove().await?;
-            times.add(slice);
-            cost = Some(cost.map_or(of_slice, |cost| cost.and(of_slice)));
         }
-        let cost = cost.unwrap_or_default();
-        let line = Line::of_order5("order5", "engine", ground.kind(), concurrency, &times, cost);
+        let cost = measured.cost();
+        let line = Line::of_order5(
+            "order5",
+            "engine",
+            ground.kind(),
+            concurrency,
+            &measured.times,
+            cost,
+        );
         let line = match limit.count() {
             0 => line,
             _ => line.beside(&limit),
@@ -40,6 +44,24 @@ pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
         line.print(args.json);
     }
     Ok(())
+}
+
+/// Slices of one form, one after the other.
+#[derive(Default)]
+pub(crate) struct Measured {
+    pub(crate) times: Times,
+    cost: Option<Cost>,
+}
+
+impl Measured {
+    pub(crate) fn add(&mut self, (times, of_slice): (Times, Cost)) {
+        self.times.add(times);
+        self.cost = Some(self.cost.map_or(of_slice, |cost| cost.and(of_slice)));
+    }
+
+    pub(crate) fn cost(&self) -> Cost {
+        self.cost.unwrap_or_default()
+    }
 }
 
 /// Measures one slice on a field.
@@ -51,7 +73,19 @@ pub(crate) async fn slice(
 ) -> Result<(Times, Cost)> {
     let schema = order5();
     let engine = field.engine(&schema).await?;
-    let callers = Order::callers(&engine, &schema, concurrency);
+    slice_of(args, ground, field, &engine, &schema, concurrency).await
+}
+
+/// The same by an engine, which is shut down.
+pub(crate) async fn slice_of(
+    args: &Args,
+    ground: &Ground,
+    field: &Field,
+    engine: &Engine,
+    schema: &Schema<Part, Part>,
+    concurrency: usize,
+) -> Result<(Times, Cost)> {
+    let callers = Order::callers(engine, schema, concurrency);
     let mut counter = Counter::new(ground, field).await?;
     let (times, before, after) =
         measure(callers, WARM_UP, args.slice(), async || counter.totals().await).await?;

@@ -1,5 +1,5 @@
 //! `sleepers`: 10,000 executions that wait for a retry become due at the same moment. When have all
-//! of them finished?
+//! of them finished? The line of those that sleep until moments of their own is in `spread.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use keystep::clock::Clock;
 use keystep::{Engine, Filter, RunError, Schema, State, StepError, WorkerOptions};
 use tokio::sync::Notify;
 
+use super::spread;
 use crate::args::Args;
 use crate::counters::{Cost, Counter};
 use crate::ground::Ground;
@@ -19,13 +20,13 @@ use crate::schema::{Part, STEPS, five};
 use crate::timing::Times;
 
 /// Executions that wait.
-const SLEEPERS: usize = 10_000;
+pub(super) const SLEEPERS: usize = 10_000;
 
 /// How long they wait: the clock is moved there, so that all are due at once.
 const DELAY: Duration = Duration::from_secs(3600);
 
-/// The step whose first attempt fails, counted from 1.
-const FAILS: u32 = 3;
+/// The step in which they wait, counted from 1.
+pub(super) const SLEEPS: u32 = 3;
 
 /// Wakes so many, as often as others measure slices.
 pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
@@ -45,14 +46,14 @@ pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
         .with("all_finished_p50_ms", all.millis(0.5))
         .with("all_finished_max_ms", all.millis(1.0))
         .print(args.json);
-    Ok(())
+    spread::run(args, ground).await
 }
 
 /// From the moment at which they are due: until all have finished, and until each was in its last
 /// step.
 async fn wake(ground: &Ground) -> Result<(Duration, Vec<Duration>, Cost)> {
     let clock = Clock::new();
-    let last = Arc::new(Last::default());
+    let last = Arc::new(All::default());
     let schema = sleepy(Arc::clone(&last));
     let field = ground.field().await?;
     let engine = field
@@ -63,18 +64,18 @@ async fn wake(ground: &Ground) -> Result<(Duration, Vec<Duration>, Cost)> {
     let before = counter.totals().await?;
     let due = Instant::now();
     clock.advance(DELAY);
-    last.all().await;
+    last.have_come().await;
     while unfinished(&engine).await? {}
     let took = due.elapsed();
     let cost = Cost::between(before, counter.totals().await?);
     engine.shutdown().await;
     field.remove().await?;
-    let each = last.entered().iter().map(|at| *at - due).collect();
+    let each = last.take().into_iter().map(|at| at - due).collect();
     Ok((took, each, cost))
 }
 
 /// Runs all of them until they wait.
-async fn put_down(engine: &Engine, schema: &Schema<Part, Part>) -> Result<()> {
+pub(super) async fn put_down(engine: &Engine, schema: &Schema<Part, Part>) -> Result<()> {
     let calls = (0..SLEEPERS as u64).map(|number| {
         let call = engine.run(schema, format!("order-{number}"), Part::first(number));
         async move {
@@ -90,11 +91,11 @@ async fn put_down(engine: &Engine, schema: &Schema<Part, Part>) -> Result<()> {
         .await
 }
 
-fn sleepy(last: Arc<Last>) -> Schema<Part, Part> {
+fn sleepy(last: Arc<All<Instant>>) -> Schema<Part, Part> {
     five(move |cx, part| {
-        let fails = part.step + 1 == FAILS && cx.attempt() == 1;
+        let fails = part.step + 1 == SLEEPS && cx.attempt() == 1;
         if part.step as usize + 1 == STEPS {
-            last.enter();
+            last.came(Instant::now());
         }
         async move {
             match fails {
@@ -105,7 +106,7 @@ fn sleepy(last: Arc<Last>) -> Schema<Part, Part> {
     })
 }
 
-async fn unfinished(engine: &Engine) -> Result<bool> {
+pub(super) async fn unfinished(engine: &Engine) -> Result<bool> {
     let filter = Filter {
         states: vec![State::Ready, State::Running, State::Waiting, State::Parked],
         ..Filter::default()
@@ -113,27 +114,35 @@ async fn unfinished(engine: &Engine) -> Result<bool> {
     Ok(!engine.list(filter, None).await?.executions.is_empty())
 }
 
-/// Who is in the last step.
-#[derive(Default)]
-struct Last {
-    entered: Mutex<Vec<Instant>>,
+/// What each of them said when it came to a point.
+pub(super) struct All<T> {
+    said: Mutex<Vec<T>>,
     complete: Notify,
 }
 
-impl Last {
-    fn enter(&self) {
-        let mut entered = self.entered();
-        entered.push(Instant::now());
-        if entered.len() == SLEEPERS {
+impl<T> Default for All<T> {
+    fn default() -> Self {
+        Self {
+            said: Mutex::default(),
+            complete: Notify::new(),
+        }
+    }
+}
+
+impl<T> All<T> {
+    pub(super) fn came(&self, saying: T) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push(saying);
+        if said.len() == SLEEPERS {
             self.complete.notify_one();
         }
     }
 
-    fn entered(&self) -> std::sync::MutexGuard<'_, Vec<Instant>> {
-        self.entered.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) async fn have_come(&self) {
+        self.complete.notified().await;
     }
 
-    async fn all(&self) {
-        self.complete.notified().await;
+    pub(super) fn take(&self) -> Vec<T> {
+        std::mem::take(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -14,15 +14,17 @@ use tokio::task::JoinHandle;
 
 use crate::codec::{Place, Slot};
 use crate::decide::{Existing, Meeting, ShapeKnown, meet};
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen};
+use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen, State, WaitReason};
 use crate::inner::Inner;
+use crate::limits::SHORTEST_RETENTION;
 use crate::outcome::{end_of, in_progress, outcome, shutting_down, unavailable};
 use crate::persist::{Pause, Resend};
-use crate::policy::{AfterFailure, OnDuplicate, Verdict};
+use crate::policy::{AfterFailure, OnDuplicate, OnExpired, Verdict};
 use crate::random;
 use crate::run_error::RunError;
 use crate::runs::{LocalRun, Look, Opened, RunEnd};
 use crate::schema::SchemaCore;
+use crate::settlement::Settled;
 use crate::store::{Begin, Begun, Fresh, How, StoreError};
 use crate::take::{Taken, begin_run, take};
 use crate::worker::sweep::park_unknown;
@@ -37,6 +39,9 @@ pub(crate) struct Request {
     pub(crate) hash: InputHash,
     pub(crate) on_duplicate: OnDuplicate,
     pub(crate) after_failure: Option<AfterFailure>,
+    pub(crate) on_expired: OnExpired,
+    /// The execution whose step makes this call.
+    pub(crate) parent: Option<ExecutionId>,
 }
 
 /// Who works on a call.
@@ -62,11 +67,25 @@ impl Admitted {
 /// What a call knows of its key when it looks again.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Known {
+    /// The run that it waited for, and since when by the engine's clock: no other run's outcome is its
+    /// answer.
+    pub(crate) run: Option<(RunId, Duration)>,
     /// An end under this epoch or a later one came after the call: it is the answer, and no failure
     /// of an earlier run that the caller's policy is about.
     pub(crate) epoch: Option<i64>,
     /// The call was admitted before, so it is no duplicate.
     pub(crate) admitted: bool,
+}
+
+impl Known {
+    /// Of a call that was admitted, and has waited since then for this run under this epoch.
+    pub(crate) fn waited_for(run: RunId, epoch: i64, since: Duration) -> Self {
+        Self {
+            run: Some((run, since)),
+            epoch: Some(epoch),
+            admitted: true,
+        }
+    }
 }
 
 /// Finds out, or decides, who works on a call.
@@ -80,7 +99,9 @@ pub(crate) async fn find_worker(request: &Request, known: Known) -> Result<Admit
     if request.inner.closing.is_cancelled() {
         return Err(shutting_down());
     }
-    if let Some(end) = remembered(request)? {
+    if known.run.is_none()
+        && let Some(end) = remembered(request)?
+    {
         // Nothing here waits: whoever replays in a loop must still let others run.
         tokio::task::consume_budget().await;
         return Ok(Admitted::Finished(end));
@@ -94,9 +115,16 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Admitted
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
+        if let Some((run, since)) = known.run
+            && !is_there(request, run, since).await?
+        {
+            known.run = None;
+            known.epoch = None;
+        }
         let (opened, asked) = open(request).await;
         match opened {
             Opened::Started(run) => {
+                same_run(known, run.fence().run)?;
                 let verdict = if asked {
                     Verdict::Started
                 } else {
@@ -133,6 +161,36 @@ fn remembered(request: &Request) -> Result<Option<RunEnd>, RunError> {
     Ok(Some(RunEnd::Succeeded(success.output.clone())))
 }
 
+/// Whether the run that a call waited for is still its key's; asked before the key is, which would begin
+/// it anew. That is right for one that a failover has lost: what had ended would be there for longer than
+/// this call has waited.
+async fn is_there(request: &Request, run: RunId, since: Duration) -> Result<bool, RunError> {
+    let inner = &request.inner;
+    let found = match inner.store.find(vec![request.id]).await {
+        Ok(found) => found,
+        // A row that can not be read is there, so nothing begins.
+        Err(StoreError::Unreadable(_)) => return Ok(true),
+        Err(error) => return Err(unavailable(&error)),
+    };
+    let waited = inner.clock.elapsed().saturating_sub(since);
+    match found.first() {
+        Some(record) if record.run == run && !record.purged => Ok(true),
+        None if waited < SHORTEST_RETENTION => Ok(false),
+        _ => Err(run_is_gone()),
+    }
+}
+
+fn same_run(known: Known, run: RunId) -> Result<(), RunError> {
+    if known.run.is_none_or(|(waited_for, _since)| waited_for == run) {
+        return Ok(());
+    }
+    Err(run_is_gone())
+}
+
+fn run_is_gone() -> RunError {
+    RunError::Unavailable("the run that this call waited for is over, and so is what it left".to_owned())
+}
+
 /// Looks the key up in this process, or asks the store; true when this caller asked.
 async fn open(request: &Request) -> (Opened, bool) {
     let (mut opening, asked) = match request.inner.registry.look(request.id) {
@@ -160,19 +218,20 @@ async fn open(request: &Request) -> (Opened, bool) {
 fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
     let inner = Arc::clone(&request.inner);
     let schema = Arc::clone(&request.schema);
-    let (id, key, input, hash) = (
-        request.id,
-        request.key.clone(),
-        request.input.clone(),
-        request.hash,
-    );
+    let new = NewKey {
+        id: request.id,
+        key: request.key.clone(),
+        input: request.input.clone(),
+        hash: request.hash,
+        parent: request.parent,
+    };
     let closer = CloseOpening {
         inner: Arc::clone(&inner),
-        id,
+        id: new.id,
     };
     request.inner.spawn(async move {
         // Boxed, because the work that follows may take much longer.
-        let (opened, work) = Box::pin(begin(&inner, &schema, id, key, input, hash)).await;
+        let (opened, work) = Box::pin(begin(&inner, &schema, new)).await;
         drop(closer);
         publish.send_replace(Some(opened));
         if let Some(work) = work {
@@ -193,20 +252,26 @@ impl Drop for CloseOpening {
     }
 }
 
+/// What a key begins with.
+pub(crate) struct NewKey {
+    pub(crate) id: ExecutionId,
+    pub(crate) key: FullKey,
+    pub(crate) input: Bytes,
+    pub(crate) hash: InputHash,
+    pub(crate) parent: Option<ExecutionId>,
+}
+
 async fn begin(
     inner: &Arc<Inner>,
     schema: &Arc<SchemaCore>,
-    id: ExecutionId,
-    key: FullKey,
-    input: Bytes,
-    hash: InputHash,
+    new: NewKey,
 ) -> (Opened, Option<BoxFuture<'static, ()>>) {
     let run = RunId::fresh();
     let place = Place {
         run,
         slot: Slot::Input,
     };
-    let encoded = match inner.codecs.encode(input.clone(), &place) {
+    let encoded = match inner.codecs.encode(new.input.clone(), &place) {
         Ok(encoded) => encoded,
         Err(why) => {
             let why = format!("the codec refused the input: {why}");
@@ -215,22 +280,23 @@ async fn begin(
     };
     let worker = inner.liveness.worker();
     let begin = Begin {
-        id,
-        key: key.clone(),
+        id: new.id,
+        key: new.key.clone(),
         run,
         token: random::unpredictable(),
         owner: worker,
         plan: schema.plan.id,
         shape: schema.plan.shape,
         input: encoded,
-        input_hash: hash,
+        input_hash: new.hash,
+        parent: new.parent,
     };
     let asked = inner.clock.elapsed();
     let mut resend = Resend::new();
     loop {
         match inner.store.begin(begin.clone()).await {
             Ok(Begun::Started(fence)) => {
-                let (run, work) = begin_run(inner, schema, key, fence, worker, hash, input);
+                let (run, work) = begin_run(inner, schema, fence, worker, new);
                 return (Opened::Started(run), Some(work));
             }
             Ok(Begun::Exists(record)) => return (Opened::Exists(Arc::from(record), asked), None),
@@ -243,6 +309,13 @@ async fn begin(
     }
 }
 
+/// Whether it waits for something that a call can not hurry: not for the next try of a step, and not any
+/// more when that has come.
+fn sleeps(record: &ExecutionRecord) -> bool {
+    let hurries = matches!(record.waits_for, None | Some(WaitReason::Retry));
+    record.state == State::Waiting && !hurries && !record.wake_in.is_some_and(|due_in| due_in.is_zero())
+}
+
 /// Applies the caller's policies to what its key has already. `None`: look again.
 async fn meet_existing(
     request: &Request,
@@ -252,6 +325,7 @@ async fn meet_existing(
 ) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
     same_key(request, &record.key)?;
+    same_run(known, record.run)?;
     let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
     if is_news
         && record.input_hash == request.hash
@@ -269,10 +343,16 @@ async fn meet_existing(
             .and_then(|failure| inner.decode_failure(record.run, failure))
             .map(|failure| failure.kind),
         parked: record.parked,
+        sleeps: sleeps(record),
         shape: shape_known(inner, record),
     };
-    match meet(existing, request.after_failure) {
+    match meet(existing, request.after_failure, request.on_expired) {
         Meeting::Mismatch => Err(mismatch(request, record.input_hash)),
+        Meeting::Expired => Err(RunError::Expired {
+            generation: record.generation,
+            state: record.state,
+        }),
+        Meeting::Asleep => Ok(end_of(inner, record).await?.map(Admitted::Finished)),
         Meeting::Replay => {
             let end = outcome(inner, record).await?;
             if let RunEnd::Succeeded(output) = &end {
@@ -383,6 +463,7 @@ fn fresh(request: &Request) -> Result<Fresh, RunError> {
         shape: request.schema.plan.shape,
         input,
         input_hash: request.hash,
+        parent: request.parent,
     })
 }
 
@@ -394,16 +475,22 @@ async fn acquire(
     verdict: Verdict,
     known: Known,
 ) -> Result<Option<Admitted>, RunError> {
-    match take_in_task(&request.inner, record.seen(), how).await? {
+    match take_in_task(&request.inner, record.seen(), how, None).await? {
         Taken::Won(run) => here(request, run, verdict, known).await.map(Some),
         Taken::Lost => Ok(None),
     }
 }
 
 /// Takes an execution over in a task of the engine's.
-pub(crate) async fn take_in_task(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, RunError> {
+pub(crate) async fn take_in_task(
+    inner: &Arc<Inner>,
+    seen: Seen,
+    how: How,
+    settled: Option<Settled>,
+) -> Result<Taken, RunError> {
     let inner_of_task = Arc::clone(inner);
-    finished(inner.spawn(async move { take(&inner_of_task, seen, how).await })).await
+    let taking = inner.spawn(async move { take(&inner_of_task, seen, how, settled).await });
+    finished(taking).await
 }
 
 /// Waits for a task of the engine's that talks to the store; it goes on when the caller is dropped.

@@ -1,16 +1,22 @@
 //! How is one attempt of a step run so that nothing it does can hurt the engine? Inside the task that
 //! drives its execution, but caught: a panic is a failed attempt, and losing the ownership drops it.
 //!
-//! A task of its own would cost two wake-ups for each step.
+//! A task of its own would cost two wake-ups for each step. What the body asks for while it runs
+//! (`asks`) is done beside it, in the same task; what is under way when the body ends is waited for.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
 
+use crate::asks::{Ask, Desk, Wait};
 use crate::context::StepContext;
+use crate::drive::Stop;
 use crate::error::StepError;
 use crate::inner::Inner;
 use crate::runs::LocalRun;
@@ -23,28 +29,157 @@ pub(crate) enum AttemptEnd {
     Lost,
     /// The process stops; the step was cancelled.
     Stopped,
+    /// The body waits for something: put the execution down.
+    Wait(Wait),
+    /// What it wanted recorded was not.
+    Stop(Stop),
 }
 
-/// Runs one attempt. What it is when the ownership is lost or the process stops is dropped where it
-/// waits; a body that never waits is seen to be over when it answers.
-pub(crate) async fn attempt(
+/// What came of something that the body asked for.
+pub(crate) enum Served {
+    Done,
+    Stop(Stop),
+}
+
+/// What an attempt needs beside its body.
+pub(crate) struct Attempt<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) run: &'a LocalRun,
+    pub(crate) body: Arc<dyn ErasedStep>,
+    pub(crate) input: Bytes,
+    pub(crate) timeout: Option<Duration>,
+    /// Whether a wish to cancel the execution ends it, after the grace.
+    pub(crate) ends_when_cancelled: bool,
+}
+
+impl Attempt<'_> {
+    /// Runs one attempt. What it is when the ownership is lost or the process stops is dropped where it
+    /// waits; a body that never waits is seen to be over when it answers.
+    pub(crate) async fn run<'s>(
+        self,
+        cx: &'s StepContext,
+        serve: impl Fn(Ask) -> BoxFuture<'s, Served>,
+    ) -> AttemptEnd {
+        let Self {
+            inner,
+            run,
+            body,
+            input,
+            timeout,
+            ends_when_cancelled,
+        } = self;
+        let work = body.run_erased(cx.clone(), input, inner.limits.check_bytes);
+        // Boxed, so that it is gone before anything is written for an attempt that was cancelled.
+        let mut body = Box::pin(AssertUnwindSafe(cx.scope(work)).catch_unwind());
+        let mut under_way = UnderWay::default();
+        // Its time runs from here on, and not from when the body comes to its first wait.
+        let late = timeout.map(|timeout| (timeout, Box::pin(inner.clock.sleep(timeout))));
+        let mut ends = Box::pin(ends(inner, run, late, ends_when_cancelled));
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut body => break AttemptEnd::Attempted(ended.unwrap_or_else(panicked)),
+                served = under_way.next() => {
+                    if let Served::Stop(stop) = served {
+                        break AttemptEnd::Stop(stop);
+                    }
+                }
+                asks = asked(cx.desk()) => {
+                    let mut wait = None;
+                    for ask in asks {
+                        match ask {
+                            Ask::Wait(wanted) => wait = Some(wanted),
+                            other => under_way.push(serve(other)),
+                        }
+                    }
+                    if let Some(wait) = wait {
+                        break AttemptEnd::Wait(wait);
+                    }
+                }
+                end = &mut ends => break end,
+            }
+        };
+        if let Some(desk) = cx.desk() {
+            desk.close();
+        }
+        let _what_a_destructor_says = std::panic::catch_unwind(AssertUnwindSafe(|| drop(body)));
+        // A write that is under way has its verdict before anything else is written.
+        match under_way.rest().await {
+            Some(stop) => AttemptEnd::Stop(stop),
+            None => ended,
+        }
+    }
+}
+
+/// What is done for a body beside it. Most bodies ask for nothing.
+#[derive(Default)]
+struct UnderWay<'a>(Option<Box<FuturesUnordered<BoxFuture<'a, Served>>>>);
+
+impl<'a> UnderWay<'a> {
+    fn push(&mut self, served: BoxFuture<'a, Served>) {
+        self.0.get_or_insert_default().push(served);
+    }
+
+    /// The next one that is done; never, when there is none.
+    async fn next(&mut self) -> Served {
+        match self.0.as_mut().filter(|under_way| !under_way.is_empty()) {
+            Some(under_way) => under_way.next().await.unwrap_or(Served::Done),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for all of it; whether the run ends because of one.
+    async fn rest(self) -> Option<Stop> {
+        let mut under_way = self.0?;
+        let mut stopped = None;
+        while let Some(served) = under_way.next().await {
+            if let Served::Stop(stop) = served {
+                stopped = stopped.or(Some(stop));
+            }
+        }
+        stopped
+    }
+}
+
+/// What ends an attempt from outside.
+async fn ends(
     inner: &Inner,
     run: &LocalRun,
-    step: Arc<dyn ErasedStep>,
-    cx: StepContext,
-    input: Bytes,
+    late: Option<(Duration, impl Future<Output = ()> + Unpin)>,
+    when_cancelled: bool,
 ) -> AttemptEnd {
-    let work = step.run_erased(cx.clone(), input, inner.limits.check_bytes);
-    // Boxed, so that it is gone before anything is written for an attempt that was cancelled.
-    let mut body = Box::pin(AssertUnwindSafe(cx.scope(work)).catch_unwind());
-    let cancelled = tokio::select! {
+    let late = async {
+        match late {
+            Some((timeout, late)) => {
+                late.await;
+                timeout
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let cancelled = async {
+        run.cancelled.cancelled().await;
+        Box::pin(inner.clock.sleep(inner.options.cancel_grace)).await;
+    };
+    tokio::select! {
         biased;
-        ended = &mut body => return AttemptEnd::Attempted(ended.unwrap_or_else(panicked)),
         () = run.lost.cancelled() => AttemptEnd::Lost,
         () = inner.stopped.cancelled() => AttemptEnd::Stopped,
-    };
-    let _what_a_destructor_says = std::panic::catch_unwind(AssertUnwindSafe(|| drop(body)));
-    cancelled
+        () = cancelled, if when_cancelled => {
+            AttemptEnd::Attempted(Attempted::Failed(StepError::retry("it was cancelled while it ran")))
+        }
+        timeout = late => {
+            let error = StepError::retry(format!("no output within {timeout:?}"));
+            AttemptEnd::Attempted(Attempted::Failed(error.code("timed_out")))
+        }
+    }
+}
+
+async fn asked(desk: Option<&Desk>) -> Vec<Ask> {
+    match desk {
+        Some(desk) => desk.taken().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Attempted {

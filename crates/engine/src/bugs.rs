@@ -63,8 +63,9 @@ bugs! {
     /// 150 keys met in 22 deadlocks in 80 rounds. Here only begins can meet so: no other operation of
     /// a batch waits for a row.
     SortRemoved = "sort-removed",
-    /// A begin is one statement: a key that was neither inserted nor in its snapshot has no answer.
-    /// So it was for 893 of 1,600 calls that raced for 400 keys.
+    /// Begins are one statement: a key that was neither inserted nor in its snapshot has no answer. So
+    /// it was for 893 of 1,600 calls that raced for 400 keys. Only a batch can meet so: one begin alone
+    /// fails as a duplicate, and is sent again.
     BeginInOneStatement = "begin-in-one-statement",
     /// A step that is recorded counts as written by whoever asks, whichever write recorded it.
     VerdictJoinedOnStep = "verdict-joined-on-step",
@@ -88,6 +89,35 @@ bugs! {
     ResentAsAnotherWrite = "resent-as-another-write",
     /// On SQLite a transaction takes the write lock with its first write and not with its begin.
     BeginNotImmediate = "begin-not-immediate",
+    /// A step that is done at most once begins without saying so: an owner that dies inside leaves
+    /// nothing by which the next one could know.
+    BeginsUnannounced = "begins-unannounced",
+    /// An attempt that has begun and has no output counts as one that did nothing.
+    BegunIsNotDone = "begun-is-not-done",
+    /// What an operator decided is acted upon before it is stored; the next owner does not know of it.
+    SettledBeforeStored = "settled-before-stored",
+    /// Steps are undone in the order in which they were done.
+    UndoneFirstToLast = "undone-first-to-last",
+    /// Of several undos only the last is recorded, with the end: a new owner does all of them again.
+    UndoNotRecorded = "undo-not-recorded",
+    /// What a part is recorded under does not name its step: a part of another step passes for it.
+    PartWithoutItsStep = "part-without-its-step",
+    /// A name may be used twice in one run of a step: the second part gets the output of the first.
+    NameUsedTwice = "name-used-twice",
+    /// Outputs that wait for the next checkpoint do not ride with a part: what the part was made of is
+    /// made anew, and is another value.
+    RidersDropped = "riders-dropped",
+    /// A message is deleted before its publisher has taken it: at most once.
+    DeletedBeforeDelivered = "deleted-before-delivered",
+    /// Messages are written whatever the verdict on their write is: one of a stale owner goes out.
+    MessagesUnseen = "messages-unseen",
+    /// A run is put down to wait for signals without a look at those that came meanwhile.
+    SignalsNotCounted = "signals-not-counted",
+    /// A takeover forgets that somebody wants the run cancelled: the wish was for a dead owner, and the
+    /// new one goes on. Here each store clears it, and an engine does not look at what it has acquired.
+    WishLostByTakeover = "wish-lost-by-takeover",
+    /// A key that was purged and is remembered begins with its first generation again.
+    GenerationForgotten = "generation-forgotten",
 }
 
 /// Whether this bug is planted in this process.

@@ -29,6 +29,8 @@ use crate::worker::{self, WorkerOptions};
 pub struct EngineBuilder {
     store: Arc<dyn DynStore>,
     schemas: HashMap<ShapeId, Arc<SchemaCore>>,
+    /// Older forms of them that are accepted.
+    older: Vec<Arc<SchemaCore>>,
     codecs: Codecs,
     limits: Limits,
     options: WorkerOptions,
@@ -49,6 +51,7 @@ impl EngineBuilder {
         Self {
             store: Arc::new(store),
             schemas: HashMap::new(),
+            older: Vec::new(),
             codecs: Codecs::default(),
             limits: Limits::default(),
             options: WorkerOptions::default(),
@@ -62,6 +65,7 @@ impl EngineBuilder {
     #[must_use]
     pub fn schema<In, Out>(mut self, schema: Schema<In, Out>) -> Self {
         self.schemas.insert(schema.shape(), Arc::clone(schema.core()));
+        self.older.extend(schema.accepted().iter().cloned());
         self
     }
 
@@ -101,15 +105,26 @@ impl EngineBuilder {
     /// # Errors
     /// [`BuildError::Store`] when the store does not answer or refuses.
     pub async fn build(self) -> Result<Engine, BuildError> {
-        for schema in self.schemas.values() {
+        let mut schemas = self.schemas;
+        for older in self.older {
+            schemas.entry(older.plan.shape).or_insert(older);
+        }
+        for schema in schemas.values() {
             self.store.save_plan(schema.plan.clone()).await?;
+        }
+        let former: Vec<_> = schemas
+            .values()
+            .flat_map(|schema| schema.under_former_names())
+            .collect();
+        for former in former {
+            schemas.entry(former.plan.shape).or_insert(former);
         }
         let options = self.options.bounded();
         let inner = Arc::new(Inner {
             info: self.store.describe(),
             clock: self.store.clock(),
             store: self.store,
-            schemas: self.schemas,
+            schemas,
             codecs: self.codecs,
             limits: self.limits,
             options,

@@ -19,9 +19,10 @@ use crate::handle::{Handle, outcome};
 use crate::json;
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::policy::{AfterFailure, OnDuplicate};
+use crate::policy::{AfterFailure, OnDuplicate, OnExpired};
 use crate::run_error::RunError;
 use crate::schema::Schema;
+use crate::submission::Submission;
 
 /// A call that is being made. Await it, or [`submit`](Self::submit) it.
 #[must_use = "a call does nothing until it is awaited or submitted"]
@@ -32,6 +33,9 @@ pub struct Call<In, Out> {
     input: In,
     on_duplicate: OnDuplicate,
     after_failure: Option<AfterFailure>,
+    on_expired: OnExpired,
+    parent: Option<ExecutionId>,
+    in_transaction: bool,
     within: Option<Duration>,
     fingerprint: Option<InputHash>,
 }
@@ -45,6 +49,9 @@ impl<In, Out> Call<In, Out> {
             input,
             on_duplicate: OnDuplicate::default(),
             after_failure: None,
+            on_expired: OnExpired::default(),
+            parent: None,
+            in_transaction: false,
             within: None,
             fingerprint: None,
         }
@@ -60,6 +67,18 @@ impl<In, Out> Call<In, Out> {
     /// up is resumed, and a terminal one is replayed.
     pub fn after_failure(mut self, policy: AfterFailure) -> Self {
         self.after_failure = Some(policy);
+        self
+    }
+
+    /// What to do when the key was used before and the retention of that use is over.
+    pub fn on_expired(mut self, policy: OnExpired) -> Self {
+        self.on_expired = policy;
+        self
+    }
+
+    /// The execution whose step makes this call.
+    pub(crate) fn called_by(mut self, parent: ExecutionId) -> Self {
+        self.parent = Some(parent);
         self
     }
 
@@ -98,14 +117,29 @@ where
         Ok(Handle::new(request, admitted, within))
     }
 
+    /// Checks and encodes the call for a store's `submit_in`, which begins the execution inside the
+    /// caller's own transaction. Nothing is written; policies and limits of the call have no meaning.
+    ///
+    /// # Errors
+    /// [`RunError::Invalid`]: mend the call.
+    pub fn prepare(mut self) -> Result<Submission, RunError> {
+        // A transaction of the caller's is what this is for.
+        self.in_transaction = true;
+        Submission::new(&self.request()?)
+    }
+
     /// Checks everything that can be checked before anything is written.
     fn request(self) -> Result<Request, RunError> {
         let inner = &self.engine.inner;
-        StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
+        if !self.in_transaction {
+            StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
+        }
         let schema = self.schema.core();
         let name = &schema.name;
         let difference = match inner.schemas.get(&schema.plan.shape) {
             None => Some("is not registered with this engine"),
+            // A step has another name now; the plan is not stored.
+            Some(registered) if registered.former => Some("is registered with this engine under newer names"),
             Some(registered) if registered.plan.id != schema.plan.id => {
                 // Only the plans of registered schemas are stored for whoever takes the run over.
                 Some("is registered with this engine with other stored parameters")
@@ -119,7 +153,7 @@ where
         let input = encode_input(&self.input, &inner.limits)?;
         let hash = match self.fingerprint {
             Some(hash) => hash,
-            None => fingerprint(&input, &schema.ignored)
+            None => fingerprint(&input, &schema.options.ignored)
                 .map_err(|error| RunError::Invalid(format!("the input: {}", json::describe(&error))))?,
         };
         Ok(Request {
@@ -131,6 +165,8 @@ where
             hash,
             on_duplicate: self.on_duplicate,
             after_failure: self.after_failure,
+            on_expired: self.on_expired,
+            parent: self.parent,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! How do values become stored bytes? A header of two bytes, then what the codec makes of JSON.
 //!
-//! The first byte is the payload format (1), the second names the codec. A codec turns JSON into
+//! The first byte is the payload format (1, or 2 when outputs of lazy steps ride with it), the second
+//! names the codec. A codec turns JSON into
 //! bytes and back: encryption and compression are codecs. A stored value that can not be read is
 //! an error that parks the execution; it is never a reason to run a step again.
 
@@ -8,10 +9,31 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::execution::{Payload, RunId};
+use crate::json;
 
+/// A value.
 const FORMAT: u8 = 1;
+/// A value, and others that were waiting for it.
+const FORMAT_WITH_RIDERS: u8 = 2;
+
+/// A decoded value, with those that ride with it.
+pub(crate) struct Decoded {
+    pub(crate) json: Bytes,
+    pub(crate) riders: Vec<(String, Bytes)>,
+}
+
+/// How a value and its riders are stored.
+#[derive(Serialize, Deserialize)]
+struct Bundle<'a> {
+    #[serde(borrow)]
+    riders: Vec<(String, &'a RawValue)>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
 
 /// Turns JSON into the bytes that are stored, and back.
 pub trait Codec: Send + Sync + 'static {
@@ -46,10 +68,14 @@ pub struct Place<'a> {
 pub enum Slot<'a> {
     /// The input of the execution.
     Input,
-    /// The output of this step.
+    /// The output of this step, or what else is recorded under this name.
     Output(&'a str),
     /// A failure.
     Failure,
+    /// The payload of a signal.
+    Signal,
+    /// The payload of a message.
+    Message,
 }
 
 /// Plain JSON, the default.
@@ -95,9 +121,33 @@ impl Codecs {
     }
 
     pub(crate) fn encode(&self, json: Bytes, place: &Place<'_>) -> Result<Payload, String> {
+        self.encode_as(FORMAT, json, place)
+    }
+
+    /// A value together with others that were waiting for it.
+    pub(crate) fn encode_all(
+        &self,
+        json: Bytes,
+        riders: &[(String, Bytes)],
+        place: &Place<'_>,
+    ) -> Result<Payload, String> {
+        if riders.is_empty() {
+            return self.encode(json, place);
+        }
+        let raw = |json| serde_json::from_slice::<&RawValue>(json).map_err(|error| json::describe(&error));
+        let waiting = riders.iter().map(|(name, json)| Ok((name.clone(), raw(json)?)));
+        let bundle = Bundle {
+            riders: waiting.collect::<Result<_, String>>()?,
+            value: raw(&json)?,
+        };
+        let bundled = serde_json::to_vec(&bundle).map_err(|error| json::describe(&error))?;
+        self.encode_as(FORMAT_WITH_RIDERS, bundled.into(), place)
+    }
+
+    fn encode_as(&self, format: u8, json: Bytes, place: &Place<'_>) -> Result<Payload, String> {
         let body = self.writes.encode(json, place)?;
         let mut bytes = Vec::with_capacity(body.len() + 2);
-        bytes.extend_from_slice(&[FORMAT, self.writes.id()]);
+        bytes.extend_from_slice(&[format, self.writes.id()]);
         bytes.extend_from_slice(&body);
         Ok(Payload(bytes.into()))
     }
@@ -107,21 +157,49 @@ impl Codecs {
         Payload([&[FORMAT, Json.id()], json].concat().into())
     }
 
+    /// The value itself.
     pub(crate) fn decode(&self, payload: &Payload, place: &Place<'_>) -> Result<Bytes, String> {
+        Ok(self.decode_all(payload, place)?.json)
+    }
+
+    /// The value, with what rides with it.
+    pub(crate) fn decode_all(&self, payload: &Payload, place: &Place<'_>) -> Result<Decoded, String> {
         let bytes = &payload.0;
         match bytes.get(..2) {
-            Some(&[FORMAT, id]) => match self.reads.get(&id) {
-                Some(codec) => codec.decode(bytes.slice(2..), place),
-                None => Err(format!(
-                    "it was written with codec {id}, which this engine does not have"
-                )),
-            },
+            Some(&[format @ (FORMAT | FORMAT_WITH_RIDERS), id]) => {
+                let Some(codec) = self.reads.get(&id) else {
+                    return Err(format!(
+                        "it was written with codec {id}, which this engine does not have"
+                    ));
+                };
+                let json = codec.decode(bytes.slice(2..), place)?;
+                if format == FORMAT {
+                    return Ok(Decoded {
+                        json,
+                        riders: Vec::new(),
+                    });
+                }
+                unbundled(&json)
+            }
             Some(&[format, _]) => Err(format!(
                 "it has payload format {format}, which this version does not know"
             )),
             _ => Err("it has no header".to_owned()),
         }
     }
+}
+
+fn unbundled(json: &Bytes) -> Result<Decoded, String> {
+    let bundle: Bundle<'_> = serde_json::from_slice(json).map_err(|error| json::describe(&error))?;
+    let owned = |raw: &RawValue| json.slice_ref(raw.get().as_bytes());
+    Ok(Decoded {
+        json: owned(bundle.value),
+        riders: bundle
+            .riders
+            .into_iter()
+            .map(|(name, raw)| (name, owned(raw)))
+            .collect(),
+    })
 }
 
 #[cfg(test)]
@@ -169,9 +247,28 @@ mod tests {
     }
 
     #[test]
+    fn riders_are_stored_with_the_value_that_they_waited_for() {
+        let codecs = Codecs::default();
+        let riders = [
+            ("a".to_owned(), Bytes::from_static(b"{\"n\":1}")),
+            ("b".to_owned(), Bytes::from_static(b"null")),
+        ];
+        let payload = codecs.encode_all(Bytes::from_static(b"[2]"), &riders, &PLACE);
+        let payload = payload.expect("encoded");
+        assert_eq!(
+            payload.0,
+            &b"\x02\x00{\"riders\":[[\"a\",{\"n\":1}],[\"b\",null]],\"value\":[2]}"[..]
+        );
+        let decoded = codecs.decode_all(&payload, &PLACE).expect("decoded");
+        assert_eq!(decoded.json, &b"[2]"[..]);
+        assert_eq!(decoded.riders, riders);
+        assert_eq!(codecs.decode(&payload, &PLACE).expect("decoded"), &b"[2]"[..]);
+    }
+
+    #[test]
     fn bytes_of_an_unknown_codec_or_format_are_an_error() {
         let codecs = Codecs::default();
-        for bytes in [&b""[..], b"\x01", b"\x01\x63x", b"\x02\x00x"] {
+        for bytes in [&b""[..], b"\x01", b"\x01\x63x", b"\x02\x00x", b"\x03\x00x"] {
             assert!(
                 codecs
                     .decode(&Payload(Bytes::from_static(bytes)), &PLACE)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{FailureKind, Meaning};
 use crate::execution::{ParkReason, State};
-use crate::policy::AfterFailure;
+use crate::policy::{AfterFailure, OnExpired};
 use crate::retry::Retry;
 
 /// What a caller's key has already.
@@ -19,6 +19,8 @@ pub(crate) struct Existing {
     /// Of a failed run; `None` when it can not be read.
     pub(crate) failure: Option<FailureKind>,
     pub(crate) parked: Option<ParkReason>,
+    /// Whether it waits for something that a call can not hurry.
+    pub(crate) sleeps: bool,
     pub(crate) shape: ShapeKnown,
 }
 
@@ -46,6 +48,10 @@ pub(crate) enum Meeting {
     Restart,
     /// Somebody else runs it or will: the duplicate policy decides.
     Busy,
+    /// Refuse: it goes on by itself, later.
+    Asleep,
+    /// Refuse: the key was used before.
+    Expired,
     /// Refuse: it is parked.
     Parked(ParkReason),
     /// Nobody alive can run it: park it, and refuse.
@@ -53,9 +59,16 @@ pub(crate) enum Meeting {
 }
 
 /// Decides what a call does with what its key has already.
-pub(crate) fn meet(existing: Existing, after_failure: Option<AfterFailure>) -> Meeting {
+pub(crate) fn meet(
+    existing: Existing,
+    after_failure: Option<AfterFailure>,
+    on_expired: OnExpired,
+) -> Meeting {
     if existing.expired {
-        return Meeting::Restart;
+        return match on_expired {
+            OnExpired::Renew => Meeting::Restart,
+            OnExpired::Refuse => Meeting::Expired,
+        };
     }
     if !existing.same_input {
         return Meeting::Mismatch;
@@ -63,6 +76,7 @@ pub(crate) fn meet(existing: Existing, after_failure: Option<AfterFailure>) -> M
     match existing.state {
         State::Succeeded => Meeting::Replay,
         State::Running => Meeting::Busy,
+        State::Waiting if existing.sleeps => Meeting::Asleep,
         State::Ready | State::Waiting => match existing.shape {
             ShapeKnown::Here => Meeting::Resume { keep_tries: true },
             ShapeKnown::Elsewhere => Meeting::Busy,
@@ -74,6 +88,10 @@ pub(crate) fn meet(existing: Existing, after_failure: Option<AfterFailure>) -> M
             (reason, _) => Meeting::Parked(reason.unwrap_or(ParkReason::Unreadable)),
         },
         State::Failed => after_failed(existing, after_failure),
+        State::Undone | State::Cancelled => match after_failure {
+            Some(AfterFailure::Restart) => Meeting::Restart,
+            _ => Meeting::Replay,
+        },
     }
 }
 
@@ -135,12 +153,17 @@ mod tests {
 
     use super::*;
 
+    fn meet(existing: Existing, wish: Option<AfterFailure>) -> Meeting {
+        super::meet(existing, wish, OnExpired::Renew)
+    }
+
     const FAILED: Existing = Existing {
         state: State::Failed,
         expired: false,
         same_input: true,
         failure: Some(FailureKind::Exhausted),
         parked: None,
+        sleeps: false,
         shape: ShapeKnown::Here,
     };
 
@@ -208,6 +231,8 @@ mod tests {
             State::Parked,
             State::Succeeded,
             State::Failed,
+            State::Undone,
+            State::Cancelled,
         ];
         let kinds = [
             None,
@@ -220,18 +245,22 @@ mod tests {
             Some(ParkReason::Unreadable),
             Some(ParkReason::UnknownShape),
             Some(ParkReason::LostTooOften),
+            Some(ParkReason::InDoubt),
+            Some(ParkReason::UndoFailed),
         ];
         let shapes = [ShapeKnown::Here, ShapeKnown::Elsewhere, ShapeKnown::Nowhere];
         (
+            0..8_usize,
+            any::<bool>(),
+            any::<bool>(),
+            any::<bool>(),
+            0..4_usize,
             0..6_usize,
-            any::<bool>(),
-            any::<bool>(),
-            0..4_usize,
-            0..4_usize,
             0..3_usize,
         )
             .prop_map(
-                move |(state, expired, same_input, kind, reason, shape)| Existing {
+                move |(state, expired, same_input, sleeps, kind, reason, shape)| Existing {
+                    sleeps: sleeps && states[state] == State::Waiting,
                     state: states[state],
                     expired: expired && states[state].is_finished(),
                     same_input,
@@ -254,6 +283,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_was_undone_or_cancelled_runs_again_only_as_a_new_generation(
+            existing in any_existing(), wish in any_wish()
+        ) {
+            let over = matches!(existing.state, State::Undone | State::Cancelled);
+            if over && existing.same_input && !existing.expired {
+                let restarted = wish == Some(AfterFailure::Restart);
+                let wanted = if restarted { Meeting::Restart } else { Meeting::Replay };
+                prop_assert_eq!(meet(existing, wish), wanted);
+            }
+        }
+
+        #[test]
+        fn no_call_ends_a_sleep(existing in any_existing(), wish in any_wish()) {
+            if existing.sleeps && existing.same_input {
+                prop_assert_eq!(meet(existing, wish), Meeting::Asleep);
+            }
+        }
+
+        #[test]
+        fn an_expired_key_is_used_anew_or_refused(existing in any_existing(), wish in any_wish()) {
+            if existing.expired {
+                prop_assert_eq!(meet(existing, wish), Meeting::Restart);
+                prop_assert_eq!(super::meet(existing, wish, OnExpired::Refuse), Meeting::Expired);
+            }
+        }
+
         #[test]
         fn an_acknowledged_success_never_changes_within_a_generation(existing in any_existing(), wish in any_wish()) {
             if existing.state == State::Succeeded && !existing.expired {

@@ -3,33 +3,47 @@
 //!
 //! Exactly one task per acquired execution runs this loop. It never asks whether it still owns the
 //! execution; each write tells.
+//!
+//! - `load`: what is recorded, decoded
+//! - `record`: an output becomes a checkpoint
+//! - `serve`: what a body asks for while it runs
+//! - `doubt`: a step that must not run twice
+//! - `undo`: back, step by step
+//! - `ends`: every way in which an attempt or a run ends without an output
+//!
+//! What is rare is boxed where it is called: with thousands in flight the size of this future is most of
+//! what each costs.
+
+mod doubt;
+mod ends;
+mod load;
+mod record;
+mod serve;
+mod undo;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use tracing::Instrument;
 
-use crate::attempt::{AttemptEnd, attempt};
-#[cfg(feature = "planted")]
-use crate::bugs;
-use crate::codec::{Place, Slot};
-use crate::context::{Inner as ContextInner, Outputs, StepContext};
-use crate::decide::{AfterAttempt, after_attempt, may_go_on};
-use crate::error::{Failure, FailureKind, Meaning, StepError, cut};
-use crate::execution::{CheckpointRecord, ExecutionRecord, FullKey, ParkReason, Payload, WriteId};
+pub(crate) use self::ends::park;
+pub(crate) use self::load::check_readable;
+use self::load::{Done, progress};
+use crate::attempt::{Attempt, AttemptEnd};
+use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};
+use crate::decide::may_go_on;
+use crate::execution::{ExecutionRecord, FullKey, ParkReason};
 use crate::inner::Inner;
 use crate::lookout::on_the_lookout;
-use crate::persist::{Pause, Persisted, note, persist};
-use crate::random;
+use crate::plan::Effect;
 use crate::reacquire::reacquire;
-use crate::refusal::Asked;
 use crate::runs::{LocalRun, RunEnd};
-use crate::schema::SchemaCore;
+use crate::schema::{SchemaCore, StepEntry};
+use crate::settlement::Settled;
 use crate::step::{Attempted, ErasedStep};
-use crate::store::{Commit, NewCheckpoint, StoreError, Then, Tries};
+use crate::store::Tries;
 use crate::telemetry;
 
 /// An execution in the hands of its owner.
@@ -42,16 +56,19 @@ pub(crate) struct Owned {
     pub(crate) lost: i32,
     pub(crate) tries: Tries,
     pub(crate) taken_over: bool,
+    /// When the run began, by the engine's clock; before that clock, if need be.
+    pub(crate) born: Born,
     /// Known for a run that was begun here; otherwise it is loaded.
     pub(crate) input: Option<Bytes>,
+    /// What an operator has decided, not recorded yet.
+    pub(crate) settled: Option<Box<Settled>>,
 }
 
-/// What the run has done so far, decoded.
-struct Done {
-    input: Bytes,
-    outputs: Arc<Outputs>,
-    recorded: usize,
-    lost_at_checkpoint: i32,
+/// How old a run was at a moment of the engine's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Born {
+    pub(crate) age: Duration,
+    pub(crate) at: Duration,
 }
 
 /// Why the loop stops.
@@ -68,7 +85,7 @@ impl From<RunEnd> for Stop {
 }
 
 /// Runs an owned execution to its end, or until the ownership ends.
-pub(crate) async fn drive(inner: &Inner, run: &LocalRun, mut owned: Owned) -> RunEnd {
+pub(crate) async fn drive(inner: &Arc<Inner>, run: &LocalRun, mut owned: Owned) -> RunEnd {
     loop {
         // Acquiring anew changes the fence, so it is no part of what is watched.
         let advanced = {
@@ -77,7 +94,7 @@ pub(crate) async fn drive(inner: &Inner, run: &LocalRun, mut owned: Owned) -> Ru
         };
         match advanced {
             Stop::End(end) => return end,
-            Stop::Restarted => match Box::pin(reacquire(inner, run)).await {
+            Stop::Restarted => match reacquire(inner, run).await {
                 Some(record) => owned.reset(&record),
                 None => return RunEnd::Lost,
             },
@@ -86,9 +103,9 @@ pub(crate) async fn drive(inner: &Inner, run: &LocalRun, mut owned: Owned) -> Ru
 }
 
 /// Loads what is recorded, and does what is left.
-async fn advance(inner: &Inner, run: &LocalRun, owned: &mut Owned) -> Stop {
+async fn advance(inner: &Arc<Inner>, run: &LocalRun, owned: &mut Owned) -> Stop {
     match progress(inner, run, owned).await {
-        Ok(done) => Driver { inner, run, owned }.all_steps(done).await,
+        Ok(mut done) => Driver { inner, run, owned }.all_steps(&mut done).await,
         Err(stop) => stop,
     }
 }
@@ -106,134 +123,30 @@ impl Owned {
     }
 }
 
-/// Loads what is recorded, or takes what is known of a run that begins here.
-async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -> Result<Done, Stop> {
-    if let Some(input) = owned.input.take() {
-        return Ok(Done {
-            input,
-            outputs: Arc::default(),
-            recorded: 0,
-            lost_at_checkpoint: 0,
-        });
-    }
-    let mut pause = Pause::default();
-    let mut asked = Asked::new(inner, run.id);
-    let loaded = loop {
-        #[cfg(feature = "planted")]
-        if let Some(early) = bugs::loaded_too_early(run.fence().run) {
-            break early;
-        }
-        match inner.store.load(run.id, run.fence().run).await {
-            Ok(Some(loaded)) => break loaded,
-            Ok(None) => return Err(RunEnd::Lost.into()),
-            Err(error @ (StoreError::Unreadable(_) | StoreError::Rejected(_))) => {
-                return Err(park(inner, run, ParkReason::Unreadable, error.to_string()).await);
-            }
-            Err(error) => asked.failed(&error),
-        }
-        if !pause.wait(inner, run).await {
-            return Err(RunEnd::Lost.into());
-        }
-    };
-    match decode(inner, run, owned, loaded.input, &loaded.checkpoints) {
-        Ok(done) => Ok(done),
-        Err(why) => Err(park(inner, run, ParkReason::Unreadable, why).await),
-    }
-}
-
-fn decode(
-    inner: &Inner,
-    run: &LocalRun,
-    owned: &Owned,
-    input: Payload,
-    checkpoints: &[CheckpointRecord],
-) -> Result<Done, String> {
-    let place = |slot| Place {
-        run: run.fence().run,
-        slot,
-    };
-    let input = inner
-        .codecs
-        .decode(&input, &place(Slot::Input))
-        .map_err(|why| format!("the input can not be read: {why}"))?;
-    let mut outputs = Outputs::default();
-    for (entry, checkpoint) in owned.schema.steps.iter().zip(checkpoints) {
-        if entry.name != checkpoint.step {
-            return Err(format!(
-                "`{}` is recorded where the plan has `{}`",
-                checkpoint.step, entry.name
-            ));
-        }
-        let output = inner
-            .codecs
-            .decode(&checkpoint.output, &place(Slot::Output(&entry.name)))
-            .map_err(|why| format!("the output of `{}` can not be read: {why}", entry.name))?;
-        outputs.push(entry.name.clone(), entry.function, output);
-    }
-    if checkpoints.len() > owned.schema.steps.len() {
-        return Err("more steps are recorded than the plan has".to_owned());
-    }
-    Ok(Done {
-        input,
-        outputs: Arc::new(outputs),
-        recorded: checkpoints.len(),
-        lost_at_checkpoint: checkpoints.last().map_or(0, |last| last.lost),
-    })
-}
-
-/// Parks the execution: visible, and waiting for a person or a deploy. Boxed, as all that is done
-/// seldom, so that a run that goes well does not hold the room for it.
-pub(crate) fn park<'a>(
-    inner: &'a Inner,
-    run: &'a LocalRun,
-    reason: ParkReason,
-    message: String,
-) -> BoxFuture<'a, Stop> {
-    Box::pin(park_now(inner, run, reason, message))
-}
-
-async fn park_now(inner: &Inner, run: &LocalRun, reason: ParkReason, message: String) -> Stop {
-    tracing::warn!(execution = %run.id, reason = reason.as_str(), "parked");
-    let (step, _since) = run.at();
-    let failure = Failure {
-        step: step.unwrap_or_default(),
-        attempt: 0,
-        kind: FailureKind::Temporary,
-        code: Some(reason.as_str().to_owned()),
-        message: cut(message, inner.limits.message_bytes),
-    };
-    let then = Then::Park {
-        reason,
-        failure: inner.encode_failure(run.fence().run, &failure),
-    };
-    match persist(inner, run, None, then, None).await {
-        Persisted::Written => Stop::End(RunEnd::Parked {
-            reason,
-            failure: Some(failure),
-        }),
-        Persisted::Restarted => Stop::Restarted,
-        Persisted::Fenced | Persisted::Stopped | Persisted::Rejected(_) | Persisted::RolledBack(_) => {
-            Stop::End(RunEnd::Lost)
-        }
-    }
-}
-
 struct Driver<'a> {
-    inner: &'a Inner,
+    inner: &'a Arc<Inner>,
     run: &'a LocalRun,
     owned: &'a mut Owned,
 }
 
 impl Driver<'_> {
-    async fn all_steps(&mut self, mut done: Done) -> Stop {
+    async fn all_steps(&mut self, done: &mut Done) -> Stop {
         let limit = self.inner.limits.lost_owners;
         if self.owned.taken_over && !may_go_on(count(self.owned.lost), count(done.lost_at_checkpoint), limit)
         {
             let message = format!("the owner was lost {limit} times without a new checkpoint");
             return park(self.inner, self.run, ParkReason::LostTooOften, message).await;
         }
-        for position in done.recorded..self.owned.schema.steps.len() {
-            if let Err(stop) = self.one_step(position, &mut done).await {
+        if let Some(settled) = self.owned.settled.take()
+            && let Err(stop) = Box::pin(self.settle(*settled, done)).await
+        {
+            return stop;
+        }
+        if let Some(why) = done.undoing.take() {
+            return Box::pin(self.undo_all(why, done)).await;
+        }
+        while done.recorded < self.owned.schema.steps.len() {
+            if let Err(stop) = self.one_step(done.recorded, done).await {
                 return stop;
             }
         }
@@ -243,76 +156,144 @@ impl Driver<'_> {
         }
     }
 
-    /// Runs a step until it is recorded, or until the run ends.
+    /// Runs a step until it is recorded, or until the run ends. In an atomic schema an attempt that
+    /// failed leads back to the first step.
     async fn one_step(&mut self, position: usize, done: &mut Done) -> Result<(), Stop> {
-        let name = self.owned.schema.steps[position].name.clone();
-        self.run.enter(&name, self.inner.now());
-        let seq = i32::try_from(position).unwrap_or(i32::MAX);
-        if self.owned.tries.seq != seq {
-            self.owned.tries = Tries { seq, count: 0 };
-        }
+        let schema = Arc::clone(&self.owned.schema);
+        let entry = &schema.steps[position];
+        self.run.enter(&entry.name, self.inner.now());
+        // An atomic schema is tried as a whole.
+        let seq = if schema.options.atomic { 0 } else { position };
+        self.count_tries_of(i32::try_from(seq).unwrap_or(i32::MAX));
         loop {
-            self.may_start().await?;
-            let number = 1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_checkpoint);
-            let cx = self.context(&name, number, done);
-            let input = done.outputs.last().unwrap_or(&done.input).clone();
-            let span = tracing::info_span!(
-                "step",
-                execution = %self.run.id, schema = %self.owned.schema.name, step = %name, attempt = number,
-                generation = self.owned.generation, epoch = self.run.fence().claim.epoch
-            );
-            let body = Arc::clone(&self.owned.steps[position]);
-            let ended = attempt(self.inner, self.run, body, cx.clone(), input)
-                .instrument(span)
-                .await;
+            let careful = entry.effect == Effect::AtMostOnce;
+            if careful && Box::pin(self.is_settled(position, done)).await? {
+                return Ok(());
+            }
+            self.may_start(done).await?;
+            if careful {
+                Box::pin(self.announce(position, done)).await?;
+            }
+            let number = self.attempt_number(done);
+            let cx = self.context(entry, number, done);
+            let ended = self.attempt(position, number, &cx, done).await;
             if !matches!(ended, AttemptEnd::Attempted(Attempted::Done(_))) {
                 // Before anything is written: where there is one writer, it is the transaction's.
                 drop(cx.take_enlisted());
             }
             let error = match ended {
-                AttemptEnd::Lost => return Err(RunEnd::Lost.into()),
-                AttemptEnd::Stopped => return Err(self.release().await),
                 AttemptEnd::Attempted(Attempted::Done(output)) => {
                     match self.record(position, number, output, &cx, done).await? {
                         None => {
-                            telemetry::attempted(&self.owned.schema.name, &name, "recorded");
+                            telemetry::attempted(&schema.name, &entry.name, "recorded");
                             return Ok(());
                         }
                         Some(error) => error,
                     }
                 }
-                AttemptEnd::Attempted(Attempted::Unreadable(why)) => {
-                    let what = if position == 0 {
-                        "the input"
-                    } else {
-                        "the output of the step before"
-                    };
-                    let message = format!("{what} can not be read by the step `{name}`: {why}");
-                    return Err(park(self.inner, self.run, ParkReason::Unreadable, message).await);
-                }
                 AttemptEnd::Attempted(Attempted::Failed(error)) => error,
+                other => return Err(Box::pin(self.left(position, other, done)).await),
             };
             drop(cx.take_enlisted());
-            telemetry::attempted(&self.owned.schema.name, &name, "failed");
-            Box::pin(self.failed(position, number, &error)).await?;
+            telemetry::attempted(&schema.name, &entry.name, "failed");
+            if careful
+                && !error.is_of_known_effect()
+                && Box::pin(self.is_verified(position, &error, done)).await?
+            {
+                return Ok(());
+            }
+            Box::pin(self.failed(position, number, &error, done)).await?;
+            if schema.options.atomic {
+                done.roll_back();
+                return Ok(());
+            }
         }
     }
 
-    /// Waits until this worker is known to live. Beats may never come back when the process stops.
-    async fn may_start(&self) -> Result<(), Stop> {
-        tokio::select! {
+    async fn attempt(&self, position: usize, number: u32, cx: &StepContext, done: &Done) -> AttemptEnd {
+        let entry = &self.owned.schema.steps[position];
+        let span = tracing::info_span!(
+            "step",
+            execution = %self.run.id, schema = %self.owned.schema.name, step = %entry.name, attempt = number,
+            generation = self.owned.generation, epoch = self.run.fence().claim.epoch
+        );
+        let left = self.time_left();
+        let attempt = Attempt {
+            inner: self.inner,
+            run: self.run,
+            body: Arc::clone(&self.owned.steps[position]),
+            input: done.outputs.last().unwrap_or(&done.input).clone(),
+            timeout: entry
+                .timeout
+                .map_or(left, |own| Some(left.map_or(own, |left| own.min(left)))),
+            ends_when_cancelled: true,
+        };
+        let desk = self.desk(position, number, done);
+        attempt
+            .run(cx, |ask| Box::pin(desk.clone().serve(ask)))
+            .instrument(span)
+            .await
+    }
+
+    /// Waits until this worker is known to live, and sees whether the run may go on at all. Beats may
+    /// never come back when the process stops.
+    async fn may_start(&mut self, done: &mut Done) -> Result<(), Stop> {
+        if let Some(over) = self.over() {
+            return Err(Box::pin(self.end_over(over, done)).await);
+        }
+        let stopped = tokio::select! {
             biased;
-            () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.inner.stopped.cancelled() => Err(self.release().await),
-            () = self.inner.liveness.fresh() => Ok(()),
+            () = self.run.lost.cancelled() => return Err(RunEnd::Lost.into()),
+            () = self.inner.stopped.cancelled() => true,
+            () = self.inner.liveness.fresh() => false,
+        };
+        if stopped {
+            drop(done.take_transaction());
+            return Err(Box::pin(self.release(done)).await);
+        }
+        Ok(())
+    }
+
+    /// How much of the schema's deadline is left; `None` without one.
+    fn time_left(&self) -> Option<Duration> {
+        let Born { age, at } = self.owned.born;
+        let deadline = self.owned.schema.options.deadline?;
+        let age = age + self.inner.clock.elapsed().saturating_sub(at);
+        Some(deadline.saturating_sub(age))
+    }
+
+    fn count_tries_of(&mut self, seq: i32) {
+        if self.owned.tries.seq != seq {
+            self.owned.tries = Tries { seq, count: 0 };
         }
     }
 
-    fn context(&self, step: &str, attempt: u32, done: &Done) -> StepContext {
+    /// From 1; each lost owner counts as an attempt.
+    fn attempt_number(&self, done: &Done) -> u32 {
+        1 + count(self.owned.tries.count) + count(self.owned.lost - done.lost_at_output)
+    }
+
+    fn context(&self, entry: &StepEntry, attempt: u32, done: &Done) -> StepContext {
+        let atomic = self.owned.schema.options.atomic;
+        let inherited = done.take_transaction();
         StepContext::new(ContextInner {
-            key: self.owned.key.clone(),
-            step: step.to_owned(),
+            step: entry.name.clone(),
             attempt,
+            recorded_as: entry.name.clone(),
+            begins_once: entry.effect == Effect::AtMostOnce,
+            transaction: Mutex::new(inherited.map_or(TransactionSlot::Empty, TransactionSlot::Enlisted)),
+            inherits: atomic,
+            desk: (!atomic).then(Default::default),
+            ..self.context_parts(done)
+        })
+    }
+
+    /// What is the same in each context of the run.
+    fn context_parts(&self, done: &Done) -> ContextInner {
+        ContextInner {
+            key: self.owned.key.clone(),
+            step: String::new(),
+            attempt: 0,
             generation: self.owned.generation,
             fence: self.run.fence(),
             worker: self.run.worker,
@@ -321,199 +302,23 @@ impl Driver<'_> {
             resources: Arc::clone(&self.inner.resources),
             instance: self.inner.info.instance,
             transaction: Mutex::default(),
-        })
-    }
-
-    /// Records an output, merged with the finish when it is the last. An error means that the
-    /// attempt has failed after all.
-    async fn record(
-        &mut self,
-        position: usize,
-        attempt: u32,
-        output: Bytes,
-        cx: &StepContext,
-        done: &mut Done,
-    ) -> Result<Option<StepError>, Stop> {
-        let schema = Arc::clone(&self.owned.schema);
-        let entry = &schema.steps[position];
-        let limit = self.inner.limits.payload_bytes;
-        if output.len() > limit {
-            let size = output.len();
-            let error = StepError::stop(format!("the output has {size} bytes, the limit is {limit}"));
-            return Ok(Some(error.code("output_too_large")));
+            inherits: false,
+            has_inherited: false.into(),
+            recorded_as: String::new(),
+            begins_once: false,
+            recorded: Arc::clone(&done.marks),
+            read_at: done.read_at,
+            desk: None,
+            names: Mutex::default(),
+            messages: Mutex::default(),
+            cancelled: self.run.cancelled.clone(),
+            clock: self.inner.clock.clone(),
+            limits: self.inner.limits,
+            engine: Arc::downgrade(self.inner),
+            schema: Arc::clone(&self.owned.schema),
         }
-        let place = Place {
-            run: self.run.fence().run,
-            slot: Slot::Output(&entry.name),
-        };
-        let encoded = match self.inner.codecs.encode(output.clone(), &place) {
-            Ok(encoded) => encoded,
-            Err(why) => {
-                return Ok(Some(StepError::stop(format!(
-                    "the codec refused the output: {why}"
-                ))));
-            }
-        };
-        let checkpoint = NewCheckpoint {
-            step: entry.name.clone(),
-            seq: i32::try_from(position).unwrap_or(i32::MAX),
-            attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
-            lost: self.owned.lost,
-            output: encoded,
-        };
-        let last = position + 1 == schema.steps.len();
-        let then = if last {
-            Then::Succeed {
-                output_step: entry.name.clone(),
-                retention: schema.retention,
-            }
-        } else {
-            Then::Continue
-        };
-        let asked = self.inner.clock.elapsed();
-        match persist(self.inner, self.run, Some(checkpoint), then, cx.take_enlisted()).await {
-            Persisted::Written => {
-                if last {
-                    let LocalRun { id, key, hash, .. } = self.run;
-                    let time = (asked, schema.retention);
-                    self.inner.outcomes.keep(*id, key, *hash, &output, time);
-                }
-                Arc::make_mut(&mut done.outputs).push(entry.name.clone(), entry.function, output);
-                done.recorded += 1;
-                done.lost_at_checkpoint = self.owned.lost;
-                Ok(None)
-            }
-            Persisted::Fenced => Err(self.fenced()),
-            Persisted::Stopped => Err(self.release().await),
-            Persisted::Restarted => Err(Stop::Restarted),
-            Persisted::Rejected(why) => Ok(Some(StepError::stop(format!(
-                "the store refused the output: {why}"
-            )))),
-            Persisted::RolledBack(why) => Ok(Some(StepError::retry(format!(
-                "the step's transaction was rolled back: {why}"
-            )))),
-        }
-    }
-
-    /// An attempt failed: wait and go on, or end the run. Returns only to try again.
-    async fn failed(&mut self, position: usize, attempt: u32, error: &StepError) -> Result<(), Stop> {
-        let schema = Arc::clone(&self.owned.schema);
-        let entry = &schema.steps[position];
-        self.owned.tries.count += 1;
-        let tries = count(self.owned.tries.count);
-        let after = after_attempt(error.meaning(), tries, &entry.retry, random::fraction());
-        let kind = match (after, error.meaning()) {
-            (AfterAttempt::Fail(kind), _) => kind,
-            (_, Meaning::Terminal) => FailureKind::Terminal,
-            _ => FailureKind::Temporary,
-        };
-        let failure = Failure {
-            step: entry.name.clone(),
-            attempt,
-            kind,
-            code: error.code_text().map(str::to_owned),
-            message: error.message(self.inner.limits.message_bytes),
-        };
-        tracing::info!(
-            execution = %self.run.id, step = %entry.name, attempt, code = error.code_text(), after = ?after,
-            "attempt failed"
-        );
-        match after {
-            AfterAttempt::TryAgain(delay) => self.hold(delay).await,
-            AfterAttempt::Wait(delay) => Err(self.put_down(delay, failure).await),
-            AfterAttempt::Fail(_) => Err(self.fail(failure).await),
-        }
-    }
-
-    /// Waits as the owner.
-    async fn hold(&self, delay: Duration) -> Result<(), Stop> {
-        tokio::select! {
-            () = self.inner.clock.sleep(delay) => Ok(()),
-            () = self.run.lost.cancelled() => Err(RunEnd::Lost.into()),
-            () = self.inner.stopped.cancelled() => Err(self.release().await),
-        }
-    }
-
-    async fn put_down(&self, delay: Duration, failure: Failure) -> Stop {
-        let then = Then::Wait {
-            delay,
-            failure: self.encoded(&failure),
-            tries: self.owned.tries,
-        };
-        let stop = self
-            .end(
-                then,
-                RunEnd::Waiting {
-                    failure: Some(failure),
-                    due_in: delay,
-                },
-            )
-            .await;
-        self.inner.wake_after(delay);
-        stop
-    }
-
-    async fn fail(&self, failure: Failure) -> Stop {
-        let then = Then::Fail {
-            failure: self.encoded(&failure),
-            tries: self.owned.tries,
-            retention: self.owned.schema.retention,
-        };
-        self.end(then, RunEnd::Failed(failure)).await
-    }
-
-    /// Hands the key back; nothing is used up.
-    async fn release(&self) -> Stop {
-        // A few sends only: the process is leaving, and the sweep of another finds the rest.
-        let write_id = WriteId::fresh();
-        let mut pause = Pause::default();
-        for _send in 0..RELEASE_SENDS {
-            let commit = Commit {
-                fence: self.run.fence(),
-                write_id,
-                worker: self.run.worker,
-                checkpoint: None,
-                then: Then::Release,
-                enlisted: None,
-            };
-            match self.inner.store.commit(commit).await {
-                Ok(_verdict) => break,
-                Err(error) => note(&error),
-            }
-            pause.pass().await;
-        }
-        RunEnd::Released.into()
-    }
-
-    async fn end(&self, then: Then, end: RunEnd) -> Stop {
-        match persist(self.inner, self.run, None, then, None).await {
-            Persisted::Written => end.into(),
-            Persisted::Fenced => self.fenced(),
-            Persisted::Stopped => self.release().await,
-            Persisted::Restarted => Stop::Restarted,
-            Persisted::Rejected(why) | Persisted::RolledBack(why) => {
-                park(self.inner, self.run, ParkReason::Unreadable, why).await
-            }
-        }
-    }
-
-    fn fenced(&self) -> Stop {
-        tracing::warn!(execution = %self.run.id, epoch = self.run.fence().claim.epoch, "fenced: somebody else owns it now");
-        telemetry::fenced(&self.owned.schema.name);
-        RunEnd::Lost.into()
-    }
-
-    /// A failure as stored. One that the codec refuses is stored without its text.
-    fn encoded(&self, failure: &Failure) -> Payload {
-        let run = self.run.fence().run;
-        self.inner
-            .encode_failure(run, failure)
-            .unwrap_or_else(|| Inner::bare_failure(failure))
     }
 }
-
-/// How often a process that is leaving tries to hand one execution back.
-const RELEASE_SENDS: u32 = 4;
 
 fn count(stored: i32) -> u32 {
     u32::try_from(stored).unwrap_or(0)

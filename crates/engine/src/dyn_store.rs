@@ -1,12 +1,16 @@
 //! Where do the futures of a [`Store`] lose their types? Here, once: the engine is not generic.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
+use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
+use crate::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use crate::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
-    Progress, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, Inbox, ListQuery, Message,
+    NewProgress, NewSignal, Observation, PlanRecord, Progress, Register, Signalled, Store, StoreError,
+    StoreInfo, Verdict, Wanted,
 };
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -54,5 +58,14 @@ erased! {
     observe(worker: WorkerId) -> Observation;
     bury(worker: WorkerId, beat: i64) -> bool;
     retire(worker: WorkerId) -> ();
-    purge(limit: u32) -> u32;
+    progress(progress: NewProgress) -> Verdict;
+    signal(signal: NewSignal) -> Signalled;
+    inbox(id: ExecutionId, run: RunId) -> Inbox;
+    wish_cancel(id: ExecutionId, run: RunId, wish: CancelWish) -> Option<Seen>;
+    cancels(worker: WorkerId) -> Vec<(ExecutionId, RunId, CancelWish)>;
+    children(parent: ExecutionId) -> Vec<Seen>;
+    lead(worker: WorkerId) -> bool;
+    outbox(but: Vec<ExecutionId>, limit: u32) -> Vec<Message>;
+    delivered(messages: Vec<Uuid>) -> ();
+    purge(limit: u32, remember: Option<Duration>) -> u32;
 }

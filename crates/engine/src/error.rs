@@ -34,6 +34,8 @@ pub type StepResult<T> = Result<T, StepError>;
 /// ```
 pub struct StepError {
     meaning: Meaning,
+    /// Whether it is known that nothing was done.
+    not_done: bool,
     code: Option<Cow<'static, str>>,
     cause: Box<dyn Error + Send + Sync>,
 }
@@ -60,6 +62,16 @@ impl StepError {
         Self::new(Meaning::Retry(Some(delay)), cause)
     }
 
+    /// An error that is tried again and says that nothing was done, for a step that is done
+    /// [at most once](crate::SchemaBuilder::at_most_once): a connection that was refused, a request that
+    /// was never sent.
+    pub fn not_done(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            not_done: true,
+            ..Self::new(Meaning::Retry(None), cause)
+        }
+    }
+
     /// A final failure: recorded, and what every later call of the key gets.
     pub fn terminal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Meaning::Terminal, cause)
@@ -73,6 +85,7 @@ impl StepError {
     fn new(meaning: Meaning, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             meaning,
+            not_done: false,
             code: None,
             cause: cause.into(),
         }
@@ -88,6 +101,11 @@ impl StepError {
     /// Whether the failure is final.
     pub fn is_terminal(&self) -> bool {
         self.meaning == Meaning::Terminal
+    }
+
+    /// Whether it is known what the attempt did: nothing, or what the failure says.
+    pub(crate) fn is_of_known_effect(&self) -> bool {
+        self.not_done || self.is_terminal()
     }
 
     pub(crate) fn meaning(&self) -> Meaning {

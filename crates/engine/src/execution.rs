@@ -166,6 +166,10 @@ pub enum State {
     Succeeded = 10,
     /// Finished with a failure.
     Failed = 11,
+    /// Finished with a failure, and the steps that were done are undone.
+    Undone = 12,
+    /// Finished because somebody cancelled it.
+    Cancelled = 13,
 }
 
 impl State {
@@ -183,11 +187,13 @@ impl State {
             3 => Self::Parked,
             10 => Self::Succeeded,
             11 => Self::Failed,
+            12 => Self::Undone,
+            13 => Self::Cancelled,
             _ => return None,
         })
     }
 
-    /// Whether an outcome stands: succeeded or failed. Stored as "at least 10".
+    /// Whether an outcome stands: succeeded, failed, undone or cancelled. Stored as "at least 10".
     pub fn is_finished(self) -> bool {
         self.code() >= 10
     }
@@ -201,6 +207,8 @@ impl State {
             Self::Parked => "parked",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Undone => "undone",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -215,6 +223,10 @@ pub enum ParkReason {
     UnknownShape,
     /// Its owner was lost too often without a new checkpoint.
     LostTooOften,
+    /// A step that must not run twice was begun, and nobody knows whether it was done.
+    InDoubt,
+    /// A step could not be undone.
+    UndoFailed,
 }
 
 impl ParkReason {
@@ -224,14 +236,79 @@ impl ParkReason {
             Self::Unreadable => "unreadable",
             Self::UnknownShape => "unknown_shape",
             Self::LostTooOften => "lost_too_often",
+            Self::InDoubt => "in_doubt",
+            Self::UndoFailed => "undo_failed",
         }
     }
 
     /// Reads a stored word; `None` for one that this version does not know.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Unreadable, Self::UnknownShape, Self::LostTooOften]
+        [
+            Self::Unreadable,
+            Self::UnknownShape,
+            Self::LostTooOften,
+            Self::InDoubt,
+            Self::UndoFailed,
+        ]
+        .into_iter()
+        .find(|reason| reason.as_str() == word)
+    }
+}
+
+/// What a `waiting` execution waits for. The words are stored: they are a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// The next try of a step that failed. A call takes it up at once.
+    Retry,
+    /// The end of a sleep.
+    Timer,
+    /// A signal.
+    Signal,
+    /// An execution that one of its steps has called.
+    Child,
+}
+
+impl WaitReason {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Timer => "timer",
+            Self::Signal => "signal",
+            Self::Child => "child",
+        }
+    }
+
+    /// Reads a stored word; `None` for one that this version does not know.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Retry, Self::Timer, Self::Signal, Self::Child]
             .into_iter()
             .find(|reason| reason.as_str() == word)
+    }
+}
+
+/// How an execution is to be cancelled. The numbers are stored: they are a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CancelWish {
+    /// What was done stays done.
+    Stop = 1,
+    /// What was done is undone first.
+    Undo = 2,
+}
+
+impl CancelWish {
+    /// The stored number.
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// Reads a stored number; `None` for one that this version does not know.
+    pub fn from_code(code: i16) -> Option<Self> {
+        [Self::Stop, Self::Undo]
+            .into_iter()
+            .find(|wish| wish.code() == code)
     }
 }
 
@@ -285,6 +362,14 @@ pub struct ExecutionRecord {
     pub failure: Option<Payload>,
     /// Why it is parked; only while parked.
     pub parked: Option<ParkReason>,
+    /// What it waits for; only while waiting.
+    pub waits_for: Option<WaitReason>,
+    /// Whether somebody wants it cancelled; not when finished.
+    pub cancel: Option<CancelWish>,
+    /// The execution whose step called it.
+    pub parent: Option<ExecutionId>,
+    /// Whether it was purged, so that only its generation, fingerprint and state are left.
+    pub purged: bool,
     /// Result of the last step; only when succeeded.
     pub output: Option<Payload>,
     /// Attempts that the current step has used up, not counting lost owners.
@@ -297,6 +382,8 @@ pub struct ExecutionRecord {
     pub wake_in: Option<Duration>,
     /// Time until the key may be recycled, zero when expired; only when finished and not kept for ever.
     pub expires_in: Option<Duration>,
+    /// How long ago the run began, by the database's clock.
+    pub age: Duration,
     /// When the run began, by the database's clock.
     pub created_at: SystemTime,
     /// When the present or last owner acquired it, by the database's clock.
@@ -318,7 +405,8 @@ impl ExecutionRecord {
 
     /// Whether the retention of a finished run has ended, so that the key may be used anew.
     pub fn is_expired(&self) -> bool {
-        self.state.is_finished() && self.expires_in.is_some_and(|left| left.is_zero())
+        let over = || self.expires_in.is_some_and(|left| left.is_zero());
+        self.state.is_finished() && (self.purged || over())
     }
 }
 
@@ -400,6 +488,8 @@ mod tests {
             State::Parked,
             State::Succeeded,
             State::Failed,
+            State::Undone,
+            State::Cancelled,
         ] {
             assert_eq!(State::from_code(state.code()), Some(state));
         }
@@ -408,8 +498,21 @@ mod tests {
             ParkReason::Unreadable,
             ParkReason::UnknownShape,
             ParkReason::LostTooOften,
+            ParkReason::InDoubt,
+            ParkReason::UndoFailed,
         ] {
             assert_eq!(ParkReason::from_word(reason.as_str()), Some(reason));
+        }
+        for reason in [
+            WaitReason::Retry,
+            WaitReason::Timer,
+            WaitReason::Signal,
+            WaitReason::Child,
+        ] {
+            assert_eq!(WaitReason::from_word(reason.as_str()), Some(reason));
+        }
+        for wish in [CancelWish::Stop, CancelWish::Undo] {
+            assert_eq!(CancelWish::from_code(wish.code()), Some(wish));
         }
     }
 }

@@ -3,13 +3,18 @@
 use std::time::{Duration, SystemTime};
 
 use crate::admission::take_in_task;
+use crate::codec::{Place, Slot};
 use crate::context::StepContext;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::execution::{ExecutionId, ExecutionRecord, FullKey, ParkReason, RunId, State, WorkerId};
+use crate::execution::{
+    CancelWish, CheckpointRecord, ExecutionId, ExecutionRecord, FullKey, ParkReason, RunId, State,
+    WaitReason, WorkerId,
+};
 use crate::inner::Inner;
 use crate::key::Key;
 use crate::limits::LIST_ROWS;
+use crate::marks;
 use crate::outcome::{shutting_down, unavailable};
 use crate::run_error::RunError;
 use crate::schema::Schema;
@@ -38,6 +43,12 @@ pub struct Execution {
     pub failure: Option<Failure>,
     /// Why it is parked; only while parked.
     pub parked: Option<ParkReason>,
+    /// What it waits for; only while waiting.
+    pub waits_for: Option<WaitReason>,
+    /// Whether somebody wants it cancelled; not when finished.
+    pub cancel: Option<CancelWish>,
+    /// The execution whose step called it.
+    pub parent: Option<ExecutionId>,
     /// Time until it is tried again by itself.
     pub due_in: Option<Duration>,
     /// When the run began.
@@ -46,6 +57,9 @@ pub struct Execution {
     pub finished_at: Option<SystemTime>,
     /// The recorded steps, in order. Empty in lists.
     pub steps: Vec<RecordedStep>,
+    /// What else is recorded of them, by its durable name: parts (`reserve::line/7`), sleeps, signals
+    /// that came, undone steps. Empty in lists.
+    pub parts: Vec<RecordedStep>,
 }
 
 /// A recorded step.
@@ -118,15 +132,21 @@ impl Engine {
             .map_err(|error| unavailable(&error))?;
         let mut execution = view(&self.inner, record);
         let checkpoints = progress.map_or_else(Vec::new, |progress| progress.checkpoints);
-        execution.steps = checkpoints
-            .into_iter()
-            .map(|checkpoint| RecordedStep {
-                name: checkpoint.step,
+        for checkpoint in checkpoints {
+            let recorded = |name: String| RecordedStep {
+                name,
                 attempt: u32::try_from(checkpoint.attempt).unwrap_or(0),
                 worker: checkpoint.worker,
                 at: checkpoint.at,
-            })
-            .collect();
+            };
+            let riders = self.riders(execution.run, &checkpoint);
+            execution.steps.extend(riders.into_iter().map(recorded));
+            if marks::is_step(&checkpoint.step) {
+                execution.steps.push(recorded(checkpoint.step.clone()));
+            } else {
+                execution.parts.push(recorded(checkpoint.step.clone()));
+            }
+        }
         Ok(Some(execution))
     }
 
@@ -161,8 +181,8 @@ impl Engine {
     /// this process. It does not wait for the outcome.
     ///
     /// # Errors
-    /// [`RunError::Invalid`] when there is no such execution or it succeeded, or inside a step that
-    /// has an open transaction; [`RunError::InProgress`] when it runs, or somebody else took it up at
+    /// [`RunError::Invalid`] when there is no such execution, or it succeeded, was undone or cancelled, or
+    /// inside a step that has an open transaction; [`RunError::InProgress`] when it runs, or somebody else took it up at
     /// this moment; [`RunError::Parked`] when this process has not registered its shape: ask one
     /// that has; [`RunError::Unavailable`] when the store does not answer or this process shuts
     /// down: try again, or elsewhere.
@@ -174,8 +194,11 @@ impl Engine {
         let Some(record) = self.record(id).await? else {
             return Err(RunError::Invalid(format!("there is no execution {id}")));
         };
-        if record.state == State::Succeeded {
-            return Err(RunError::Invalid(format!("the execution {id} has succeeded")));
+        if record.state.is_finished() && record.state != State::Failed {
+            let state = record.state.as_str();
+            return Err(RunError::Invalid(format!(
+                "the execution {id} is {state}: it can not go on"
+            )));
         }
         if !self.inner.schemas.contains_key(&record.shape) {
             return Err(RunError::Parked {
@@ -188,7 +211,7 @@ impl Engine {
             Taken::Lost
         } else {
             let how = How::Resume { keep_tries: false };
-            take_in_task(&self.inner, record.seen(), how).await?
+            take_in_task(&self.inner, record.seen(), how, None).await?
         };
         match taken {
             Taken::Won(_run) => self
@@ -203,7 +226,18 @@ impl Engine {
         }
     }
 
-    async fn record(&self, id: ExecutionId) -> Result<Option<ExecutionRecord>, RunError> {
+    /// The lazy steps whose outputs ride with a checkpoint; none where it can not be read.
+    fn riders(&self, run: RunId, checkpoint: &CheckpointRecord) -> Vec<String> {
+        let place = Place {
+            run,
+            slot: Slot::Output(&checkpoint.step),
+        };
+        let decoded = self.inner.codecs.decode_all(&checkpoint.output, &place);
+        let riders = decoded.map(|decoded| decoded.riders).unwrap_or_default();
+        riders.into_iter().map(|(name, _output)| name).collect()
+    }
+
+    pub(crate) async fn record(&self, id: ExecutionId) -> Result<Option<ExecutionRecord>, RunError> {
         let found = self.inner.store.find(vec![id]).await;
         Ok(found.map_err(|error| unavailable(&error))?.into_iter().next())
     }
@@ -222,10 +256,14 @@ fn view(inner: &Inner, record: ExecutionRecord) -> Execution {
             .as_ref()
             .and_then(|failure| inner.decode_failure(record.run, failure)),
         parked: record.parked,
+        waits_for: record.waits_for,
+        cancel: record.cancel,
+        parent: record.parent,
         due_in: record.wake_in,
         created_at: record.created_at,
         finished_at: record.finished_at,
         steps: Vec::new(),
+        parts: Vec::new(),
         key: record.key,
     }
 }

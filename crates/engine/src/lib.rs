@@ -39,11 +39,14 @@
 //! - What a store must do: [`store::Store`]; [`MemoryStore`] is the reference
 //! - How a schema is tried at every boundary: the module `testing`, behind the feature of its name
 mod admission;
+mod asks;
 mod attempt;
 #[cfg(feature = "planted")]
 pub mod bugs;
 mod builder;
 mod call;
+mod callers;
+mod cancel;
 mod canonical;
 pub mod clock;
 mod codec;
@@ -53,6 +56,7 @@ mod drive;
 mod dyn_store;
 mod engine;
 mod error;
+mod evolution;
 pub mod execution;
 mod fingerprint;
 mod follow;
@@ -64,6 +68,7 @@ mod key;
 pub mod lane;
 pub mod limits;
 mod lookout;
+mod marks;
 pub mod memory;
 mod outcome;
 mod outcomes;
@@ -73,17 +78,22 @@ mod policy;
 pub mod random;
 mod reacquire;
 mod refusal;
+mod relay;
 mod retry;
 mod run_error;
 mod runs;
 mod schema;
 mod settle;
+mod settlement;
+mod signal;
 mod step;
 pub mod store;
+mod submission;
 mod take;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod verified;
 mod worker;
 
 pub use builder::{BuildError, EngineBuilder};
@@ -92,16 +102,24 @@ pub use codec::{Codec, Json, Place, Slot};
 pub use context::{IntoEnlisted, OpenTransaction, StepContext};
 pub use engine::Engine;
 pub use error::{Failure, FailureKind, StepError, StepResult, StepResultExt};
-pub use execution::{ExecutionId, FullKey, InputHash, ParkReason, RunId, State, WorkerId};
+pub use evolution::{Affected, AnySchema, PlanReport};
+pub use execution::{
+    CancelWish, ExecutionId, FullKey, InputHash, ParkReason, RunId, State, WaitReason, WorkerId,
+};
 pub use handle::Handle;
 pub use inspect::{Cursor, Execution, Filter, Page, RecordedStep};
 pub use json::ValueError;
 pub use key::Key;
 pub use limits::Limits;
 pub use memory::MemoryStore;
-pub use policy::{AfterFailure, OnDuplicate, Verdict};
+pub use policy::{AfterFailure, OnDuplicate, OnExpired, SecondSignal, Verdict};
+pub use relay::{Outgoing, Publisher, Relay};
 pub use retry::Retry;
 pub use run_error::RunError;
 pub use schema::{Schema, SchemaBuilder, SchemaStart};
+pub use settlement::Settlement;
+pub use signal::SignalSent;
 pub use step::{Step, StoredStep};
+pub use submission::{Submission, Submitted};
+pub use verified::Verified;
 pub use worker::{Worker, WorkerOptions};

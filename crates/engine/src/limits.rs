@@ -15,6 +15,7 @@ use std::time::Duration;
 /// | lost owners without a new checkpoint | 10 |
 /// | memory for successes that are replayed without asking the store | 16 MB |
 /// | rows of one list page | 500 |
+/// | combinations of the former names of a schema's steps | 64 |
 /// | shortest retention | 1 minute |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

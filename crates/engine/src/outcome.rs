@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::codec::{Place, Slot};
-use crate::execution::{ExecutionId, ExecutionRecord, ParkReason, State};
+use crate::execution::{ExecutionId, ExecutionRecord, ParkReason, State, WaitReason};
 use crate::inner::Inner;
 use crate::plan::Plan;
 use crate::run_error::RunError;
@@ -17,14 +17,15 @@ pub(crate) async fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Op
         failure.and_then(|failure| inner.decode_failure(record.run, failure))
     };
     Ok(match record.state {
-        State::Succeeded | State::Failed => Some(outcome(inner, record).await?),
-        State::Waiting => {
-            let due_in = record.wake_in.filter(|due_in| !due_in.is_zero());
-            due_in.map(|due_in| RunEnd::Waiting {
-                failure: failure(),
-                due_in,
-            })
+        State::Succeeded | State::Failed | State::Undone | State::Cancelled => {
+            Some(outcome(inner, record).await?)
         }
+        State::Waiting if record.wake_in.is_some_and(|due_in| due_in.is_zero()) => None,
+        State::Waiting => Some(RunEnd::Waiting {
+            failure: failure(),
+            due_in: record.wake_in,
+            reason: record.waits_for.unwrap_or(WaitReason::Retry),
+        }),
         // Somebody who knows the shape may take it up; if nobody does, looking again says so.
         State::Parked if record.parked == Some(ParkReason::UnknownShape) => None,
         State::Parked => Some(RunEnd::Parked {
@@ -54,12 +55,20 @@ pub(crate) async fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<R
             .map(RunEnd::Succeeded)
             .map_err(unreadable);
     }
+    if record.state == State::Cancelled {
+        return Ok(RunEnd::Cancelled);
+    }
     let failure = record
         .failure
         .as_ref()
         .and_then(|failure| inner.decode_failure(record.run, failure));
+    let as_end = if record.state == State::Undone {
+        RunEnd::Undone
+    } else {
+        RunEnd::Failed
+    };
     failure
-        .map(RunEnd::Failed)
+        .map(as_end)
         .ok_or_else(|| unreadable("its failure can not be decoded".to_owned()))
 }
 
@@ -128,12 +137,18 @@ async fn current_step(inner: &Inner, record: &ExecutionRecord) -> (Option<String
         Ok(None) | Err(_) => Vec::new(),
     };
     let schema = inner.schemas.get(&record.shape);
+    let is_recorded = |name: &str| checkpoints.iter().any(|checkpoint| checkpoint.step == name);
+    // Behind the last one: those before it may ride with it.
+    let next = schema.map(|schema| {
+        let last = schema.steps.iter().rposition(|step| is_recorded(&step.name));
+        last.map_or(0, |last| last + 1)
+    });
     let step = schema
-        .and_then(|schema| schema.steps.get(checkpoints.len()))
+        .zip(next)
+        .and_then(|(schema, next)| schema.steps.get(next))
         .map(|step| step.name.clone());
-    let since = checkpoints
-        .last()
-        .map_or(record.acquired_at, |last| last.at.max(record.acquired_at));
+    let latest = checkpoints.iter().map(|checkpoint| checkpoint.at).max();
+    let since = latest.map_or(record.acquired_at, |at| at.max(record.acquired_at));
     (step, since)
 }
 

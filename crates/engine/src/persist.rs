@@ -13,7 +13,9 @@ use crate::inner::Inner;
 use crate::random;
 use crate::refusal::Asked;
 use crate::runs::LocalRun;
-use crate::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Verdict};
+use crate::store::{
+    Commit, Confirm, Confirmed, Enlisted, NewCheckpoint, NewMessage, StoreError, Then, Verdict,
+};
 use crate::telemetry;
 
 /// What came of a write.
@@ -31,17 +33,39 @@ pub(crate) enum Persisted {
     RolledBack(String),
 }
 
+/// What an owner writes.
+pub(crate) struct Write {
+    pub(crate) checkpoint: Option<NewCheckpoint>,
+    pub(crate) then: Then,
+    pub(crate) enlisted: Option<Enlisted>,
+    pub(crate) messages: Vec<NewMessage>,
+}
+
+impl Write {
+    /// Records a checkpoint.
+    pub(crate) fn of(checkpoint: NewCheckpoint, then: Then) -> Self {
+        Self {
+            checkpoint: Some(checkpoint),
+            ..Self::only(then)
+        }
+    }
+
+    /// Only changes the state.
+    pub(crate) fn only(then: Then) -> Self {
+        Self {
+            checkpoint: None,
+            then,
+            enlisted: None,
+            messages: Vec::new(),
+        }
+    }
+}
+
 /// Writes until there is a verdict. Ends early only when the ownership is known to be lost, or
 /// when the process has no time left.
-pub(crate) async fn persist(
-    inner: &Inner,
-    run: &LocalRun,
-    checkpoint: Option<NewCheckpoint>,
-    then: Then,
-    mut enlisted: Option<crate::store::Enlisted>,
-) -> Persisted {
+pub(crate) async fn persist(inner: &Inner, run: &LocalRun, mut write: Write) -> Persisted {
     let write_id = WriteId::fresh();
-    let own_transaction = enlisted.is_some();
+    let own_transaction = write.enlisted.is_some();
     let mut pause = Pause::default();
     let mut asked = Asked::new(inner, run.id);
     loop {
@@ -55,9 +79,10 @@ pub(crate) async fn persist(
             fence: run.fence(),
             write_id,
             worker: run.worker,
-            checkpoint: checkpoint.clone(),
-            then: then.clone(),
-            enlisted: enlisted.take(),
+            checkpoint: write.checkpoint.clone(),
+            then: write.then.clone(),
+            enlisted: write.enlisted.take(),
+            messages: write.messages.clone(),
         };
         #[cfg(feature = "planted")]
         if bugs::is_planted(Bug::AcknowledgedBeforeVerdict) {
@@ -90,7 +115,7 @@ pub(crate) async fn persist(
             StoreError::Restarted => return Persisted::Restarted,
             StoreError::Rejected(why) => return Persisted::Rejected(why),
             StoreError::Unknown(_) if own_transaction => {
-                return Box::pin(confirm(inner, run, write_id, checkpoint.as_ref())).await;
+                return Box::pin(confirm(inner, run, write_id, write.checkpoint.as_ref())).await;
             }
             error if own_transaction => return Persisted::RolledBack(error.to_string()),
             _ => {}

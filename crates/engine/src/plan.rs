@@ -28,6 +28,26 @@ pub struct PlanStep {
     pub name: String,
     /// What it is.
     pub body: PlanBody,
+    /// How often it may be done.
+    #[serde(default, skip_serializing_if = "Effect::is_default")]
+    pub effect: Effect,
+}
+
+/// How often what a step does may happen. The words are stored: they are a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Again after a crash, with the same downstream key.
+    #[default]
+    AtLeastOnce,
+    /// Never again when it has begun, unless it is known that nothing was done.
+    AtMostOnce,
+}
+
+impl Effect {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a step is.
@@ -56,7 +76,7 @@ impl Plan {
     /// The hash of schema name, step names, order and kinds.
     pub fn shape(&self) -> ShapeId {
         let mut parts = vec![self.schema.as_bytes()];
-        let kinds: Vec<String> = self.steps.iter().map(|step| step.body.kind()).collect();
+        let kinds: Vec<String> = self.steps.iter().map(PlanStep::kind).collect();
         for (step, kind) in self.steps.iter().zip(&kinds) {
             parts.push(step.name.as_bytes());
             parts.push(kind.as_bytes());
@@ -70,6 +90,15 @@ impl Plan {
     /// When the text is no plan of this version.
     pub fn read(body: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(body)
+    }
+}
+
+impl PlanStep {
+    fn kind(&self) -> String {
+        match self.effect {
+            Effect::AtLeastOnce => self.body.kind(),
+            Effect::AtMostOnce => format!("{}:at_most_once", self.body.kind()),
+        }
     }
 }
 
@@ -111,6 +140,7 @@ mod tests {
             body: stored.map_or(PlanBody::Code, |body| {
                 PlanBody::Stored(RawValue::from_string(body.to_owned()).expect("JSON"))
             }),
+            effect: Effect::default(),
         });
         Plan {
             schema: "order.create".into(),
@@ -137,6 +167,20 @@ mod tests {
         ] {
             assert_ne!(base, other.shape(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn how_often_a_step_may_be_done_is_part_of_the_shape() {
+        let base = plan(&[("a", None), ("b", None)]);
+        let mut careful = base.clone();
+        careful.steps[1].effect = Effect::AtMostOnce;
+        assert_ne!(base.shape(), careful.shape());
+        let body = careful.record().body;
+        assert!(
+            body.ends_with(r#"{"name":"b","body":"code","effect":"at_most_once"}]}"#),
+            "{body}"
+        );
+        assert_eq!(Plan::read(&body).expect("a plan").shape(), careful.shape());
     }
 
     #[test]

@@ -44,3 +44,23 @@ pub enum Verdict {
     /// It was finished before; nothing runs.
     Finished,
 }
+
+/// What becomes of a second signal of one name, see [`SchemaStart::signal`](crate::SchemaStart::signal).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SecondSignal {
+    /// It is refused.
+    Refused,
+    /// It is kept for the next wait for this name.
+    Queued,
+}
+
+/// What a call does when its key was used before and the retention of that use is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnExpired {
+    /// The key is used anew, as a new generation. The default.
+    #[default]
+    Renew,
+    /// The call is refused with [`RunError::Expired`](crate::RunError::Expired), as long as the key is
+    /// remembered: see [`WorkerOptions::remember`](crate::WorkerOptions).
+    Refuse,
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::Failure;
-use crate::execution::{ExecutionId, InputHash, ParkReason};
+use crate::execution::{ExecutionId, InputHash, ParkReason, State, WaitReason};
 
 /// Why a call did not give an output. Sorted by the caller's next move.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -33,16 +33,38 @@ pub enum RunError {
     /// same failure again after `Terminal`.
     #[error("{0}")]
     Failed(Failure),
-    /// The execution waits to be tried again. Call again then, or earlier: a call takes it up at
-    /// once.
-    #[error("waiting, due in {due_in:?}: call again with the same key")]
+    /// The execution failed for good, and the steps that were done are undone. Its key answers so
+    /// until its retention is over; [`AfterFailure::Restart`](crate::AfterFailure) uses it anew.
+    #[error("undone: {0}")]
+    Undone(Failure),
+    /// The execution was cancelled. Its key answers so until its retention is over;
+    /// [`AfterFailure::Restart`](crate::AfterFailure) uses it anew.
+    #[error("cancelled")]
+    Cancelled {
+        /// The execution.
+        execution: ExecutionId,
+    },
+    /// The execution waits for what the reason says, and goes on by itself. Call again then; when it
+    /// waits for the next try of a step, a call takes it up at once.
+    #[error("waiting ({}), {}: call again with the same key", .reason.as_str(), due(.due_in))]
     Waiting {
         /// The execution.
         execution: ExecutionId,
-        /// Why it waits.
+        /// What it waits for.
+        reason: WaitReason,
+        /// What went wrong, when it waits for the next try.
         failure: Option<Failure>,
-        /// Time until it is tried again by itself.
-        due_in: Duration,
+        /// Time until it goes on by itself; `None` when only a signal brings it on.
+        due_in: Option<Duration>,
+    },
+    /// The key was used before and its retention is over, and the call wants to know
+    /// ([`OnExpired::Refuse`](crate::OnExpired)); nothing was run. Use a new key for a new request.
+    #[error("the key was used before, in generation {generation}, and its retention is over: use a new key")]
+    Expired {
+        /// How often it was used.
+        generation: i64,
+        /// How it ended.
+        state: State,
     },
     /// The execution is stopped until a person or a deploy acts; it is neither failed nor repeated.
     #[error("parked ({}): it needs attention", .reason.as_str())]
@@ -68,6 +90,13 @@ pub enum RunError {
     /// The call itself is wrong; nothing was written. Mend the call; the key stays usable.
     #[error("invalid call: {0}")]
     Invalid(String),
+}
+
+fn due(due_in: &Option<Duration>) -> String {
+    due_in.map_or_else(
+        || "not due by itself".to_owned(),
+        |due_in| format!("due in {due_in:?}"),
+    )
 }
 
 fn in_step(step: &Option<String>) -> String {

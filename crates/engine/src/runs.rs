@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
 use crate::error::Failure;
-use crate::execution::{ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Seen, WorkerId};
+use crate::execution::{
+    CancelWish, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Seen, WaitReason,
+    WorkerId,
+};
 use crate::store::StoreError;
 
 /// How a local run ended.
@@ -21,10 +24,14 @@ pub(crate) enum RunEnd {
     /// The output, as JSON.
     Succeeded(Bytes),
     Failed(Failure),
-    /// Put down; due after this time.
+    /// It failed, and what was done is undone.
+    Undone(Failure),
+    Cancelled,
+    /// Put down; due after this time, if it has one.
     Waiting {
         failure: Option<Failure>,
-        due_in: Duration,
+        due_in: Option<Duration>,
+        reason: WaitReason,
     },
     Parked {
         reason: ParkReason,
@@ -36,6 +43,16 @@ pub(crate) enum RunEnd {
     Released,
 }
 
+impl RunEnd {
+    /// Whether it is over, and not only put down or somebody else's.
+    pub(crate) fn is_outcome(&self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded(_) | Self::Failed(_) | Self::Undone(_) | Self::Cancelled
+        )
+    }
+}
+
 /// An execution that this process owns.
 #[derive(Debug)]
 pub(crate) struct LocalRun {
@@ -45,6 +62,9 @@ pub(crate) struct LocalRun {
     pub(crate) hash: InputHash,
     /// Ends the run's steps at once: the ownership is lost.
     pub(crate) lost: CancellationToken,
+    /// Somebody wants the execution cancelled.
+    pub(crate) cancelled: CancellationToken,
+    cancel: Mutex<Option<CancelWish>>,
     fence: Mutex<Fence>,
     at: Mutex<(Option<String>, SystemTime)>,
     end: watch::Sender<Option<RunEnd>>,
@@ -64,6 +84,8 @@ impl LocalRun {
             worker,
             hash,
             lost: CancellationToken::new(),
+            cancelled: CancellationToken::new(),
+            cancel: Mutex::new(None),
             fence: Mutex::new(fence),
             at: Mutex::new((None, since)),
             end: watch::Sender::new(None),
@@ -77,6 +99,16 @@ impl LocalRun {
 
     pub(crate) fn set_fence(&self, fence: Fence) {
         *locked(&self.fence) = fence;
+    }
+
+    /// Wants it cancelled.
+    pub(crate) fn cancel(&self, wish: CancelWish) {
+        *locked(&self.cancel) = Some(wish);
+        self.cancelled.cancel();
+    }
+
+    pub(crate) fn cancel_wish(&self) -> Option<CancelWish> {
+        *locked(&self.cancel)
     }
 
     /// Whether it owns the same run under a later claim than another.

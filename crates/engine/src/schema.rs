@@ -4,7 +4,11 @@
 //! compiler checks it. Bounds stand directly on `Fn`, so that rustc explains a mistake by itself.
 //! Names are durable: they are stored with each checkpoint.
 
+mod careful;
+mod former;
+
 use std::any::TypeId;
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +22,11 @@ use crate::error::StepResult;
 use crate::execution::ShapeId;
 use crate::key::check;
 use crate::limits::{DEFAULT_RETENTION, NAME_BYTES, SHORTEST_RETENTION};
-use crate::plan::{Plan, PlanBody, PlanStep};
+use crate::marks;
+#[cfg(feature = "testing")]
+use crate::marks::Mark;
+use crate::plan::{Effect, Plan, PlanBody, PlanStep};
+use crate::policy::SecondSignal;
 use crate::retry::Retry;
 use crate::step::{ErasedStep, FnStep, Step, StoredStep};
 use crate::store::PlanRecord;
@@ -40,6 +48,8 @@ use crate::telemetry::Calls;
 /// ```
 pub struct Schema<In, Out> {
     core: Arc<SchemaCore>,
+    /// Older forms that are registered with it.
+    accepted: Vec<Arc<SchemaCore>>,
     types: PhantomData<fn(In) -> Out>,
 }
 
@@ -57,8 +67,10 @@ impl Schema<(), ()> {
             draft: Draft {
                 name,
                 steps: Vec::new(),
-                retention: Some(DEFAULT_RETENTION),
-                ignored: Vec::new(),
+                options: SchemaOptions {
+                    retention: Some(DEFAULT_RETENTION),
+                    ..SchemaOptions::default()
+                },
             },
         }
     }
@@ -84,28 +96,27 @@ impl<In, Out> Schema<In, Out> {
         &self.core
     }
 
-    /// The same schema, with something around the body of each step.
+    /// The same schema, with something around the body of each step and of each undo, by the name under
+    /// which it is recorded.
     #[cfg(feature = "testing")]
     pub(crate) fn with_bodies(
         &self,
         around: impl Fn(&str, Arc<dyn ErasedStep>) -> Arc<dyn ErasedStep>,
     ) -> Self {
         let steps = self.core.steps.iter().map(|step| StepEntry {
-            name: step.name.clone(),
-            retry: step.retry,
             body: around(&step.name, Arc::clone(&step.body)),
-            function: step.function,
-            stored: step.stored.clone(),
+            undo: step.undo.as_ref().map(|undo| Undo {
+                body: around(&Mark::Undone.of(&step.name), Arc::clone(&undo.body)),
+                ..undo.clone()
+            }),
+            ..step.clone()
         });
         Self {
             core: Arc::new(SchemaCore {
-                name: self.core.name.clone(),
                 steps: steps.collect(),
-                retention: self.core.retention,
-                ignored: self.core.ignored.clone(),
-                plan: self.core.plan.clone(),
-                calls: Calls::of(&self.core.name),
+                ..SchemaCore::clone(&self.core)
             }),
+            accepted: self.accepted.clone(),
             types: PhantomData,
         }
     }
@@ -115,6 +126,7 @@ impl<In, Out> Clone for Schema<In, Out> {
     fn clone(&self) -> Self {
         Self {
             core: Arc::clone(&self.core),
+            accepted: self.accepted.clone(),
             types: PhantomData,
         }
     }
@@ -131,16 +143,32 @@ impl<In, Out> std::fmt::Debug for Schema<In, Out> {
 }
 
 /// A schema without its types, as the engine holds it.
+#[derive(Clone)]
 pub(crate) struct SchemaCore {
     pub(crate) name: String,
     pub(crate) steps: Vec<StepEntry>,
-    pub(crate) retention: Option<Duration>,
-    pub(crate) ignored: Vec<String>,
+    pub(crate) options: SchemaOptions,
     pub(crate) plan: PlanRecord,
     pub(crate) calls: Calls,
+    /// Whether its steps have names that they had before: it takes no calls, and its plan is not saved.
+    pub(crate) former: bool,
+}
+
+/// What holds for a whole schema and is no part of its plan.
+#[derive(Clone, Default)]
+pub(crate) struct SchemaOptions {
+    pub(crate) retention: Option<Duration>,
+    pub(crate) ignored: Vec<String>,
+    /// The longest time from the begin of a run to its end.
+    pub(crate) deadline: Option<Duration>,
+    /// All steps in one transaction of the store.
+    pub(crate) atomic: bool,
+    /// The signals it takes.
+    pub(crate) signals: HashMap<String, SecondSignal>,
 }
 
 /// One step as the engine holds it.
+#[derive(Clone)]
 pub(crate) struct StepEntry {
     pub(crate) name: String,
     pub(crate) retry: Retry,
@@ -149,13 +177,30 @@ pub(crate) struct StepEntry {
     pub(crate) function: Option<TypeId>,
     /// The stored step's fields.
     pub(crate) stored: Option<Box<RawValue>>,
+    pub(crate) effect: Effect,
+    /// Its checkpoint may ride with the next one.
+    pub(crate) lazy: bool,
+    /// The longest time of one attempt.
+    pub(crate) timeout: Option<Duration>,
+    /// Tells whether an attempt that was interrupted was done.
+    pub(crate) verify: Option<Arc<dyn ErasedStep>>,
+    /// Takes its output and takes back what it did.
+    pub(crate) undo: Option<Undo>,
+    /// Names that the step had before.
+    pub(crate) formerly: Vec<String>,
+}
+
+/// How a step is undone.
+#[derive(Clone)]
+pub(crate) struct Undo {
+    pub(crate) body: Arc<dyn ErasedStep>,
+    pub(crate) retry: Retry,
 }
 
 struct Draft {
     name: String,
     steps: Vec<StepEntry>,
-    retention: Option<Duration>,
-    ignored: Vec<String>,
+    options: SchemaOptions,
 }
 
 /// A schema without steps yet. What holds for the whole schema is said here.
@@ -176,14 +221,14 @@ impl SchemaStart {
             retention >= SHORTEST_RETENTION,
             "a retention of {retention:?} is shorter than {SHORTEST_RETENTION:?}"
         );
-        self.draft.retention = Some(retention);
+        self.draft.options.retention = Some(retention);
         self
     }
 
     /// Keeps finished keys for ever.
     #[must_use]
     pub fn keep_for_ever(mut self) -> Self {
-        self.draft.retention = None;
+        self.draft.options.retention = None;
         self
     }
 
@@ -191,7 +236,40 @@ impl SchemaStart {
     /// same call. A JSON Pointer, such as `/sent_at`.
     #[must_use]
     pub fn ignore_in_fingerprint(mut self, pointer: impl Into<String>) -> Self {
-        self.draft.ignored.push(pointer.into());
+        self.draft.options.ignored.push(pointer.into());
+        self
+    }
+
+    /// The longest time from the begin of a run to its end, waits included. Then it fails for good, with
+    /// the code `deadline_exceeded`, and is undone where its steps can be.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.draft.options.deadline = Some(deadline);
+        self
+    }
+
+    /// Takes signals of this name, see [`StepContext::signal`] and
+    /// [`Engine::signal`](crate::Engine::signal); `second` says what becomes of further ones.
+    ///
+    /// # Panics
+    /// When the name is not usable.
+    #[track_caller]
+    #[must_use]
+    pub fn signal(mut self, name: impl Into<String>, second: SecondSignal) -> Self {
+        let name = name.into();
+        check_name("signal name", &name);
+        self.draft.options.signals.insert(name, second);
+        self
+    }
+
+    /// Runs all steps and the finish in one transaction of the store: everything that they write in it
+    /// is there together with the outcome, or not at all. The first step that opens a transaction with
+    /// the store's `transaction(&cx)` and enlists it gives it to the next one, which gets it there. When
+    /// an attempt fails or the process dies, all is rolled back, and the next try begins at the first
+    /// step. On SQLite nobody else writes while it is open.
+    #[must_use]
+    pub fn atomic(mut self) -> Self {
+        self.draft.options.atomic = true;
         self
     }
 
@@ -261,13 +339,9 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
         Out: Serialize + DeserializeOwned + Send + 'static,
     {
         let name = self.unused(name.into());
-        self.draft.steps.push(StepEntry {
-            name,
-            retry: Retry::default(),
-            body: Arc::new(FnStep::new(function)),
-            function: Some(TypeId::of::<F>()),
-            stored: None,
-        });
+        let mut entry = StepEntry::new(name, Arc::new(FnStep::new(function)));
+        entry.function = Some(TypeId::of::<F>());
+        self.draft.steps.push(entry);
         SchemaBuilder::around(self.draft)
     }
 
@@ -288,33 +362,29 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
                 panic!("the stored step `{name}` does not read back from its stored form: {error}")
             }
         };
-        self.draft.steps.push(StepEntry {
-            name,
-            retry: Retry::default(),
-            body: Arc::new(step),
-            function: None,
-            stored: Some(stored),
-        });
+        let mut entry = StepEntry::new(name, Arc::new(step));
+        entry.stored = Some(stored);
+        self.draft.steps.push(entry);
         SchemaBuilder::around(self.draft)
     }
 
-    /// How the last step is retried.
-    #[must_use]
-    pub fn retry(mut self, retry: Retry) -> Self {
-        if let Some(last) = self.draft.steps.last_mut() {
-            last.retry = retry;
-        }
-        self
-    }
-
     /// Ends the schema.
+    ///
+    /// # Panics
+    /// When options of its steps contradict each other: a step that is done at most once can not be
+    /// lazy, a `verify` needs `at_most_once`, and in an atomic schema neither has a sense, nor an `undo`.
+    /// And when there are more than 64 combinations of former names.
+    #[track_caller]
     pub fn build(self) -> Schema<In, StepOut> {
-        let Draft {
-            name,
-            steps,
-            retention,
-            ignored,
-        } = self.draft;
+        let Draft { name, steps, options } = self.draft;
+        for step in &steps {
+            if let Err(why) = careful::check(step, &options) {
+                panic!("the step `{}` of the schema `{name}` {why}", step.name);
+            }
+        }
+        if let Err(why) = former::check(&steps) {
+            panic!("the schema `{name}`: {why}");
+        }
         let plan = Plan {
             schema: name.clone(),
             steps: steps.iter().map(StepEntry::as_plan).collect(),
@@ -325,9 +395,10 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
                 calls: Calls::of(&name),
                 name,
                 steps,
-                retention,
-                ignored,
+                options,
+                former: false,
             }),
+            accepted: Vec::new(),
             types: PhantomData,
         }
     }
@@ -335,7 +406,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
     #[track_caller]
     fn unused(&self, name: String) -> String {
         check_name("step name", &name);
-        let used = self.draft.steps.iter().any(|step| step.name == name);
+        let used = self.draft.steps.iter().any(|step| step.is_called(&name));
         assert!(
             !used,
             "the schema `{}` has a step `{name}` already",
@@ -346,9 +417,31 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
 }
 
 impl StepEntry {
+    pub(crate) fn new(name: String, body: Arc<dyn ErasedStep>) -> Self {
+        Self {
+            name,
+            retry: Retry::default(),
+            body,
+            function: None,
+            stored: None,
+            effect: Effect::default(),
+            lazy: false,
+            timeout: None,
+            verify: None,
+            undo: None,
+            formerly: Vec::new(),
+        }
+    }
+
+    /// Whether this is or was the step's name.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.formerly.iter().any(|former| former == name)
+    }
+
     fn as_plan(&self) -> PlanStep {
         PlanStep {
             name: self.name.clone(),
+            effect: self.effect,
             body: self
                 .stored
                 .as_ref()
@@ -359,8 +452,7 @@ impl StepEntry {
 
 #[track_caller]
 fn check_name(what: &str, name: &str) {
-    assert!(!name.is_empty(), "the {what} is empty");
-    if let Err(refusal) = check(what, name, NAME_BYTES) {
+    if let Err(refusal) = marks::refuse(what, name).and_then(|()| check(what, name, NAME_BYTES)) {
         panic!("{refusal}");
     }
 }
@@ -428,6 +520,14 @@ mod tests {
             let _long = Schema::new(long);
         });
         assert_eq!(text, "the schema name has 257 bytes, the limit is 256");
+    }
+
+    #[test]
+    fn a_name_that_a_mark_could_have_is_refused() {
+        let text = panic_of(|| {
+            let _part = Schema::new("s").step("a::b", one);
+        });
+        assert_eq!(text, "the step name `a::b` contains `::`");
     }
 
     #[test]

@@ -32,25 +32,43 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
 
 async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunError> {
     let mut pause = Pause::default();
+    let since = request.inner.clock.elapsed();
     loop {
-        let (end, epoch) = match admitted {
-            Admitted::Finished(end) => (end, None),
+        let (end, known) = match admitted {
+            Admitted::Finished(end) => (end, Known::default()),
             Admitted::Here(run, _) => {
                 let end = tokio::select! {
                     biased;
                     end = run.ended() => end,
                     refused = request.inner.refusals.of(request.id) => return Err(unavailable(&refused)),
                 };
-                (end, Some(run.fence().claim.epoch))
+                (
+                    end,
+                    Known::waited_for(run.fence().run, run.fence().claim.epoch, since),
+                )
             }
-            Admitted::There(run, epoch) => (Box::pin(followed(request, run, epoch)).await?, Some(epoch)),
+            Admitted::There(run, epoch) => (
+                Box::pin(followed(request, run, epoch)).await?,
+                Known::waited_for(run, epoch, since),
+            ),
         };
         match end {
             RunEnd::Succeeded(output) => return Ok(output),
             RunEnd::Failed(failure) => return Err(RunError::Failed(failure)),
-            RunEnd::Waiting { failure, due_in } => {
+            RunEnd::Undone(failure) => return Err(RunError::Undone(failure)),
+            RunEnd::Cancelled => {
+                return Err(RunError::Cancelled {
+                    execution: request.id,
+                });
+            }
+            RunEnd::Waiting {
+                failure,
+                due_in,
+                reason,
+            } => {
                 return Err(RunError::Waiting {
                     execution: request.id,
+                    reason,
                     failure,
                     due_in,
                 });
@@ -67,10 +85,6 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
             RunEnd::Lost => {
                 // It may stay as it is for long: due, and nobody who can run it has room.
                 pause.pass().await;
-                let known = Known {
-                    epoch,
-                    admitted: true,
-                };
                 admitted = find_worker(request, known).await?;
             }
         }

@@ -86,6 +86,12 @@ pub trait ErasedStep: Send + Sync + 'static {
         input: Bytes,
         check_bytes: usize,
     ) -> BoxFuture<'static, Attempted>;
+
+    /// Says why the step can not read this as its input.
+    fn reads(&self, input: &[u8]) -> Result<(), String>;
+
+    /// Whether this can be an output of it. Otherwise why not.
+    fn gives(&self, output: &[u8]) -> Result<(), String>;
 }
 
 impl<S: Step> ErasedStep for S {
@@ -108,6 +114,16 @@ impl<S: Step> ErasedStep for S {
                 Err(error) => Attempted::Failed(error),
             }
         })
+    }
+
+    fn reads(&self, input: &[u8]) -> Result<(), String> {
+        let read = serde_json::from_slice::<S::Input>(input);
+        read.map(|_input| ()).map_err(|error| json::describe(&error))
+    }
+
+    fn gives(&self, output: &[u8]) -> Result<(), String> {
+        let read = serde_json::from_slice::<S::Output>(output);
+        read.map(|_output| ()).map_err(|error| json::describe(&error))
     }
 }
 

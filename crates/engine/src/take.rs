@@ -2,25 +2,30 @@
 //! was seen, then a task that drives it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::NewKey;
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
+use crate::callers::wake_caller;
+use crate::cancel::cancel_unread;
 use crate::clock;
-use crate::drive::{Owned, Stop, drive, park};
-use crate::execution::{ExecutionRecord, Fence, InputHash, ParkReason, Seen, WorkerId};
+use crate::drive::{Born, Owned, Stop, drive, park};
+use crate::execution::{CancelWish, ExecutionId, ExecutionRecord, Fence, ParkReason, Seen, WorkerId};
 use crate::inner::Inner;
 use crate::json;
-use crate::persist::{Resend, note, persist};
+use crate::limits::DEFAULT_RETENTION;
+use crate::persist::{Resend, Write, note, persist};
 use crate::plan::{Plan, PlanBody};
 use crate::random;
 use crate::runs::{LocalRun, RunEnd};
 use crate::schema::{SchemaCore, read_stored};
+use crate::settlement::Settled;
 use crate::step::ErasedStep;
 use crate::store::{Acquire, Acquired, How, StoreError, Then, Tries};
 use crate::telemetry;
@@ -38,10 +43,15 @@ pub(crate) enum Taken {
 ///
 /// # Errors
 /// When the store does not answer.
-pub(crate) async fn take(inner: &Arc<Inner>, seen: Seen, how: How) -> Result<Taken, StoreError> {
+pub(crate) async fn take(
+    inner: &Arc<Inner>,
+    seen: Seen,
+    how: How,
+    settled: Option<Settled>,
+) -> Result<Taken, StoreError> {
     let _known = inner.registry.taking(seen.id);
     let won = acquire(inner, seen, how, &inner.stopped).await?;
-    Ok(won.map_or(Taken::Lost, |won| Taken::Won(adopt(inner, won))))
+    Ok(won.map_or(Taken::Lost, |won| Taken::Won(adopt(inner, won, settled))))
 }
 
 /// Acquires what a sweep has found, in a task of the engine's, so that an answer which is long on its
@@ -60,7 +70,7 @@ pub(crate) fn take_up(inner: &Arc<Inner>, seen: Seen, how: How) -> Option<JoinHa
                 false
             }
             Ok(Some(won)) => {
-                adopt(&inner, won);
+                adopt(&inner, won, None);
                 true
             }
             Ok(None) | Err(_) => false,
@@ -140,13 +150,19 @@ async fn acquire(
 }
 
 /// Drives an execution that was just acquired.
-fn adopt(inner: &Arc<Inner>, won: Won) -> Arc<LocalRun> {
+fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun> {
     let run = won.run();
     enter(inner, &run);
+    let wish = won.record.cancel;
+    #[cfg(feature = "planted")]
+    let wish = wish.filter(|_wish| !won.taken_over || !bugs::is_planted(Bug::WishLostByTakeover));
+    if let Some(wish) = wish {
+        run.cancel(wish);
+    }
     let Won {
         record, taken_over, ..
     } = won;
-    let schema = record.key.schema.clone();
+    let (schema, parent) = (record.key.schema.clone(), record.parent);
     let work = {
         let inner = Arc::clone(inner);
         let run = Arc::clone(&run);
@@ -164,16 +180,24 @@ fn adopt(inner: &Arc<Inner>, won: Won) -> Arc<LocalRun> {
                             count: record.tries,
                         },
                         taken_over,
+                        born: Born {
+                            age: record.age,
+                            at: inner.clock.elapsed(),
+                        },
                         input: None,
+                        settled: settled.map(Box::new),
                     };
                     drive(&inner, &run, owned).await
+                }
+                Err(NoCode::Park(..)) if record.cancel == Some(CancelWish::Stop) => {
+                    cancel_unread(&inner, &run, Some(DEFAULT_RETENTION)).await
                 }
                 Err(stop) => put_back(&inner, &run, stop).await,
             }
         }
     };
     // The engine owns the task: no caller that goes away can end it.
-    inner.spawn(told(inner, &run, &schema, work));
+    inner.spawn(told(inner, &run, &schema, parent, work));
     run
 }
 
@@ -182,12 +206,17 @@ fn adopt(inner: &Arc<Inner>, won: Won) -> Arc<LocalRun> {
 pub(crate) fn begin_run(
     inner: &Arc<Inner>,
     schema: &Arc<SchemaCore>,
-    key: crate::execution::FullKey,
     fence: Fence,
     worker: WorkerId,
-    hash: InputHash,
-    input: Bytes,
+    new: NewKey,
 ) -> (Arc<LocalRun>, BoxFuture<'static, ()>) {
+    let NewKey {
+        key,
+        input,
+        hash,
+        parent,
+        ..
+    } = new;
     let since = clock::time_of(inner.clock.wall_micros());
     let run = LocalRun::new(fence, key.clone(), worker, hash, since);
     if let Some(first) = schema.steps.first() {
@@ -203,14 +232,19 @@ pub(crate) fn begin_run(
         lost: 0,
         tries: Tries::default(),
         taken_over: false,
+        born: Born {
+            age: Duration::ZERO,
+            at: inner.clock.elapsed(),
+        },
         input: Some(input),
+        settled: None,
     };
     let work = {
         let inner = Arc::clone(inner);
         let run = Arc::clone(&run);
         async move { drive(&inner, &run, owned).await }
     };
-    let work = told(inner, &run, &schema.name, work);
+    let work = told(inner, &run, &schema.name, parent, work);
     (run, work)
 }
 
@@ -225,15 +259,26 @@ fn enter(inner: &Inner, run: &Arc<LocalRun>) {
 
 /// Work whose end is told to whoever waits for it. It is large, so it stays in one place: each async
 /// block that it is given to would have room for it twice.
-fn told<Work>(inner: &Arc<Inner>, run: &Arc<LocalRun>, schema: &str, work: Work) -> BoxFuture<'static, ()>
+fn told<Work>(
+    inner: &Arc<Inner>,
+    run: &Arc<LocalRun>,
+    schema: &str,
+    parent: Option<ExecutionId>,
+    work: Work,
+) -> BoxFuture<'static, ()>
 where
     Work: Future<Output = RunEnd> + Send + 'static,
 {
-    const { assert!(size_of::<Work>() <= WORK_BYTES, "the work of a run has grown") }
+    // A build with planted bugs has room for them too.
+    #[cfg(not(feature = "planted"))]
+    const {
+        assert!(size_of::<Work>() <= WORK_BYTES, "the work of a run has grown")
+    }
     let mut leave = Leave {
         inner: Arc::clone(inner),
         run: Arc::clone(run),
         schema: schema.to_owned(),
+        parent,
         end: RunEnd::Lost,
     };
     Box::pin(work.map(move |end| {
@@ -243,7 +288,8 @@ where
 }
 
 /// What the work of a run may take: with thousands in flight it is most of the memory that each costs.
-const WORK_BYTES: usize = 2560;
+#[cfg(not(feature = "planted"))]
+const WORK_BYTES: usize = 3072;
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
 /// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.
@@ -251,6 +297,8 @@ struct Leave {
     inner: Arc<Inner>,
     run: Arc<LocalRun>,
     schema: String,
+    /// The execution whose step has called it.
+    parent: Option<ExecutionId>,
     end: RunEnd,
 }
 
@@ -260,6 +308,9 @@ impl Drop for Leave {
         self.inner.registry.remove(&self.run);
         self.run.finish(self.end.clone());
         self.inner.follower.look_again(self.run.id);
+        if let Some(caller) = self.parent.filter(|_caller| self.end.is_outcome()) {
+            wake_caller(&self.inner, caller);
+        }
     }
 }
 
@@ -267,6 +318,8 @@ fn word_of(end: &RunEnd) -> &'static str {
     match end {
         RunEnd::Succeeded(_) => "succeeded",
         RunEnd::Failed(_) => "failed",
+        RunEnd::Undone(_) => "undone",
+        RunEnd::Cancelled => "cancelled",
         RunEnd::Waiting { .. } => "waiting",
         RunEnd::Parked { .. } => "parked",
         RunEnd::Lost => "lost",
@@ -275,23 +328,32 @@ fn word_of(end: &RunEnd) -> &'static str {
 }
 
 /// Why the code of a plan can not be had.
-enum NoCode {
+pub(crate) enum NoCode {
     Park(ParkReason, String),
     Unavailable(StoreError),
 }
 
-type Code = (Arc<SchemaCore>, Vec<Arc<dyn ErasedStep>>);
+type Steps = Vec<Arc<dyn ErasedStep>>;
 
-/// Finds the registered code for the plan that a run was born with. Stored steps keep the
-/// parameters of that plan.
-async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode> {
+/// Finds the registered code for the plan that a run was born with.
+async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<(Arc<SchemaCore>, Steps), NoCode> {
     let schema = inner.schemas.get(&record.shape).ok_or_else(|| {
         let why = "this process has not registered the shape of its plan";
         NoCode::Park(ParkReason::UnknownShape, why.to_owned())
     })?;
+    Ok((Arc::clone(schema), steps_of(inner, schema, record).await?))
+}
+
+/// The steps of a schema for a run of its shape. Stored steps keep the parameters of the plan that the run
+/// was born with.
+pub(crate) async fn steps_of(
+    inner: &Inner,
+    schema: &SchemaCore,
+    record: &ExecutionRecord,
+) -> Result<Steps, NoCode> {
     let registered = || schema.steps.iter().map(|step| Arc::clone(&step.body));
     if record.plan == schema.plan.id {
-        return Ok((Arc::clone(schema), registered().collect()));
+        return Ok(registered().collect());
     }
     let stored = match inner.store.load_plan(record.plan).await {
         Ok(Some(stored)) => stored,
@@ -314,7 +376,7 @@ async fn code_of(inner: &Inner, record: &ExecutionRecord) -> Result<Code, NoCode
             PlanBody::Code => Ok(code),
             PlanBody::Stored(body) => read_stored(body).map_err(unreadable),
         });
-    Ok((Arc::clone(schema), steps.collect::<Result<_, _>>()?))
+    steps.collect()
 }
 
 /// Puts an execution down whose code can not be had.
@@ -335,5 +397,5 @@ async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
 
 /// Lets go of an execution, so that it is due at once for everybody.
 async fn hand_back(inner: &Inner, run: &LocalRun) {
-    let _told_by_the_row = persist(inner, run, None, Then::Release, None).await;
+    let _told_by_the_row = persist(inner, run, Write::only(Then::Release)).await;
 }

@@ -19,6 +19,7 @@ pub(crate) fn ended(schema: &str, outcome: &'static str) {
 
 /// Counts the calls of one schema, by their verdicts. Its names are made once: a call that is replayed
 /// takes little longer than making them.
+#[derive(Clone)]
 pub(crate) struct Calls([(Verdict, Key); 4]);
 
 impl Calls {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cancel;
 use crate::engine::Engine;
 use crate::inner::Inner;
 use crate::persist::note;
@@ -44,6 +45,7 @@ impl Worker {
 /// Starts the background tasks of an engine that is registered.
 pub(crate) fn start(inner: &Arc<Inner>) {
     tokio::spawn(kept_up(Arc::clone(inner), sweep::sweep));
+    tokio::spawn(kept_up(Arc::clone(inner), cancel::watch));
     tokio::spawn(pulse(Arc::clone(inner)));
     tokio::spawn(kept_up(Arc::clone(inner), purge));
 }
@@ -123,7 +125,7 @@ async fn purge(inner: Arc<Inner>) {
             () = inner.closing.cancelled() => return,
         }
         while !inner.closing.is_cancelled() {
-            match inner.store.purge(PURGE_ROWS).await {
+            match inner.store.purge(PURGE_ROWS, inner.options.remember).await {
                 Ok(PURGE_ROWS) => tokio::time::sleep(PURGE_PAUSE).await,
                 Ok(_rest) => break,
                 Err(error) => {

@@ -207,6 +207,7 @@ async fn a_key_whose_id_belongs_to_another_text_is_refused_and_told_nothing() {
         shape: schema.shape(),
         input: Payload::default(),
         input_hash: InputHash([0; 32]),
+        parent: None,
     };
     store.begin(other).await.expect("begun");
     let refused = within(engine.run(&schema, "k", 1)).await;

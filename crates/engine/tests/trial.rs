@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use keystep::testing::{Process, Report, Script, Trial};
-use keystep::{MemoryStore, Retry, Schema, StepContext, StepError, StepResult};
+use keystep::{MemoryStore, Retry, Schema, StepContext, StepError, StepResult, Verified};
 
 /// A payment provider that does the same key once, and counts what it was sent.
 #[derive(Clone, Default)]
@@ -352,4 +352,147 @@ fn a_check_before_its_world_is_refused() {
             async |clock| MemoryStore::with_clock(clock),
             async |store: &MemoryStore| Process::on(store.another_handle()),
         );
+}
+
+/// A provider without keys: it does what it is told as often as it is told, but not by an owner of whose
+/// successor it has heard.
+#[derive(Clone, Default)]
+struct Bank(Arc<Mutex<Ledger>>);
+
+#[derive(Default)]
+struct Ledger {
+    payments: u32,
+    refunds: u32,
+    epoch: i64,
+}
+
+impl Bank {
+    /// The ledger, unless whoever asks was replaced.
+    fn open(&self, cx: &StepContext) -> StepResult<std::sync::MutexGuard<'_, Ledger>> {
+        let mut ledger = self.0.lock().expect("no panic under this lock");
+        let epoch = cx.fence().claim.epoch;
+        if epoch < ledger.epoch {
+            return Err(StepError::not_done("you were replaced"));
+        }
+        ledger.epoch = epoch;
+        Ok(ledger)
+    }
+}
+
+async fn pay(cx: StepContext, cents: u64) -> StepResult<u64> {
+    cx.get::<Bank>()?.open(&cx)?.payments += 1;
+    Ok(cents)
+}
+
+async fn find_payment(cx: StepContext, cents: u64) -> StepResult<Verified<u64>> {
+    let paid = cx.get::<Bank>()?.open(&cx)?.payments > 0;
+    Ok(if paid {
+        Verified::Done(cents)
+    } else {
+        Verified::NotDone
+    })
+}
+
+fn with_bank(schema: Schema<u64, u64>) -> Trial<u64, u64, (MemoryStore, Bank)> {
+    Trial::new(schema, 7)
+        .world(
+            async |clock| (MemoryStore::with_clock(clock), Bank::default()),
+            async |(store, bank)| Process::on(store.another_handle()).provide(bank.clone()),
+        )
+        .at_once(8)
+}
+
+#[tokio::test]
+async fn a_payment_that_is_done_at_most_once_and_verified_is_made_once_in_every_story() {
+    let schema = Schema::new("test.careful")
+        .step("add", add)
+        .step("pay", pay)
+        .at_most_once()
+        .verify(find_payment)
+        .step("again", add)
+        .build();
+    let report = with_bank(schema)
+        .check(async |(_, bank), story| {
+            assert_eq!(story.outcome, Ok(9));
+            assert_eq!(bank.0.lock().expect("no panic").payments, 1);
+        })
+        .random(20)
+        .run()
+        .await;
+    assert_eq!(
+        report.boundaries, 5,
+        "a begin, that the payment begins, and three outputs"
+    );
+    assert!(report.takeovers >= 20, "{report}");
+}
+
+#[tokio::test]
+async fn what_fails_for_good_is_undone_whole_in_every_story() {
+    let schema = Schema::new("test.undo")
+        .step("add", add)
+        .undo(|_cx: StepContext, _n: u64| async move { Ok(()) })
+        .step("pay", pay)
+        .at_most_once()
+        .verify(find_payment)
+        .undo(|cx: StepContext, _n: u64| async move {
+            let bank = cx.get::<Bank>()?;
+            let mut ledger = bank.open(&cx)?;
+            // An undo can happen twice, and asks first.
+            ledger.refunds = 1;
+            Ok(())
+        })
+        .step("ship", |_cx: StepContext, _n: u64| async move {
+            Err::<u64, _>(StepError::terminal("nothing is left"))
+        })
+        .build();
+    let report = with_bank(schema)
+        .check(async |(_, bank), story| {
+            assert!(story.undone);
+            assert!(
+                story
+                    .outcome
+                    .as_ref()
+                    .is_err_and(|failure| failure.step == "ship")
+            );
+            let ledger = bank.0.lock().expect("no panic");
+            assert_eq!((ledger.payments, ledger.refunds), (1, 1));
+        })
+        .random(20)
+        .run()
+        .await;
+    // The begin; `add`; that `pay` begins and is done; that it is undone; both undos, the end with the last.
+    assert_eq!(report.boundaries, 7);
+    assert!(report.takeovers >= 20, "{report}");
+}
+
+#[tokio::test]
+async fn a_step_that_may_be_in_doubt_for_ever_is_no_schema_for_a_trial() {
+    let schema = Schema::new("test.doubtful")
+        .step("pay", pay)
+        .at_most_once()
+        .build();
+    let panic = panic_of(with_bank(schema).run()).await;
+    assert!(
+        broken(&panic).contains("it was parked (in_doubt) (a trial has no operator: its verify must tell)"),
+        "{panic}"
+    );
+}
+
+#[tokio::test]
+async fn an_undo_that_is_done_carelessly_is_found() {
+    let schema = Schema::new("test.careless")
+        .step("pay", pay)
+        .undo(|cx: StepContext, _n: u64| async move {
+            cx.get::<Bank>()?.open(&cx)?.refunds += 1;
+            Ok(())
+        })
+        .step("ship", |_cx: StepContext, _n: u64| async move {
+            Err::<u64, _>(StepError::terminal("nothing is left"))
+        })
+        .build();
+    let trial = with_bank(schema).check(async |(_, bank), _story| {
+        assert_eq!(bank.0.lock().expect("no panic").refunds, 1, "refunded twice");
+    });
+    let panic = panic_of(trial.run()).await;
+    assert!(panic.contains("refunded twice"), "{panic}");
 }

@@ -105,6 +105,25 @@ where
         .map_err(io::Error::other)?
     }
 
+    /// The first entry, in no order, of which `is_wanted` is true.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused: call again.
+    pub async fn find(&self, is_wanted: impl Fn(&str, &T) -> bool + Send + 'static) -> io::Result<Option<T>> {
+        let book = Arc::clone(&self.book);
+        tokio::task::spawn_blocking(move || {
+            let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
+            book.locked(|book| {
+                book.catch_up()?;
+                let found = book.entries.iter().find(|(key, entry)| is_wanted(key, entry));
+                Ok(found.map(|(_key, entry)| entry.clone()))
+            })
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+
     /// All entries that are in the file at `path`, in the order they were added.
     ///
     /// # Errors

@@ -15,7 +15,7 @@
 //! | [`domain`] | what travels between the steps? |
 //! | [`shop`] | where are stock and orders kept? |
 //! | [`provider`], [`payments`] | the payment provider, and how we talk to it |
-//! | [`receipts`], [`ledger`] | effects in a file, once per key |
+//! | [`receipts`], [`events`], [`ledger`] | effects in a file, once per key |
 //! | [`http`] | requests in, orders or problems out |
 //! | [`service`] | how is it all put together? |
 //! | [`demo`] | does it hold? |
@@ -24,6 +24,7 @@ pub mod commands;
 pub mod database;
 pub mod demo;
 pub mod domain;
+pub mod events;
 pub mod http;
 pub mod ledger;
 pub mod payments;

@@ -31,6 +31,9 @@ pub enum PaymentError {
         /// The provider's word for it.
         code: String,
     },
+    /// The provider was not reached: it did nothing.
+    #[error("the payment provider can not be reached: {0}")]
+    NotSent(String),
     /// Nobody knows what the provider did. Ask again with the same key.
     #[error("the payment provider gave no answer: {0}")]
     Unknown(String),
@@ -66,7 +69,7 @@ impl PaymentGateway {
             .json(request)
             .send()
             .await
-            .map_err(no_answer)?;
+            .map_err(not_sent_or_no_answer)?;
         let status = response.status();
         if status.is_success() {
             return response.json().await.map_err(no_answer);
@@ -79,6 +82,45 @@ impl PaymentGateway {
             "card_declined" => PaymentError::Declined,
             _ => PaymentError::Refused { code: refusal.code },
         })
+    }
+
+    /// What the provider decided under a key, if it has.
+    ///
+    /// # Errors
+    ///
+    /// It gave no answer: ask again.
+    pub async fn find(&self, key: &str) -> Result<Option<Authorization>, PaymentError> {
+        let request = self.http.get(&self.authorizations).header("idempotency-key", key);
+        let response = request.send().await.map_err(not_sent_or_no_answer)?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => response.json().await.map(Some).map_err(no_answer),
+            status => Err(PaymentError::Unknown(status.to_string())),
+        }
+    }
+
+    /// Gives the money of an authorization back. A second time changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// It may or may not be given back: call again.
+    pub async fn void(&self, authorization: &str) -> Result<(), PaymentError> {
+        let url = format!("{}/{authorization}/void", self.authorizations);
+        let response = self.http.post(url).send().await.map_err(not_sent_or_no_answer)?;
+        let status = response.status();
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(PaymentError::Unknown(status.to_string()))
+        }
+    }
+}
+
+fn not_sent_or_no_answer(error: reqwest::Error) -> PaymentError {
+    if error.is_connect() {
+        PaymentError::NotSent(error.without_url().to_string())
+    } else {
+        no_answer(error)
     }
 }
 

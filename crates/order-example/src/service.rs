@@ -7,18 +7,19 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use futures::FutureExt;
-use keystep::{Engine, EngineBuilder};
+use keystep::{Engine, EngineBuilder, Relay};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use keystep_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 
 use crate::database::{Database, Schemas};
+use crate::events::Events;
 use crate::http::{self, Api};
 use crate::payments::PaymentGateway;
 use crate::ready::Ready;
 use crate::receipts::Receipts;
 use crate::shop::Shop;
-use crate::workflow::order_create;
+use crate::workflow::{ChargeMode, order_create};
 
 /// What a service needs to know.
 #[derive(Debug, Clone)]
@@ -31,12 +32,18 @@ pub struct ServiceConfig {
     pub provider_url: String,
     /// The ledger of receipts.
     pub receipts: PathBuf,
+    /// The ledger of messages.
+    pub events: PathBuf,
+    /// How the payment provider is asked.
+    pub charge_mode: ChargeMode,
 }
 
 /// A service that is ready to answer.
 pub struct Service {
     api: Api,
     listener: TcpListener,
+    /// Ends with the service.
+    _relay: Relay,
 }
 
 impl Service {
@@ -49,7 +56,9 @@ impl Service {
         let (builder, shop) = open_database(&config.database, &config.schemas).await?;
         let receipts = Receipts::open(&config.receipts)
             .with_context(|| format!("open the receipts in {}", config.receipts.display()))?;
-        let schema = order_create();
+        let events = Events::open(&config.events)
+            .with_context(|| format!("open the messages in {}", config.events.display()))?;
+        let schema = order_create(config.charge_mode);
         let engine = builder
             .schema(schema.clone())
             .provide(shop.clone())
@@ -58,8 +67,13 @@ impl Service {
             .build()
             .await
             .context("start the engine")?;
+        let relay = engine.relay(events);
         let api = Api { engine, schema, shop };
-        Ok(Self { api, listener })
+        Ok(Self {
+            api,
+            listener,
+            _relay: relay,
+        })
     }
 
     /// Where it answers, and as which worker it works.

@@ -118,6 +118,7 @@ macro_rules! for_each_case {
                 many_keys_begun_twice_at_once_are_each_started_once,
                 a_late_begin_of_a_dead_worker_is_an_orphan,
                 a_begin_needs_no_registered_worker,
+                the_age_of_a_run_is_counted_from_its_begin,
             }
             acquire {
                 an_acquisition_makes_the_row_running_under_a_new_claim,
@@ -196,6 +197,7 @@ macro_rules! for_each_case {
                 progress_stays_readable_after_every_end,
                 a_load_after_an_acquisition_sees_every_acknowledged_checkpoint,
                 checkpoints_of_other_executions_do_not_show,
+                a_load_tells_the_time_by_the_clock_of_the_checkpoints,
             }
             find {
                 find_answers_those_that_exist,
@@ -252,6 +254,65 @@ macro_rules! for_each_case {
                 purges_at_once_count_each_execution_once,
                 a_purge_that_meets_callers_leaves_no_half_state,
             }
+            ends {
+                a_wait_shows_its_reason,
+                a_wait_without_a_wake_up_is_never_due,
+                an_undone_run_shows_the_failure_that_came_first,
+                a_cancelled_run_is_finished_without_a_failure,
+            }
+            progress {
+                progress_is_read_beside_the_checkpoints,
+                later_progress_takes_the_place_of_earlier,
+                progress_under_a_lost_claim_is_fenced,
+                progress_after_the_end_is_fenced,
+            }
+            signal {
+                signals_are_read_in_the_order_in_which_they_came,
+                a_signal_sent_again_is_sent_and_changes_nothing,
+                a_signal_at_the_same_moment_as_its_copy_is_kept_once,
+                a_second_signal_is_refused_where_one_is_enough,
+                of_many_signals_at_once_one_is_sent_where_one_is_enough,
+                signals_of_many_at_once_are_all_kept,
+                a_run_that_is_finished_or_gone_takes_no_signal,
+                a_signal_wakes_what_waits_for_one,
+                a_signal_before_the_wait_makes_it_due_at_once,
+                a_signal_and_a_wait_at_once_are_never_slept_through,
+                signals_last_as_long_as_their_run,
+            }
+            cancel {
+                a_wish_to_cancel_is_shown_to_the_owner,
+                a_second_wish_replaces_the_first,
+                a_wish_makes_what_nobody_owns_due_at_once,
+                a_wish_for_a_run_that_is_finished_or_gone_is_none,
+                an_acquisition_keeps_the_wish,
+                a_wish_ends_with_its_run,
+                a_run_that_is_put_down_under_a_wish_is_due_at_once,
+                a_wait_under_the_wish_that_its_owner_acts_on_keeps_its_delay,
+                a_wish_and_a_wait_at_once_are_never_slept_through,
+                children_are_the_unfinished_executions_of_a_parent,
+                a_new_generation_has_the_parent_that_calls_it_now,
+            }
+            outbox {
+                messages_come_in_the_order_in_which_they_were_written,
+                a_message_is_there_exactly_with_its_write,
+                messages_come_with_every_end,
+                a_write_sent_again_adds_no_messages,
+                a_write_with_messages_sent_at_the_same_moment_is_one,
+                messages_of_many_at_once_keep_the_order_of_their_execution,
+                the_oldest_messages_come_first_without_those_left_out,
+                delivered_messages_are_gone,
+                a_message_outlives_its_execution,
+                one_worker_leads_until_it_is_dead,
+                of_many_that_want_to_lead_one_does,
+            }
+            tombstone {
+                a_purge_can_leave_a_tombstone,
+                a_tombstone_goes_with_a_later_purge,
+                a_purge_that_remembers_takes_at_most_its_limit,
+                a_remembered_key_can_be_used_anew,
+                a_tombstone_is_taken_by_a_restart_only,
+                a_tombstone_takes_no_late_write,
+            }
             bytes {
                 an_input_reads_back_byte_for_byte,
                 an_output_reads_back_byte_for_byte,
@@ -293,6 +354,7 @@ macro_rules! for_each_transaction_case {
                 a_dropped_transaction_leaves_nothing,
                 a_commit_with_a_transaction_is_confirmed,
                 a_commit_that_is_dropped_happens_whole_or_not_at_all,
+                messages_are_committed_with_the_transaction,
                 transactions_of_many_steps_at_once_all_commit,
             }
         }

@@ -10,11 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use keystep::execution::{
     ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, Payload, PlanId, RunId, Seen, ShapeId, State,
-    WorkerId, WriteId,
+    WaitReason, WorkerId, WriteId,
 };
 use keystep::store::{
-    Acquire, Acquired, Begin, Begun, Commit, Fresh, How, NewCheckpoint, PlanRecord, Progress, Store, Then,
-    Tries, Verdict,
+    Acquire, Acquired, Begin, Begun, Commit, Fresh, How, NewCheckpoint, NewMessage, PlanRecord, Progress,
+    Store, Then, Tries, Verdict,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -73,6 +73,7 @@ pub(crate) fn begin_of_key(key: FullKey) -> Begin {
         plan: numbered_plan(1).id,
         shape: shape(),
         input_hash: InputHash([7; 32]),
+        parent: None,
     }
 }
 
@@ -127,6 +128,7 @@ pub(crate) struct Write {
     pub(crate) worker: WorkerId,
     pub(crate) checkpoint: Option<NewCheckpoint>,
     pub(crate) then: Then,
+    pub(crate) messages: Vec<NewMessage>,
 }
 
 /// A fresh write under this fence that changes nothing yet.
@@ -137,6 +139,7 @@ pub(crate) fn write(fence: Fence) -> Write {
         worker: WorkerId(77),
         checkpoint: None,
         then: Then::Continue,
+        messages: Vec::new(),
     }
 }
 
@@ -162,6 +165,16 @@ impl Write {
         self
     }
 
+    /// Emits a message with this text.
+    pub(crate) fn message(mut self, text: &str) -> Self {
+        self.messages.push(NewMessage {
+            id: Uuid::new_v4(),
+            topic: "orders".into(),
+            payload: payload(text),
+        });
+        self
+    }
+
     pub(crate) fn commit(&self) -> Commit {
         Commit {
             fence: self.fence,
@@ -170,6 +183,7 @@ impl Write {
             checkpoint: self.checkpoint.clone(),
             then: self.then.clone(),
             enlisted: None,
+            messages: self.messages.clone(),
         }
     }
 
@@ -209,10 +223,24 @@ pub(crate) fn fail() -> Then {
 
 pub(crate) fn wait(delay: Duration) -> Then {
     Then::Wait {
-        delay,
-        failure: payload("try again"),
+        delay: Some(delay),
+        reason: WaitReason::Retry,
+        failure: Some(payload("try again")),
         tries: Tries { seq: 1, count: 2 },
+        signals: None,
+        wish: None,
     }
+}
+
+pub(crate) fn undone() -> Then {
+    Then::Undone {
+        failure: payload("no such card"),
+        retention: Some(DAY),
+    }
+}
+
+pub(crate) fn cancelled() -> Then {
+    Then::Cancel { retention: Some(DAY) }
 }
 
 pub(crate) fn park(reason: keystep::execution::ParkReason) -> Then {
@@ -229,6 +257,8 @@ pub(crate) fn every_end() -> Vec<Then> {
         fail(),
         wait(HOUR),
         park(keystep::execution::ParkReason::Unreadable),
+        undone(),
+        cancelled(),
         Then::Release,
     ]
 }
@@ -257,6 +287,7 @@ pub(crate) fn restart() -> How {
         shape: shape(),
         input: payload("new input"),
         input_hash: InputHash([8; 32]),
+        parent: None,
     }))
 }
 
@@ -291,6 +322,7 @@ pub(crate) fn assert_unchanged(before: &ExecutionRecord, after: &ExecutionRecord
     let mut after = after.clone();
     after.wake_in = before.wake_in;
     after.expires_in = before.expires_in;
+    after.age = before.age;
     assert_eq!(*before, after, "{why}");
 }
 

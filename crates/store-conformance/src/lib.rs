@@ -18,6 +18,7 @@
 //! - [`crowd`]: many processes at one row, for races that need more handles or rounds
 //! - [`faulty`]: a store that fails by script, for tests of the engine
 //! - [`under_faults`]: an engine's story on a store of which each call fails in turn
+//! - [`stories`]: an engine's stories of all that a step can be and do
 //! - [`history`]: judges afterwards what happened in a run with crashes
 //! - [`proxy`]: a network between a store and its PostgreSQL server that fails as a test says
 //!
@@ -35,6 +36,7 @@ pub mod history;
 pub mod model;
 pub mod planted;
 pub mod proxy;
+pub mod stories;
 pub mod under_faults;
 
 /// A store that fails by script: [`keystep::testing`] has it, because users' tests need it too.

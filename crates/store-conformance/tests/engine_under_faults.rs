@@ -28,3 +28,7 @@ impl Ground for InMemory {
 }
 
 store_conformance::under_faults_suite!(fresh);
+
+mod stories {
+    store_conformance::stories_suite!(fresh);
+}

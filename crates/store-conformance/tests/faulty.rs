@@ -70,9 +70,9 @@ async fn faults_for_one_call_happen_one_after_the_other() {
             .faults()
             .script(&[], 1, Fault::Refuse(StoreError::Restarted));
     }
-    store.purge(1).await.expect_err("the first");
-    store.purge(1).await.expect_err("the second");
-    store.purge(1).await.expect("no third");
+    store.purge(1, None).await.expect_err("the first");
+    store.purge(1, None).await.expect_err("the second");
+    store.purge(1, None).await.expect("no third");
 }
 
 #[tokio::test]
@@ -81,10 +81,10 @@ async fn an_outage_lasts_until_it_is_cleared() {
     let error = StoreError::Unavailable("down".into());
     store.faults().script_outage(&[], &error);
     for _call in 0..3 {
-        store.purge(1).await.expect_err("down");
+        store.purge(1, None).await.expect_err("down");
     }
     store.faults().clear();
-    store.purge(1).await.expect("up again");
+    store.purge(1, None).await.expect("up again");
 }
 
 #[tokio::test]

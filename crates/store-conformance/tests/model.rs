@@ -56,12 +56,36 @@ async fn random_operations_reach_every_kind_of_answer() {
         "bury false",
         "purge true",
         "purge false",
+        "purge that remembers true",
+        "purge that remembers false",
+        "progress Written",
+        "progress Fenced",
+        "signal Sent",
+        "signal Refused",
+        "signal Gone",
+        "signals",
+        "wish true",
+        "wish false",
+        "cancels",
+        "children",
+        "lead true",
+        "lead false",
+        "outbox",
         "due",
         "orphans",
     ]
     .map(String::from)
     .into();
-    for state in ["ready", "running", "waiting", "parked", "succeeded", "failed"] {
+    for state in [
+        "ready",
+        "running",
+        "waiting",
+        "parked",
+        "succeeded",
+        "failed",
+        "undone",
+        "cancelled",
+    ] {
         expected.insert(format!("Exists {state}"));
         expected.insert(format!("Written {state}"));
     }
@@ -101,4 +125,13 @@ found! {
     random_operations_find_a_falling_epoch: planted::EpochFalls::default();
     random_operations_find_a_burial_without_a_look: planted::BuriedUnseen;
     random_operations_find_a_sweep_of_the_living: planted::SweepOfTheLiving;
+    random_operations_find_progress_of_which_the_first_stays: planted::FirstProgressStays;
+    random_operations_find_signals_sent_twice: planted::SignalsSentTwice;
+    random_operations_find_a_count_that_is_not_compared: planted::CountNotCompared;
+    random_operations_find_a_wish_for_owners_only: planted::WishForOwnersOnly;
+    random_operations_find_a_wish_that_is_not_compared: planted::WishNotCompared;
+    random_operations_find_messages_with_each_send: planted::MessagesWithEachSend;
+    random_operations_find_an_outbox_that_is_read_backwards: planted::OutboxBackwards;
+    random_operations_find_a_leader_that_is_not_alone: planted::EveryWorkerLeads;
+    random_operations_find_a_purge_that_remembers_nothing: planted::NothingRemembered;
 }

@@ -110,22 +110,28 @@ planted! {
         an_epoch_without_its_token_is_no_fence,
         an_owner_that_came_back_writes_only_under_its_new_claim,
         commits_of_many_owners_get_each_their_own_verdict,
-        the_fence_of_an_old_run_writes_nothing;
+        the_fence_of_an_old_run_writes_nothing,
+        a_message_is_there_exactly_with_its_write;
     a_fence_without_the_token_is_found: both(planted::ClaimNotCompared)
         => an_epoch_without_its_token_is_no_fence;
     a_fence_without_the_state_is_found: both(planted::StateNotCompared)
         => an_execution_that_is_not_running_refuses_a_new_write,
-        another_write_after_the_end_is_no_resend;
+        another_write_after_the_end_is_no_resend,
+        a_message_is_there_exactly_with_its_write,
+        a_tombstone_takes_no_late_write;
     a_resend_answered_as_a_failure_is_found: both(planted::ResendIsFailure)
         => a_write_sent_again_is_written_and_changes_nothing,
         a_write_sent_again_at_the_same_moment_is_recorded_once,
         a_write_without_a_checkpoint_sent_again_is_written,
-        an_earlier_write_sent_again_after_the_end_is_written;
+        an_earlier_write_sent_again_after_the_end_is_written,
+        a_write_sent_again_adds_no_messages;
     a_verdict_joined_on_the_step_is_found: both(planted::VerdictJoinedOnStep)
         => one_step_sent_by_many_writes_at_once_is_written_once,
         a_step_recorded_before_a_takeover_exists_for_the_next_owner,
         a_step_recorded_by_another_write_exists,
-        commits_of_many_owners_get_each_their_own_verdict;
+        commits_of_many_owners_get_each_their_own_verdict,
+        a_message_is_there_exactly_with_its_write,
+        a_write_with_messages_sent_at_the_same_moment_is_one;
     outputs_kept_as_text_are_found: both(planted::PayloadsAsText)
         => an_output_reads_back_byte_for_byte;
 
@@ -143,7 +149,8 @@ planted! {
         a_recycled_key_is_a_new_generation_of_the_same_row,
         an_old_generation_never_answers_for_a_new_one,
         many_keys_begun_twice_at_once_are_each_started_once,
-        of_many_begins_of_one_key_exactly_one_is_started;
+        of_many_begins_of_one_key_exactly_one_is_started,
+        a_purge_can_leave_a_tombstone;
     keys_without_their_trailing_spaces_are_found: both(planted::KeysTrimmed)
         => awkward_keys_stay_distinct_and_read_back_exactly;
 
@@ -151,11 +158,18 @@ planted! {
         => an_old_generation_never_answers_for_a_new_one,
         a_begin_of_an_expired_key_leaves_the_recycling_to_the_caller,
         a_purge_deletes_the_checkpoints_too,
-        a_recycled_key_is_a_new_generation_of_the_same_row;
+        a_recycled_key_is_a_new_generation_of_the_same_row,
+        a_message_outlives_its_execution,
+        a_purge_can_leave_a_tombstone,
+        a_tombstone_goes_with_a_later_purge;
     checkpoints_that_survive_their_generation_are_found: both(planted::CheckpointsByKey::default())
         => an_old_generation_never_answers_for_a_new_one,
         a_purge_deletes_the_checkpoints_too,
-        a_recycled_key_is_a_new_generation_of_the_same_row;
+        a_recycled_key_is_a_new_generation_of_the_same_row,
+        a_message_outlives_its_execution,
+        a_remembered_key_can_be_used_anew,
+        a_tombstone_goes_with_a_later_purge,
+        signals_last_as_long_as_their_run;
     an_epoch_that_falls_is_found: both(planted::EpochFalls::default())
         => the_epoch_of_a_key_never_falls,
         a_recycled_key_is_a_new_generation_of_the_same_row,
@@ -163,7 +177,46 @@ planted! {
         a_won_acquisition_sent_again_is_won_and_changes_nothing,
         of_many_acquisitions_of_one_row_exactly_one_wins;
     a_purge_without_a_limit_is_found: both(planted::PurgeWithoutLimit)
-        => a_purge_deletes_at_most_its_limit;
+        => a_purge_deletes_at_most_its_limit,
+        a_purge_that_remembers_takes_at_most_its_limit;
+
+    progress_of_which_the_first_stays_is_found: both(planted::FirstProgressStays)
+        => later_progress_takes_the_place_of_earlier,
+        progress_after_the_end_is_fenced;
+    signals_that_are_sent_twice_are_found: both(planted::SignalsSentTwice)
+        => a_signal_sent_again_is_sent_and_changes_nothing,
+        a_signal_at_the_same_moment_as_its_copy_is_kept_once,
+        a_second_signal_is_refused_where_one_is_enough,
+        signals_last_as_long_as_their_run;
+    a_count_of_signals_that_is_not_compared_is_found: both(planted::CountNotCompared)
+        => a_signal_before_the_wait_makes_it_due_at_once,
+        a_signal_and_a_wait_at_once_are_never_slept_through;
+    a_wish_for_owners_only_is_found: both(planted::WishForOwnersOnly)
+        => a_wish_makes_what_nobody_owns_due_at_once,
+        an_acquisition_keeps_the_wish;
+    a_wish_that_is_not_compared_is_found: both(planted::WishNotCompared)
+        => a_wait_under_the_wish_that_its_owner_acts_on_keeps_its_delay;
+    messages_with_each_send_are_found: both(planted::MessagesWithEachSend)
+        => a_write_sent_again_adds_no_messages,
+        a_message_is_there_exactly_with_its_write,
+        a_write_with_messages_sent_at_the_same_moment_is_one;
+    an_outbox_that_is_read_backwards_is_found: both(planted::OutboxBackwards)
+        => messages_come_in_the_order_in_which_they_were_written,
+        a_message_is_there_exactly_with_its_write,
+        a_message_outlives_its_execution,
+        a_write_sent_again_adds_no_messages,
+        delivered_messages_are_gone,
+        messages_come_with_every_end,
+        messages_of_many_at_once_keep_the_order_of_their_execution,
+        the_oldest_messages_come_first_without_those_left_out;
+    a_leader_that_is_not_alone_is_found: both(planted::EveryWorkerLeads)
+        => one_worker_leads_until_it_is_dead,
+        of_many_that_want_to_lead_one_does;
+    a_purge_that_remembers_nothing_is_found: both(planted::NothingRemembered)
+        => a_purge_can_leave_a_tombstone,
+        a_tombstone_goes_with_a_later_purge,
+        a_tombstone_is_taken_by_a_restart_only,
+        a_remembered_key_can_be_used_anew;
 
     an_acquisition_by_key_only_is_found: both(planted::AcquireByKeyOnly)
         => of_many_acquisitions_of_one_row_exactly_one_wins,
@@ -171,7 +224,8 @@ planted! {
         an_acquisition_by_an_older_view_is_lost_and_changes_nothing,
         an_acquisition_of_a_row_that_moved_on_is_lost;
     a_load_from_before_the_takeover_is_found: both(planted::LoadFromBeforeTakeover::default())
-        => a_takeover_and_commits_at_once_never_both_win;
+        => a_takeover_and_commits_at_once_never_both_win,
+        later_progress_takes_the_place_of_earlier;
     a_burial_without_a_look_is_found: both(planted::BuriedUnseen)
         => a_worker_that_has_beaten_since_is_not_buried;
     a_sweep_of_the_living_is_found: both(planted::SweepOfTheLiving)

@@ -70,7 +70,7 @@ async fn a_begin_that_starts_twice_is_found() {
 async fn an_acquisition_by_key_only_is_found() {
     finds(
         || planted::AcquireByKeyOnly,
-        "had succeeded, and was taken up again",
+        "had ended as succeeded, and was taken up again",
     )
     .await;
 }

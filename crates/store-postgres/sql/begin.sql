@@ -1,4 +1,4 @@
--- Begins executions. The arrays $2-$12 are sorted by id; $1 is the clock's offset in microseconds.
+-- Begins executions. The arrays $2-$13 are sorted by id; $1 is the clock's offset in microseconds.
 -- A key that exists already gives its row back as the snapshot saw it. A key in neither answer was
 -- begun by somebody else after the snapshot: read it again with another statement.
 --
@@ -16,5 +16,5 @@ UNION ALL
 SELECT
     0, {incarnation},
     n.id, n.token, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM begun AS n

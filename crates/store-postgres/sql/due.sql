@@ -1,6 +1,6 @@
 -- Finds executions whose wake-up has passed. $1 is the clock's offset in microseconds; $2 shapes,
--- taken if $3 and left out otherwise; $4 at most so many. Rows parked for their shape are for those
--- only who know the shape.
+-- taken if $3 and left out otherwise; $4 at most so many. Rows that are parked, for their shape or
+-- with a wish to cancel them, are for those only who know the shape.
 --
 -- Called by `due`.
 -- Index: executions_due, in order of wake-up.

@@ -1,8 +1,9 @@
--- Records what owners did, and says of each write what came of it. The arrays $2-$21 are sorted by id
+-- Records what owners did, and says of each write what came of it. The arrays $2-$23 are sorted by id
 -- with at most one write for each execution; $1 is the clock's offset in microseconds.
 --
 -- Called by the lanes for writes that are not the usual ones or that commit.sql did not write, and with
--- a waiting lock as the last statement of a step's own transaction.
+-- a waiting lock as the last statement of a step's own transaction or for a write with messages: then
+-- $24-$26 are the messages, in their order, and there is one write.
 -- Index: primary keys of executions and checkpoints.
 -- Lock: each execution FOR NO KEY UPDATE, in id order; by the lanes without waiting.
 --
@@ -14,7 +15,7 @@ WITH held AS MATERIALIZED (
     SELECT
         w.ord, w.id, w.run_id, w.epoch, w.write_id, w.worker, w.step, w.seq, w.attempt, w.lost,
         w.output, w.state, w.output_step, w.failure, w.tries_seq, w.tries, w.keep_us, w.delay_us,
-        w.park_reason, r.write_id AS recorded_by,
+        w.reason, w.signals, w.wish, r.write_id AS recorded_by,
         statement_timestamp() + $1::bigint * interval '1 microsecond' AS at,
         CASE
             WHEN w.incarnation <> {incarnation} THEN 6
@@ -37,11 +38,11 @@ WITH held AS MATERIALIZED (
             $2::uuid[], $3::uuid[], $4::bigint[], $5::uuid[], $6::bigint[], $7::uuid[],
             $8::bigint[], $9::text[], $10::int[], $11::int[], $12::int[], $13::bytea[],
             $14::smallint[], $15::text[], $16::bytea[], $17::int[], $18::int[], $19::bigint[],
-            $20::bigint[], $21::text[]
+            $20::bigint[], $21::text[], $22::int[], $23::smallint[]
         ) WITH ORDINALITY AS w (
             id, run_id, epoch, token, incarnation, write_id, worker, step, seq, attempt, lost,
-            output, state, output_step, failure, tries_seq, tries, keep_us, delay_us, park_reason,
-            ord
+            output, state, output_step, failure, tries_seq, tries, keep_us, delay_us, reason,
+            signals, wish, ord
         )
     -- A subquery that locks is never flattened: whatever the planner believes about the size of
     -- the table, it is one look into the primary key for each write.
@@ -74,12 +75,17 @@ ended AS (
         failure = h.failure,
         tries_seq = coalesce(h.tries_seq, e.tries_seq),
         tries = coalesce(h.tries, e.tries),
-        park_reason = h.park_reason,
-        wake_at = h.at + h.delay_us * interval '1 microsecond',
+        reason = h.reason,
+        wake_at = CASE
+            -- What came while its owner was about to put it down.
+            WHEN h.state = 2 AND (e.signals > h.signals OR e.cancel <> coalesce(h.wish, 0)) THEN h.at
+            ELSE h.at + h.delay_us * interval '1 microsecond'
+        END,
+        cancel = CASE WHEN h.state < 10 THEN e.cancel END,
         finished_at = CASE WHEN h.state >= 10 THEN h.at END,
         expires_at = h.at + h.keep_us * interval '1 microsecond'
     FROM held AS h
     WHERE e.id = h.id AND h.verdict = 1 AND h.state <> 1
-)
+){emitted}
 SELECT h.ord, h.verdict, h.recorded_by
 FROM held AS h

@@ -1,7 +1,7 @@
 -- Begins executions and records the usual writes of owners, in one statement and one commit:
 -- begin.sql and commit.sql together. Answers with the tokens that began and the numbers of the
 -- writes that were written; a key that is there already is read by find.sql. $1-$15 are those of
--- commit.sql, $16-$26 are $2-$12 of begin.sql.
+-- commit.sql, $16-$27 are $2-$13 of begin.sql.
 --
 -- Called by the lanes for a batch of both.
 -- Index: primary keys of executions and checkpoints.

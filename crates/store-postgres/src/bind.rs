@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use keystep::execution::{ParkReason, Payload};
-use keystep::store::{Acquire, Begin, Fresh, How, Then};
+use keystep::execution::{CancelWish, ParkReason, Payload};
+use keystep::store::{Acquire, Begin, Fresh, How, NewMessage, NewProgress, NewSignal, Then};
 use sqlx::postgres::{PgArguments, PgHasArrayType};
 use sqlx::query::Query;
 use sqlx::{Encode, Postgres, Type};
@@ -36,7 +36,24 @@ pub(crate) fn begins(query: Bound, form: Form, begins: &[&Begin]) -> Bound {
         .each(|b| b.shape.0)
         .each(|b| bytes(&b.input))
         .each(|b| &b.input_hash.0[..])
+        .each(|b| b.parent.map(|parent| parent.0))
         .query
+}
+
+/// Binds what `submit.sql` puts down.
+pub(crate) fn submitted(query: Bound, begin: &Begin) -> Bound {
+    query
+        .bind(begin.id.0)
+        .bind(begin.key.schema.clone())
+        .bind(begin.key.scope.clone())
+        .bind(begin.key.key.clone())
+        .bind(begin.run.0)
+        .bind(begin.token)
+        .bind(begin.plan.0)
+        .bind(begin.shape.0)
+        .bind(begin.input.0.to_vec())
+        .bind(begin.input_hash.0.to_vec())
+        .bind(begin.parent.map(|parent| parent.0))
 }
 
 /// Binds the arguments of `parts/commit.sql`: usual writes of one worker under fences of one start of
@@ -87,10 +104,54 @@ pub(crate) fn judged(query: Bound, commits: &[&Write]) -> Bound {
         .bind(column(&ends, |end| end.tries))
         .bind(column(&ends, |end| end.keep.map(micros)))
         .bind(column(&ends, |end| end.delay.map(micros)))
-        .bind(column(&ends, |end| end.parked.map(ParkReason::as_str)))
+        .bind(column(&ends, |end| end.reason))
+        .bind(column(&ends, |end| end.signals))
+        .bind(column(&ends, |end| end.wish.map(CancelWish::code)))
 }
 
-/// Binds `$2` to `$15`: the acquisitions, sorted by id.
+/// Binds the arguments of `parts/emitted.sql`, after those of one write.
+pub(crate) fn emitted(query: Bound, messages: &[NewMessage]) -> Bound {
+    query
+        .bind(column(messages, |m| m.id))
+        .bind(column(messages, |m| m.topic.as_str()))
+        .bind(column(messages, |m| bytes(&m.payload)))
+}
+
+/// Binds what `progress.sql` puts down.
+pub(crate) fn progress(query: Bound, progress: NewProgress) -> Bound {
+    let NewProgress {
+        fence,
+        worker,
+        write_id,
+        checkpoint,
+    } = progress;
+    query
+        .bind(fence.execution.0)
+        .bind(fence.run.0)
+        .bind(fence.claim.epoch)
+        .bind(fence.claim.token)
+        .bind(fence.incarnation)
+        .bind(checkpoint.step)
+        .bind(checkpoint.seq)
+        .bind(worker.0)
+        .bind(write_id.0)
+        .bind(checkpoint.attempt)
+        .bind(checkpoint.lost)
+        .bind(checkpoint.output.0.to_vec())
+}
+
+/// Binds what `signal.sql` sends.
+pub(crate) fn signal(query: Bound, signal: &NewSignal) -> Bound {
+    query
+        .bind(signal.id.0)
+        .bind(signal.run.0)
+        .bind(signal.write_id.0)
+        .bind(signal.name.clone())
+        .bind(signal.payload.0.to_vec())
+        .bind(signal.once)
+}
+
+/// Binds `$2` to `$16`: the acquisitions, sorted by id.
 pub(crate) fn acquires(query: Bound, acquires: &[&Acquire]) -> Bound {
     query
         .bind(column(acquires, |a| a.seen.id.0))
@@ -113,6 +174,7 @@ pub(crate) fn acquires(query: Bound, acquires: &[&Acquire]) -> Bound {
         .bind(column(acquires, |a| {
             fresh(a).map(|fresh| &fresh.input_hash.0[..])
         }))
+        .bind(column(acquires, |a| fresh(a)?.parent.map(|parent| parent.0)))
 }
 
 /// Ids as an argument.
@@ -137,7 +199,9 @@ struct Ending<'a> {
     tries: Option<i32>,
     keep: Option<Duration>,
     delay: Option<Duration>,
-    parked: Option<ParkReason>,
+    reason: Option<&'static str>,
+    signals: Option<i32>,
+    wish: Option<CancelWish>,
 }
 
 impl<'a> Ending<'a> {
@@ -165,20 +229,35 @@ impl<'a> Ending<'a> {
             },
             Then::Wait {
                 delay,
+                reason,
                 failure,
                 tries,
+                signals,
+                wish,
             } => Self {
-                failure: Some(failure),
+                failure: failure.as_ref(),
                 tries_seq: Some(tries.seq),
                 tries: Some(tries.count),
-                delay: Some(*delay),
+                delay: *delay,
+                reason: Some(reason.as_str()),
+                signals: *signals,
+                wish: *wish,
                 ..Self::default()
             },
             Then::Park { reason, failure } => Self {
                 failure: failure.as_ref(),
                 // Due at once, for whoever knows the shape.
                 delay: (*reason == ParkReason::UnknownShape).then_some(Duration::ZERO),
-                parked: Some(*reason),
+                reason: Some(reason.as_str()),
+                ..Self::default()
+            },
+            Then::Undone { failure, retention } => Self {
+                failure: Some(failure),
+                keep: *retention,
+                ..Self::default()
+            },
+            Then::Cancel { retention } => Self {
+                keep: *retention,
                 ..Self::default()
             },
             Then::Release => Self {

@@ -4,6 +4,7 @@ use keystep::bugs::{Bug, Edit};
 
 const ACQUIRE: &str = include_str!("../sql/acquire.sql");
 const COMMIT: &str = include_str!("../sql/parts/commit.sql");
+const EMITTED: &str = include_str!("../sql/parts/emitted.sql");
 const JUDGE: &str = include_str!("../sql/judge.sql");
 
 /// The bugs that are planted in SQL.
@@ -61,5 +62,29 @@ pub(crate) const EDITS: &[Edit] = &[
         file: JUDGE,
         words: "OR r.write_id = w.write_id THEN 2",
         by: "OR r.write_id IS NOT NULL THEN 2",
+    },
+    Edit {
+        bug: Bug::MessagesUnseen,
+        file: EMITTED,
+        words: "WHERE h.verdict = 1",
+        by: "",
+    },
+    Edit {
+        bug: Bug::SignalsNotCounted,
+        file: JUDGE,
+        words: "e.signals > h.signals OR ",
+        by: "",
+    },
+    Edit {
+        bug: Bug::WishLostByTakeover,
+        file: ACQUIRE,
+        words: "cancel = CASE WHEN h.new_run IS NULL THEN e.cancel END",
+        by: "cancel = NULL",
+    },
+    Edit {
+        bug: Bug::GenerationForgotten,
+        file: ACQUIRE,
+        words: "WHEN h.new_run IS NULL THEN e.generation ELSE",
+        by: "WHEN h.new_run IS NULL THEN e.generation WHEN e.purged_at IS NOT NULL THEN 1 ELSE",
     },
 ];

@@ -35,10 +35,12 @@ mod migrate;
 mod op;
 mod open;
 mod options;
+mod reader;
 mod rows;
 mod server;
 mod sql;
 mod store;
+mod submit;
 mod transaction;
 
 pub use options::PostgresOptions;

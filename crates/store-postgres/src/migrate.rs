@@ -15,13 +15,16 @@ use crate::options::SchemaName;
 use crate::sql::{Sql, migration};
 
 /// The migrations in order; the first has number 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_vocabulary.sql"),
+];
 
 /// The format that this program writes and needs: that of its last migration.
 const FORMAT: i32 = MIGRATIONS.len() as i32;
 
 /// The oldest program that may use the tables after these migrations.
-const MIN_READER: i32 = 1;
+const MIN_READER: i32 = 2;
 
 /// What a busy server may take: other processes migrate first, and a table may be in use.
 const STATEMENT_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);

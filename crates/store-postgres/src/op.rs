@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use keystep::execution::{Fence, WorkerId, WriteId};
 use keystep::store::{
-    Acquire, Acquired, Begin, Begun, Commit, Enlisted, How, NewCheckpoint, StoreError, Then, Verdict,
+    Acquire, Acquired, Begin, Begun, Commit, Enlisted, How, NewCheckpoint, NewMessage, StoreError, Then,
+    Verdict,
 };
 
 /// An operation that goes through a lane.
@@ -15,7 +16,7 @@ pub(crate) enum Op {
     Acquire(Acquire),
 }
 
-/// A write of an owner, without the transaction that it may have enlisted.
+/// A write of an owner, without the transaction that it may have enlisted and the messages it may send.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) fence: Fence,
@@ -27,7 +28,7 @@ pub(crate) struct Write {
 
 impl Write {
     /// Takes a commit apart.
-    pub(crate) fn of(commit: Commit) -> (Self, Option<Enlisted>) {
+    pub(crate) fn of(commit: Commit) -> (Self, Option<Enlisted>, Vec<NewMessage>) {
         let write = Self {
             fence: commit.fence,
             write_id: commit.write_id,
@@ -35,7 +36,7 @@ impl Write {
             checkpoint: commit.checkpoint,
             then: commit.then,
         };
-        (write, commit.enlisted)
+        (write, commit.enlisted, commit.messages)
     }
 }
 
@@ -121,8 +122,10 @@ impl Op {
 
 fn bytes_of(then: &Then) -> usize {
     match then {
-        Then::Fail { failure, .. } | Then::Wait { failure, .. } => failure.len(),
-        Then::Park { failure, .. } => failure.as_ref().map_or(0, |failure| failure.len()),
-        Then::Continue | Then::Succeed { .. } | Then::Release => 0,
+        Then::Fail { failure, .. } | Then::Undone { failure, .. } => failure.len(),
+        Then::Wait { failure, .. } | Then::Park { failure, .. } => {
+            failure.as_ref().map_or(0, |failure| failure.len())
+        }
+        Then::Continue | Then::Succeed { .. } | Then::Cancel { .. } | Then::Release => 0,
     }
 }

@@ -1,19 +1,20 @@
 //! How does a row become a domain value? Here, and nowhere else.
 //!
-//! Columns are read by position, in the order of `sql/parts/record.sql`: a record has 24 of them,
+//! Columns are read by position, in the order of `sql/parts/record.sql`: a record has 27 of them,
 //! and every begin of a known key reads one.
 
 use std::time::Duration;
 
 use keystep::clock::time_of;
 use keystep::execution::{
-    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, Payload, PlanId,
-    RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CancelWish, CheckpointRecord, Claim, ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason,
+    Payload, PlanId, RunId, Seen, ShapeId, State, WaitReason, WorkerId, WriteId,
 };
-use keystep::store::{PlanRecord, Progress};
+use keystep::store::{Message, PlanRecord, Progress};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgRow, PgTypeInfo, PgValueFormat, PgValueRef};
 use sqlx::{Decode, Postgres, Row, Type, TypeInfo};
+use uuid::Uuid;
 
 use crate::error::Trouble;
 
@@ -67,10 +68,10 @@ pub(crate) fn record(row: &PgRow, first: usize, offset: i64) -> Result<Execution
         key: columns.take()?,
     };
     let failure = columns.take::<Option<Vec<u8>>>()?.map(payload);
-    let parked = columns
-        .take::<Option<String>>()?
-        .map(|word| park_reason(&word))
-        .transpose()?;
+    let (parked, waits_for) = reasons(state, columns.take()?)?;
+    let cancel = columns.take::<Option<i16>>()?.map(cancel_wish).transpose()?;
+    let parent = columns.take::<Option<Uuid>>()?.map(ExecutionId);
+    let purged = columns.take::<Option<Stamp>>()?.is_some();
     let tries = columns.take()?;
     let tries_seq = columns.take()?;
     let lost = columns.take()?;
@@ -98,12 +99,17 @@ pub(crate) fn record(row: &PgRow, first: usize, offset: i64) -> Result<Execution
         input_hash,
         failure,
         parked,
+        waits_for,
+        cancel,
+        parent,
+        purged,
         output,
         tries,
         tries_seq,
         lost,
         wake_in: wake_at.filter(|_at| sleeps).map(left),
         expires_in: expires_at.map(left),
+        age: micros(now.saturating_sub(created_at)),
         created_at: time_of(created_at),
         acquired_at: time_of(acquired_at),
         finished_at: finished_at.map(|at| time_of(at.0)),
@@ -124,16 +130,22 @@ pub(crate) fn seen(row: &PgRow) -> Result<Seen, Trouble> {
     })
 }
 
-/// Reads the answer of `load.sql`: the input, then the checkpoints.
-pub(crate) fn progress(rows: &[PgRow]) -> Result<Option<Progress>, Trouble> {
+/// Reads the answer of `load.sql`: the input, then the checkpoints. `offset` is the clock's.
+pub(crate) fn progress(rows: &[PgRow], offset: i64) -> Result<Option<Progress>, Trouble> {
     let Some((first, checkpoints)) = rows.split_first() else {
         return Ok(None);
     };
+    let Stamp(server_now) = column(first, TIME_OF_LOAD)?;
     let input = payload(column(first, PAYLOAD_OF_LOAD)?);
     let checkpoints = checkpoints.iter().map(checkpoint).collect::<Result<_, _>>()?;
-    Ok(Some(Progress { input, checkpoints }))
+    Ok(Some(Progress {
+        input,
+        checkpoints,
+        now: time_of(server_now.saturating_add(offset)),
+    }))
 }
 
+const TIME_OF_LOAD: usize = 7;
 const PAYLOAD_OF_LOAD: usize = 8;
 
 fn checkpoint(row: &PgRow) -> Result<CheckpointRecord, Trouble> {
@@ -170,15 +182,65 @@ pub(crate) fn plan(row: &PgRow) -> Result<PlanRecord, Trouble> {
     })
 }
 
+/// Reads a message of the outbox.
+pub(crate) fn message(row: &PgRow) -> Result<Message, Trouble> {
+    let mut columns = Columns { row, next: 0 };
+    Ok(Message {
+        id: columns.take()?,
+        execution: ExecutionId(columns.take()?),
+        run: RunId(columns.take()?),
+        topic: columns.take()?,
+        payload: payload(columns.take()?),
+    })
+}
+
+/// Reads a signal: its name, and what was sent.
+pub(crate) fn signal(row: &PgRow) -> Result<(String, Payload), Trouble> {
+    Ok((column(row, 0)?, payload(column(row, 1)?)))
+}
+
 /// Reads a stored state.
 pub(crate) fn state(code: i16) -> Result<State, Trouble> {
     State::from_code(code)
         .ok_or_else(|| Trouble::Unreadable(format!("an execution has the unknown state {code}")))
 }
 
-fn park_reason(word: &str) -> Result<ParkReason, Trouble> {
-    ParkReason::from_word(word)
-        .ok_or_else(|| Trouble::Unreadable(format!("an execution is parked for an unknown reason, {word:?}")))
+/// Reads whom a worker is to cancel, and how.
+pub(crate) fn wish(row: &PgRow) -> Result<(ExecutionId, RunId, CancelWish), Trouble> {
+    let mut columns = Columns { row, next: 0 };
+    let (id, run) = (ExecutionId(columns.take()?), RunId(columns.take()?));
+    Ok((id, run, cancel_wish(columns.take()?)?))
+}
+
+fn cancel_wish(code: i16) -> Result<CancelWish, Trouble> {
+    CancelWish::from_code(code).ok_or_else(|| {
+        Trouble::Unreadable(format!(
+            "an execution is to be cancelled in the unknown way {code}"
+        ))
+    })
+}
+
+/// Format 1 stored no word for the only reason that it knew.
+const WAIT_OF_FORMAT_1: &str = "retry";
+
+/// Why an execution is parked, and what it waits for.
+fn reasons(state: State, word: Option<String>) -> Result<(Option<ParkReason>, Option<WaitReason>), Trouble> {
+    let unknown = |word: &str| {
+        let state = state.as_str();
+        Trouble::Unreadable(format!("an execution is {state} for an unknown reason, {word:?}"))
+    };
+    match (state, word.as_deref()) {
+        (State::Parked, Some(word)) => {
+            let reason = ParkReason::from_word(word).ok_or_else(|| unknown(word))?;
+            Ok((Some(reason), None))
+        }
+        (State::Waiting, word) => {
+            let word = word.unwrap_or(WAIT_OF_FORMAT_1);
+            let reason = WaitReason::from_word(word).ok_or_else(|| unknown(word))?;
+            Ok((None, Some(reason)))
+        }
+        _ => Ok((None, None)),
+    }
 }
 
 fn input_hash(bytes: Vec<u8>) -> Result<InputHash, Trouble> {

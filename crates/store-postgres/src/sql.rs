@@ -18,7 +18,7 @@ macro_rules! statements {
         /// The statements of one handle.
         pub(crate) struct Sql {
             $(pub(crate) $name: SqlStr,)*
-            /// `judge.sql` with a lock that waits: for a step's own transaction.
+            /// `judge.sql` with a lock that waits, and with messages: for a step's own transaction.
             pub(crate) judge_waiting: SqlStr,
             /// `begin.sql` for one begin.
             pub(crate) begin_alone: SqlStr,
@@ -36,8 +36,9 @@ macro_rules! statements {
                         include_str!(concat!("../sql/", stringify!($name), ".sql")),
                         schema,
                         "SKIP LOCKED",
+                        "",
                     ),)*
-                    judge_waiting: text(include_str!("../sql/judge.sql"), schema, ""),
+                    judge_waiting: text(include_str!("../sql/judge.sql"), schema, "", EMITTED),
                     begin_alone: alone(include_str!("../sql/begin.sql"), schema),
                     checkpoint_alone: alone(include_str!("../sql/checkpoint.sql"), schema),
                     commit_alone: alone(include_str!("../sql/commit.sql"), schema),
@@ -64,15 +65,20 @@ statements!(
     begin,
     begin_migration,
     bury,
+    cancels,
+    children,
     commit,
     create_schema,
     dead_owners,
+    delivered,
     due,
     end_session,
     find,
     format,
+    inbox,
     is_live,
     judge,
+    lead,
     list,
     load,
     load_plan,
@@ -80,7 +86,9 @@ statements!(
     migration_lock,
     observe,
     open_transaction,
+    outbox,
     owned,
+    progress,
     purge,
     purge_workers,
     recorded_by,
@@ -91,12 +99,16 @@ statements!(
     server,
     session,
     session_check,
+    signal,
+    submit,
     table_exists,
     take_session_lock,
+    wish_cancel,
     write,
 );
 
 const BEGIN: &str = include_str!("../sql/parts/begin.sql");
+const EMITTED: &str = include_str!("../sql/parts/emitted.sql");
 
 /// Arguments of `parts/commit.sql` beside the clock's offset, which all parts share as `$1`.
 const COMMIT_ARGUMENTS: usize = 14;
@@ -112,16 +124,16 @@ const PARTS: [(&str, &str); 5] = [
 
 /// Fills in a migration, which may be several statements.
 pub(crate) fn migration(file: &str, schema: &SchemaName) -> SqlStr {
-    text(file, schema, "")
+    text(file, schema, "", "")
 }
 
-fn text(file: &str, schema: &SchemaName, skip_locked: &str) -> SqlStr {
-    finished(&filled(file), schema, skip_locked)
+fn text(file: &str, schema: &SchemaName, skip_locked: &str, emitted: &str) -> SqlStr {
+    finished(&filled(file), schema, skip_locked, emitted)
 }
 
 /// A statement on arrays, for one operation: its arguments are the elements themselves.
 fn alone(file: &str, schema: &SchemaName) -> SqlStr {
-    finished(&without_arrays(&filled(file)), schema, "SKIP LOCKED")
+    finished(&without_arrays(&filled(file)), schema, "SKIP LOCKED", "")
 }
 
 /// With its parts.
@@ -134,9 +146,10 @@ fn filled(file: &str) -> String {
     text
 }
 
-fn finished(text: &str, schema: &SchemaName, skip_locked: &str) -> SqlStr {
+fn finished(text: &str, schema: &SchemaName, skip_locked: &str, emitted: &str) -> SqlStr {
     let text = text
         .replace("{skip_locked}", skip_locked)
+        .replace("{emitted}", &without_comments(emitted))
         .replace("{schema}", &schema.quoted());
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }

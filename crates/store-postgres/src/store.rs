@@ -1,32 +1,32 @@
 //! How does the engine talk to PostgreSQL? Each method of the [`Store`] trait: bind, run, map.
 //!
 //! Begins, writes of owners and acquisitions go through the lanes; everything else is a statement
-//! on a reader connection, run in a task of its own so that a caller that goes away never leaves a
-//! connection in the middle of an answer.
+//! on a reader connection.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use keystep::clock::Clock;
-use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, State, WorkerId};
+use keystep::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, State, WorkerId};
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
-    Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, Inbox, ListQuery, Message,
+    NewProgress, NewSignal, Observation, PlanRecord, Progress, Reach, Register, Shapes, Signalled, Store,
+    StoreError, StoreInfo, Verdict, Wanted,
 };
-use sqlx::SqlStr;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgPool;
 use uuid::Uuid;
 
-use crate::batch::fetch_within;
-use crate::bind::{Bound, ids};
+use crate::batch;
+use crate::bind::{self, ids};
 use crate::connect::Connector;
 use crate::error::Trouble;
 use crate::lanes::Lanes;
 use crate::liveness::Liveness;
-use crate::migrate;
 use crate::op::{Done, Op, Write};
 use crate::options::{PostgresOptions, SchemaName};
+use crate::reader::first;
 use crate::rows::{self, column};
 use crate::server::ServerReport;
 use crate::sql::Sql;
@@ -83,7 +83,7 @@ impl Store for PostgresStore {
             .bind(plan.shape.0)
             .bind(plan.schema)
             .bind(plan.body);
-        self.fetch(query).await?.map_err(Trouble::of_write)?;
+        self.write(query).await?;
         Ok(())
     }
 
@@ -112,9 +112,12 @@ impl Store for PostgresStore {
 
     async fn commit(&self, commit: Commit) -> Result<Verdict, StoreError> {
         self.usable().await?;
-        let (write, enlisted) = Write::of(commit);
+        let (write, enlisted, messages) = Write::of(commit);
         if let Some(enlisted) = enlisted {
-            return Box::pin(transaction::commit(self, enlisted, write)).await;
+            return Box::pin(transaction::commit(self, enlisted, write, &messages)).await;
+        }
+        if !messages.is_empty() {
+            return Box::pin(self.commit_with_messages(&write, &messages)).await;
         }
         match self.inner.lanes.call(Op::Commit(write)).await? {
             Done::Written(verdict) => Ok(verdict),
@@ -159,8 +162,9 @@ impl Store for PostgresStore {
 
     async fn load(&self, id: ExecutionId, run: RunId) -> Result<Option<Progress>, StoreError> {
         let query = self.query(&self.inner.sql.load).bind(id.0).bind(run.0);
+        let offset = self.offset();
         let rows = self.read(query).await?;
-        rows::progress(&rows).map_err(Trouble::of_read)
+        rows::progress(&rows, offset).map_err(Trouble::of_read)
     }
 
     async fn find(&self, wanted: Vec<ExecutionId>) -> Result<Vec<ExecutionRecord>, StoreError> {
@@ -194,13 +198,8 @@ impl Store for PostgresStore {
     }
 
     async fn orphans(&self, wanted: Wanted) -> Result<Vec<Seen>, StoreError> {
-        let dead = self
-            .read(self.query(&self.inner.sql.dead_owners))
-            .await?
-            .iter()
-            .map(|row| column::<i64>(row, 0))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(Trouble::of_read)?;
+        let query = self.query(&self.inner.sql.dead_owners);
+        let dead = self.read_all(query, |row| column::<i64>(row, 0)).await?;
         if dead.is_empty() {
             return Ok(Vec::new());
         }
@@ -254,91 +253,113 @@ impl Store for PostgresStore {
         self.inner.liveness.retire(worker).await
     }
 
-    async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
+    async fn progress(&self, progress: NewProgress) -> Result<Verdict, StoreError> {
+        let query = self.query(&self.inner.sql.progress).bind(self.offset());
+        let query = bind::progress(query, progress);
+        let rows = self.write(query).await?;
+        match first::<i32>(&rows, 0)? {
+            Some(batch::WRITTEN) => Ok(Verdict::Written),
+            Some(batch::FENCED) => Ok(Verdict::Fenced),
+            Some(batch::RESTARTED) => Err(StoreError::Restarted),
+            other => Err(unknown_verdict(other)),
+        }
+    }
+
+    async fn signal(&self, signal: NewSignal) -> Result<Signalled, StoreError> {
+        let query = || {
+            let query = self.query(&self.inner.sql.signal).bind(self.offset());
+            bind::signal(query, &signal)
+        };
+        self.write_until_told(query, |rows| match first::<i32>(rows, 0)? {
+            Some(SENT | SENT_BEFORE) => Ok(Some(Signalled::Sent)),
+            Some(REFUSED) => Ok(Some(Signalled::Refused)),
+            Some(FINISHED) | None => Ok(Some(Signalled::Gone)),
+            Some(AGAIN) => Ok(None),
+            other => Err(unknown_verdict(other)),
+        })
+        .await
+    }
+
+    async fn inbox(&self, _id: ExecutionId, run: RunId) -> Result<Inbox, StoreError> {
+        let rows = self.read(self.query(&self.inner.sql.inbox).bind(run.0)).await?;
+        let signals = rows.iter().map(rows::signal).collect::<Result<Vec<_>, _>>();
+        let signals = signals.map_err(Trouble::of_read)?;
+        Ok(Inbox {
+            count: i32::try_from(signals.len()).unwrap_or(i32::MAX),
+            signals,
+        })
+    }
+
+    async fn wish_cancel(
+        &self,
+        id: ExecutionId,
+        run: RunId,
+        wish: CancelWish,
+    ) -> Result<Option<Seen>, StoreError> {
+        let query = self
+            .query(&self.inner.sql.wish_cancel)
+            .bind(self.offset())
+            .bind(id.0)
+            .bind(run.0)
+            .bind(wish.code());
+        let rows = self.write(query).await?;
+        let seen = rows.first().map(rows::seen).transpose();
+        seen.map_err(Trouble::of_read)
+    }
+
+    async fn cancels(&self, worker: WorkerId) -> Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError> {
+        let query = self.query(&self.inner.sql.cancels).bind(worker.0);
+        self.read_all(query, rows::wish).await
+    }
+
+    async fn children(&self, parent: ExecutionId) -> Result<Vec<Seen>, StoreError> {
+        let query = self.query(&self.inner.sql.children).bind(parent.0);
+        self.seen(query).await
+    }
+
+    async fn lead(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        let query = self.query(&self.inner.sql.lead).bind(worker.0);
+        let rows = self.write(query).await?;
+        Ok(first(&rows, 0)?.unwrap_or(false))
+    }
+
+    async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
+        let query = self
+            .query(&self.inner.sql.outbox)
+            .bind(ids(&but, |id| id.0))
+            .bind(i64::from(limit));
+        self.read_all(query, rows::message).await
+    }
+
+    async fn delivered(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        let query = self.query(&self.inner.sql.delivered).bind(messages);
+        self.write(query).await?;
+        Ok(())
+    }
+
+    async fn purge(&self, limit: u32, remember: Option<Duration>) -> Result<u32, StoreError> {
         let query = self
             .query(&self.inner.sql.purge)
             .bind(self.offset())
-            .bind(i64::from(limit));
-        let rows = self.fetch(query).await?.map_err(Trouble::of_write)?;
+            .bind(i64::from(limit))
+            .bind(remember.map(bind::micros));
+        let rows = self.write(query).await?;
         let purged: Option<i64> = first(&rows, 0)?;
         // What was purged is the answer; forgetting old workers can wait for the next time.
         let workers = self.query(&self.inner.sql.purge_workers);
-        if let Err(error) = self.fetch(workers).await?.map_err(Trouble::of_write) {
+        if let Err(error) = self.write(workers).await {
             tracing::debug!(%error, "workers that died long ago are not forgotten yet");
         }
         Ok(purged.and_then(|purged| u32::try_from(purged).ok()).unwrap_or(0))
     }
 }
 
-impl PostgresStore {
-    /// Checks once that the tables may be used; again after they could not be.
-    pub(crate) async fn usable(&self) -> Result<(), StoreError> {
-        if self.inner.usable.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let store = self.clone();
-        let checked = tokio::spawn(async move {
-            let inner = &store.inner;
-            let mut connection = inner
-                .readers
-                .acquire()
-                .await
-                .map_err(|error| Trouble::of(&error).of_connect())?;
-            migrate::look(&mut connection, &inner.sql, &inner.schema)
-                .await?
-                .usable()?;
-            inner.usable.store(true, Ordering::Release);
-            Ok(())
-        });
-        checked.await.unwrap_or_else(|_panicked| Err(ended()))
-    }
-
-    fn offset(&self) -> i64 {
-        self.inner.options.clock.offset_micros()
-    }
-
-    fn query(&self, text: &SqlStr) -> Bound {
-        sqlx::query(text.clone())
-    }
-
-    /// Runs a statement that only reads.
-    async fn read(&self, query: Bound) -> Result<Vec<PgRow>, StoreError> {
-        self.fetch(query).await?.map_err(Trouble::of_read)
-    }
-
-    async fn records(&self, query: Bound) -> Result<Vec<ExecutionRecord>, StoreError> {
-        let offset = self.offset();
-        let rows = self.read(query).await?;
-        let records = rows.iter().map(|row| rows::record(row, 0, offset));
-        records.collect::<Result<_, _>>().map_err(Trouble::of_read)
-    }
-
-    async fn seen(&self, query: Bound) -> Result<Vec<Seen>, StoreError> {
-        let rows = self.read(query).await?;
-        let seen = rows.iter().map(rows::seen);
-        seen.collect::<Result<_, _>>().map_err(Trouble::of_read)
-    }
-
-    /// Runs a statement on a reader connection, to its end whatever the caller does. The outer
-    /// error means that it was not sent.
-    async fn fetch(&self, query: Bound) -> Result<Result<Vec<PgRow>, Trouble>, StoreError> {
-        self.usable().await?;
-        let pool = self.inner.readers.clone();
-        let deadline = self.inner.options.deadline;
-        let running = tokio::spawn(async move {
-            let acquired = pool.acquire().await;
-            let mut connection = acquired.map_err(|error| Trouble::of(&error).of_connect())?;
-            let fetched = fetch_within(&mut connection, query, deadline).await;
-            if fetched.as_ref().is_err_and(Trouble::ends_the_connection) {
-                drop(connection.detach());
-            }
-            Ok(fetched)
-        });
-        running
-            .await
-            .unwrap_or_else(|_panicked| Ok(Err(Trouble::Lost("the runtime has ended".to_owned()))))
-    }
-}
+/// Verdicts of `signal.sql`.
+const SENT: i32 = 1;
+const SENT_BEFORE: i32 = 2;
+const REFUSED: i32 = 3;
+const FINISHED: i32 = 4;
+const AGAIN: i32 = 5;
 
 /// Shapes as arguments: the list, and whether these are wanted or all others.
 fn shapes(shapes: Shapes) -> (Vec<Uuid>, bool) {
@@ -348,20 +369,11 @@ fn shapes(shapes: Shapes) -> (Vec<Uuid>, bool) {
     }
 }
 
-/// Reads a column of the first row, if there is one.
-fn first<'r, T>(rows: &'r [PgRow], at: usize) -> Result<Option<T>, StoreError>
-where
-    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
-{
-    let value = rows.first().map(|row| column(row, at)).transpose();
-    value.map_err(Trouble::of_read)
-}
-
 /// A lane answers each operation in kind; this can not be.
 fn wrong_answer() -> StoreError {
     StoreError::Unknown("a lane mixed up its answers".to_owned())
 }
 
-fn ended() -> StoreError {
-    StoreError::Unavailable("the runtime has ended".to_owned())
+pub(crate) fn unknown_verdict(verdict: Option<i32>) -> StoreError {
+    StoreError::Unreadable(format!("unknown verdict {verdict:?}"))
 }

@@ -12,17 +12,18 @@ use std::time::Duration;
 #[cfg(feature = "planted")]
 use keystep::bugs::{Bug, is_planted};
 use keystep::execution::WriteId;
-use keystep::store::{Enlisted, StoreError, Verdict};
+use keystep::store::{Enlisted, NewMessage, StoreError, Verdict};
 use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepError, StepResult};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
 use uuid::Uuid;
 
 use crate::batch::{BUSY, EXISTS, FENCED, RESTARTED, WRITTEN, WRITTEN_BEFORE, fetch_within};
-use crate::bind;
+use crate::bind::{self, Bound};
 use crate::error::Trouble;
 use crate::op::Write;
 use crate::rows::column;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, unknown_verdict};
 
 /// A step's own transaction on the database of its engine. Derefs to the connection.
 ///
@@ -35,7 +36,8 @@ pub struct StepTransaction {
 }
 
 impl PostgresStore {
-    /// Opens a transaction for the running step, on a connection apart from the store's own.
+    /// Opens a transaction for the running step, on a connection apart from the store's own. In an atomic
+    /// schema it is the one that the step before has enlisted, if there is one.
     ///
     /// ```no_run
     /// # use keystep::{StepContext, StepResult};
@@ -56,7 +58,19 @@ impl PostgresStore {
     /// When the engine runs on another store or the step has a transaction already: no further try.
     /// When there is no connection in time: try again, which `?` does.
     pub async fn transaction(&self, cx: &StepContext) -> StepResult<StepTransaction> {
+        // Without its guard, which would take the new one for its own.
+        let inherited = cx
+            .inherited()
+            .map(|enlisted| self.own(enlisted).map(|own| own.open));
+        let inherited = inherited.transpose().map_err(StepError::terminal)?;
         let guard = cx.open_transaction(self.inner.instance)?;
+        if let Some(open) = inherited {
+            return Ok(StepTransaction {
+                open,
+                instance: self.inner.instance,
+                guard,
+            });
+        }
         let pool = self.inner.transactions.clone();
         let text = self.inner.sql.open_transaction.clone();
         let deadline = self.inner.options.deadline;
@@ -80,6 +94,33 @@ impl PostgresStore {
             instance: self.inner.instance,
             guard,
         })
+    }
+
+    /// What a step of this store's engine has enlisted.
+    fn own(&self, enlisted: Enlisted) -> Result<StepTransaction, &'static str> {
+        match enlisted.transaction.downcast::<StepTransaction>() {
+            Ok(transaction) if enlisted.instance == self.inner.instance => Ok(*transaction),
+            _ => Err("the enlisted transaction belongs to another store"),
+        }
+    }
+
+    /// Records a write and its messages by one statement, which is a transaction of its own.
+    pub(crate) async fn commit_with_messages(
+        &self,
+        write: &Write,
+        messages: &[NewMessage],
+    ) -> Result<Verdict, StoreError> {
+        let (text, offset) = (&self.inner.sql.judge_waiting, self.offset());
+        let question = || judge(text, offset, write, messages);
+        self.write_until_told(question, |rows| {
+            let judged = judged(rows).map_err(Trouble::of_read)?;
+            match judged.0 {
+                BUSY => Ok(None),
+                WRITTEN => Ok(Some(Verdict::Written)),
+                _ => not_now(judged).map(Some),
+            }
+        })
+        .await
     }
 }
 
@@ -117,30 +158,25 @@ pub(crate) async fn commit(
     store: &PostgresStore,
     enlisted: Enlisted,
     write: Write,
+    messages: &[NewMessage],
 ) -> Result<Verdict, StoreError> {
-    let transaction = match enlisted.transaction.downcast::<StepTransaction>() {
-        Ok(transaction) if enlisted.instance == store.inner.instance => *transaction,
-        _ => {
-            return Err(StoreError::Rejected(
-                "the enlisted transaction belongs to another store".to_owned(),
-            ));
-        }
-    };
+    let transaction = store.own(enlisted);
+    let transaction = transaction.map_err(|why| StoreError::Rejected(why.to_owned()))?;
     let text = store.inner.sql.judge_waiting.clone();
     let offset = store.inner.options.clock.offset_micros();
     // Not in a task of its own: when the caller drops this call, no COMMIT may follow any more unless
     // the row has been locked since. Else `confirm` could find nothing and be wrong a moment later.
     let StepTransaction { open, guard, .. } = transaction;
-    let ended = end(open, text, offset, &write).await;
+    let ended = end(open, || judge(&text, offset, &write, messages)).await;
     drop(guard);
     ended
 }
 
-async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result<Verdict, StoreError> {
-    let mut judged = open.judge(&text, offset, write).await?;
+async fn end(mut open: Open, question: impl Fn() -> Bound) -> Result<Verdict, StoreError> {
+    let mut judged = open.judge(question()).await?;
     if judged.0 == BUSY {
         // The row is locked by now, so only the snapshot can have been too old.
-        judged = open.judge(&text, offset, write).await?;
+        judged = open.judge(question()).await?;
     }
     if judged.0 == WRITTEN {
         return match open.commit().await {
@@ -153,6 +189,27 @@ async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result
         open.commit().await.map_err(Trouble::of_write)?;
     }
     open.roll_back().await;
+    not_now(judged)
+}
+
+/// `judge.sql` with a lock that waits, for one write and its messages.
+fn judge(text: &SqlStr, offset: i64, write: &Write, messages: &[NewMessage]) -> Bound {
+    let query = sqlx::query(text.clone()).bind(offset);
+    bind::emitted(bind::judged(query, &[write]), messages)
+}
+
+/// A verdict of `judge.sql`, and the write that has recorded the step.
+type Judged = (i32, Option<WriteId>);
+
+fn judged(rows: &[PgRow]) -> Result<Judged, Trouble> {
+    let none = || Trouble::Unreadable("no verdict".to_owned());
+    let row = rows.first().ok_or_else(none)?;
+    let by = column::<Option<Uuid>>(row, 2)?;
+    Ok((column(row, 1)?, by.map(WriteId)))
+}
+
+/// What a verdict means by which nothing is written now.
+fn not_now(judged: Judged) -> Result<Verdict, StoreError> {
     match judged {
         // An earlier send of this write was committed with a transaction of its own. Committing this
         // one too would do the step's work twice.
@@ -161,7 +218,7 @@ async fn end(mut open: Open, text: SqlStr, offset: i64, write: &Write) -> Result
         // A statement that waits for the row and still gets none has seen it go.
         (FENCED | BUSY, _) => Ok(Verdict::Fenced),
         (RESTARTED, _) => Err(StoreError::Restarted),
-        (other, _) => Err(StoreError::Unreadable(format!("unknown verdict {other}"))),
+        (other, _) => Err(unknown_verdict(Some(other))),
     }
 }
 
@@ -173,23 +230,10 @@ struct Open {
 
 impl Open {
     /// Writes the fenced checkpoint. An error means that the transaction will never be committed.
-    async fn judge(
-        &mut self,
-        text: &SqlStr,
-        offset: i64,
-        write: &Write,
-    ) -> Result<(i32, Option<WriteId>), StoreError> {
-        let query = sqlx::query(text.clone()).bind(offset);
-        let query = bind::judged(query, &[write]);
+    async fn judge(&mut self, question: Bound) -> Result<Judged, StoreError> {
         let deadline = self.deadline;
-        let judged = fetch_within(self.connection_mut(), query, deadline).await;
-        let judged = judged.and_then(|rows| {
-            let row = rows
-                .first()
-                .ok_or_else(|| Trouble::Unreadable("no verdict".to_owned()))?;
-            let by = column::<Option<Uuid>>(row, 2)?;
-            Ok((column(row, 1)?, by.map(WriteId)))
-        });
+        let judged = fetch_within(self.connection_mut(), question, deadline).await;
+        let judged = judged.and_then(|rows| self::judged(&rows));
         match &judged {
             Err(trouble) if trouble.ends_the_connection() => drop(self.transaction.take()),
             Err(_) => self.roll_back().await,

@@ -3,27 +3,32 @@
 
 mod common;
 
+use keystep::clock::Clock;
 use keystep::{StepContext, StepResult};
-use keystep_postgres::PostgresStore;
+use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::AssertSqlSafe;
 use store_conformance::under_faults::Ground;
 
 #[derive(Clone)]
-struct InSchema(String);
+struct InSchema(String, Clock);
 
 async fn fresh() -> InSchema {
     let (_store, schema) = common::store().await;
     let mut session = common::session().await;
     let table = format!("CREATE TABLE {schema}.effects (mark text NOT NULL)");
     common::sql(&mut session, table).await;
-    InSchema(schema)
+    InSchema(schema, Clock::new())
 }
 
 impl Ground for InSchema {
     type Store = PostgresStore;
 
     async fn open(&self) -> PostgresStore {
-        common::same(&self.0).await
+        let options = PostgresOptions {
+            clock: self.1.clone(),
+            ..PostgresOptions::default()
+        };
+        common::same_with(&self.0, options).await
     }
 
     async fn book(&self, store: &PostgresStore, cx: &StepContext, mark: &str) -> StepResult<()> {
@@ -42,3 +47,8 @@ impl Ground for InSchema {
 }
 
 store_conformance::under_faults_suite!(fresh);
+
+mod stories {
+    store_conformance::stories_suite!(fresh);
+    store_conformance::transaction_stories_suite!(fresh);
+}

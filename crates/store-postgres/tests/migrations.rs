@@ -80,7 +80,7 @@ async fn a_program_that_is_too_old_for_the_tables_is_refused_with_both_versions(
     let Some(StoreError::Refused(why)) = refused else {
         panic!("not refused: {refused:?}");
     };
-    assert!(why.contains("41") && why.contains("format 1"), "{why}");
+    assert!(why.contains("41") && why.contains("format 2"), "{why}");
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_program_goes_on_with_newer_tables_that_it_may_still_read() {
     let mut session = session().await;
     sql(
         &mut session,
-        format!("UPDATE {schema}.format SET version = 42, min_reader = 1"),
+        format!("UPDATE {schema}.format SET version = 42, min_reader = 2"),
     )
     .await;
     let store = same(&schema).await;

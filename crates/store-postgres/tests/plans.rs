@@ -11,50 +11,75 @@ mod common;
 mod prepared;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use common::*;
-use keystep::execution::WorkerId;
-use keystep::store::{Acquired, How, ListQuery, Shapes, Store, Then, Verdict, Wanted};
+use keystep::execution::{CancelWish, Fence, WorkerId, WriteId};
+use keystep::store::{
+    Acquired, Commit, How, ListQuery, NewMessage, NewProgress, NewSignal, Shapes, Signalled, Store, Then,
+    Verdict, Wanted,
+};
 use keystep_postgres::PostgresStore;
 use prepared::prepare;
 use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
 
-/// The indexes of executions and checkpoints that each statement uses which looks into them, and how
+/// The indexes of the tables that grow that each statement uses which looks into them, and how
 /// many of its scans have no condition because they only take the first entry.
 const INDEXES: &[(&str, &[&str], usize)] = &[
-    ("acquire", &["executions_pkey", "checkpoints_pkey"], 0),
+    (
+        "acquire",
+        &["executions_pkey", "checkpoints_pkey", "signals_pkey"],
+        0,
+    ),
     ("begin", &["executions_pkey", "checkpoints_pkey"], 0),
     ("begin_alone", &["executions_pkey", "checkpoints_pkey"], 0),
     ("checkpoint_alone", &["executions_pkey"], 0),
+    ("cancels", &["executions_cancelled"], 0),
+    ("children", &["executions_called"], 0),
     ("commit", &["executions_pkey"], 0),
     ("commit_alone", &["executions_pkey"], 0),
     ("dead_owners", &["executions_running"], 1),
+    ("delivered", &["outbox_id_key"], 0),
     ("due", &["executions_due"], 0),
     ("find", &["executions_pkey", "checkpoints_pkey"], 0),
+    ("inbox", &["signals_pkey"], 0),
     ("judge", &["executions_pkey", "checkpoints_pkey"], 0),
     ("judge_waiting", &["executions_pkey", "checkpoints_pkey"], 0),
     ("list", &["executions_pkey", "checkpoints_pkey"], 0),
     ("load", &["executions_pkey", "checkpoints_pkey"], 0),
     ("lock", &["executions_pkey"], 0),
+    ("outbox", &["outbox_pkey"], 1),
     ("owned", &["executions_running"], 0),
+    ("progress", &["executions_pkey"], 0),
     (
         "purge",
-        &["executions_expiring", "executions_pkey", "checkpoints_pkey"],
+        &[
+            "executions_expiring",
+            "executions_pkey",
+            "checkpoints_pkey",
+            "signals_pkey",
+        ],
         0,
     ),
     ("recorded_by", &["checkpoints_pkey"], 0),
+    ("signal", &["executions_pkey", "signals_pkey"], 0),
+    ("submit", &[], 0),
+    ("wish_cancel", &["executions_pkey"], 0),
     ("write", &["executions_pkey"], 0),
 ];
 
 /// The tables that grow with what was done; plans and workers are few.
-const TABLES: [&str; 2] = ["executions", "checkpoints"];
+const TABLES: [&str; 4] = ["executions", "checkpoints", "signals", "outbox"];
 
-/// 100,000 finished executions of five steps, of which 500 may be purged; 500 that run under ten
-/// owners, and 500 that wait.
+/// 100,000 finished executions of five steps and two signals, of which 500 may be purged; 500 that run
+/// under ten owners, some of them to be cancelled, and 500 that wait and are called by others; 10,000
+/// messages.
 const HISTORY: &str = "
     INSERT INTO {schema}.executions (
         id, run_id, token, epoch, generation, owner, plan, shape, ended_by, created_at, acquired_at,
-        finished_at, wake_at, expires_at, state, schema_name, scope, key, output_step, input_hash, input
+        finished_at, wake_at, expires_at, state, schema_name, scope, key, output_step, input_hash, input,
+        cancel, parent, signals
     )
     SELECT
         gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 1,
@@ -62,7 +87,9 @@ const HISTORY: &str = "
         now(), now(), CASE state WHEN 10 THEN now() END,
         CASE state WHEN 2 THEN now() + (n - 100750) * interval '1 second' END,
         CASE state WHEN 10 THEN now() + (n - 500) * interval '1 second' END,
-        state, 'order.create', '', 'k' || n, CASE state WHEN 10 THEN 'step 4' END, '\\x00', '\\x00'
+        state, 'order.create', '', 'k' || n, CASE state WHEN 10 THEN 'step 4' END, '\\x00', '\\x00',
+        CASE WHEN state = 1 AND n % 50 = 0 THEN 1 END, CASE state WHEN 2 THEN gen_random_uuid() END,
+        CASE state WHEN 10 THEN 2 END
     FROM (
         SELECT n, CASE WHEN n <= 100000 THEN 10 WHEN n <= 100500 THEN 1 ELSE 2 END AS state
         FROM generate_series(1, 101000) AS n
@@ -73,6 +100,15 @@ const HISTORY: &str = "
     SELECT e.run_id, e.token, 1, 1, now(), s, 1, 0, 'step ' || s, '\\x00'
     FROM {schema}.executions AS e CROSS JOIN generate_series(0, 4) AS s
     WHERE e.state = 10;
+    INSERT INTO {schema}.signals (run_id, write_id, sent_at, ord, name, payload)
+    SELECT e.run_id, gen_random_uuid(), now(), s, 'signal ' || s, '\\x00'
+    FROM {schema}.executions AS e CROSS JOIN generate_series(1, 2) AS s
+    WHERE e.state = 10;
+    INSERT INTO {schema}.outbox (id, execution, run_id, emitted_at, topic, payload)
+    SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now(), 'topic', '\\x00'
+    FROM generate_series(1, 10000);
+    ANALYZE {schema}.signals;
+    ANALYZE {schema}.outbox;
     ANALYZE {schema}.executions;
     ANALYZE {schema}.checkpoints";
 
@@ -118,6 +154,7 @@ async fn story(store: PostgresStore, key: String) {
     store.due(wanted.clone()).await.expect("an answer");
     store.orphans(wanted).await.expect("an answer");
     store.owned(WorkerId(1)).await.expect("an answer");
+    news(&store, fence).await;
     let finished = store.commit(record(fence, "two", 1, succeed("two"))).await;
     assert_eq!(finished.expect("a verdict"), Verdict::Written);
     let page = ListQuery {
@@ -125,7 +162,52 @@ async fn story(store: PostgresStore, key: String) {
         ..ListQuery::default()
     };
     store.list(page).await.expect("an answer");
-    store.purge(10).await.expect("an answer");
+    store.purge(10, None).await.expect("an answer");
+    store
+        .purge(10, Some(Duration::from_secs(1)))
+        .await
+        .expect("an answer");
+}
+
+/// What comes to an execution while it runs, and what goes out.
+async fn news(store: &PostgresStore, fence: Fence) {
+    let (id, run) = (fence.execution, fence.run);
+    let told = record(fence, "half", 1, Then::Continue);
+    let progress = NewProgress {
+        fence,
+        worker: told.worker,
+        write_id: WriteId::fresh(),
+        checkpoint: told.checkpoint.clone().expect("a checkpoint"),
+    };
+    let put_down = store.progress(progress).await;
+    assert_eq!(put_down.expect("a verdict"), Verdict::Written);
+    let signal = NewSignal {
+        id,
+        run,
+        name: "go".into(),
+        payload: payload("news"),
+        once: true,
+        write_id: WriteId::fresh(),
+    };
+    assert_eq!(store.signal(signal).await.expect("an answer"), Signalled::Sent);
+    assert_eq!(store.inbox(id, run).await.expect("an answer").count, 1);
+    let wished = store.wish_cancel(id, run, CancelWish::Stop).await;
+    assert!(wished.expect("an answer").is_some());
+    store.cancels(WorkerId(1)).await.expect("an answer");
+    store.children(id).await.expect("an answer");
+    let message = NewMessage {
+        id: Uuid::new_v4(),
+        topic: "orders".into(),
+        payload: payload("message"),
+    };
+    let tells = Commit {
+        messages: vec![message],
+        ..record(fence, "tells", 2, Then::Continue)
+    };
+    assert_eq!(store.commit(tells).await.expect("a verdict"), Verdict::Written);
+    let messages = store.outbox(Vec::new(), 10).await.expect("an answer");
+    let delivered = messages.iter().map(|message| message.id).collect();
+    store.delivered(delivered).await.expect("an answer");
 }
 
 /// How often the tables of a schema were read whole. A session tells its part when it ends, so this
@@ -142,7 +224,7 @@ async fn whole_reads(schema: &str) -> i64 {
     .await;
     let reads = format!(
         "SELECT sum(seq_scan)::bigint FROM pg_stat_user_tables
-         WHERE schemaname = '{schema}' AND relname IN ('executions', 'checkpoints')"
+         WHERE schemaname = '{schema}' AND relname IN ('executions', 'checkpoints', 'signals', 'outbox')"
     );
     number(&mut session().await, reads).await
 }

@@ -53,7 +53,7 @@ async fn a_role_that_can_create_nothing_runs_on_migrated_tables() {
     };
     store.due(all.clone()).await.expect("looked");
     store.orphans(all).await.expect("looked");
-    store.purge(10).await.expect("purged");
+    store.purge(10, None).await.expect("purged");
     store.bury(WorkerId(1), 0).await.expect("judged");
     store.retire(me.worker).await.expect("retired");
 }

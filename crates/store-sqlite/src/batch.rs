@@ -130,7 +130,7 @@ impl<'a> Batch<'a> {
 }
 
 /// Binds the rows of one statement, and NULL for each value of the rows that its text has too many.
-fn all<'q, T>(
+pub(crate) fn all<'q, T>(
     query: Query<'q>,
     file: &str,
     rows: &'q [T],

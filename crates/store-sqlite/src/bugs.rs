@@ -6,6 +6,7 @@ use crate::sql::BEGIN_IMMEDIATE;
 
 const ACQUIRE: &str = include_str!("../sql/acquire.sql");
 const CHECKPOINTS: &str = include_str!("../sql/checkpoints.sql");
+const RESTART: &str = include_str!("../sql/restart.sql");
 const SETTLES: &str = include_str!("../sql/settles.sql");
 const STANDING: &str = include_str!("../sql/standing.sql");
 
@@ -56,5 +57,23 @@ const EDITS: &[Edit] = &[
         file: BEGIN_IMMEDIATE,
         words: "BEGIN IMMEDIATE",
         by: "BEGIN",
+    },
+    Edit {
+        bug: Bug::SignalsNotCounted,
+        file: SETTLES,
+        words: "w.heard < e.signals OR ",
+        by: "",
+    },
+    Edit {
+        bug: Bug::WishLostByTakeover,
+        file: ACQUIRE,
+        words: "output_step = NULL, failure = NULL",
+        by: "output_step = NULL, failure = NULL, cancel = NULL",
+    },
+    Edit {
+        bug: Bug::GenerationForgotten,
+        file: RESTART,
+        words: "generation = generation + 1",
+        by: "generation = iif(purged_at IS NULL, generation + 1, 1)",
     },
 ];

@@ -11,6 +11,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::sync::Arc;
 use std::thread;
 
 use futures::future::BoxFuture;
@@ -74,7 +75,9 @@ pub(crate) struct Group {
 
 /// The end of the lane that the thread takes from.
 struct Serving {
-    lane: LaneReceiver<Box<dyn Job>, Outcome>,
+    /// Shared and not cloned: a second receiver would count as a writer that is free, for which half
+    /// of a large batch is left.
+    lane: Arc<LaneReceiver<Box<dyn Job>, Outcome>>,
     writer: Writer,
     clock: Clock,
 }
@@ -110,7 +113,7 @@ pub(crate) fn start(
     let writer = make(runtime.handle().clone());
     let (sender, receiver) = lane(limits);
     let serving = Serving {
-        lane: receiver,
+        lane: Arc::new(receiver),
         writer: writer.clone(),
         clock,
     };
@@ -126,7 +129,7 @@ pub(crate) fn start(
 async fn supervise(serving: Serving) {
     loop {
         let Serving { lane, writer, clock } = &serving;
-        let batches = serve(lane.clone(), writer.clone(), clock.clone());
+        let batches = serve(Arc::clone(lane), writer.clone(), clock.clone());
         match tokio::spawn(batches).await {
             Ok(()) => return,
             Err(died) => tracing::error!(%died, "the SQLite writer died and is started again"),
@@ -134,7 +137,7 @@ async fn supervise(serving: Serving) {
     }
 }
 
-async fn serve(lane: LaneReceiver<Box<dyn Job>, Outcome>, writer: Writer, clock: Clock) {
+async fn serve(lane: Arc<LaneReceiver<Box<dyn Job>, Outcome>>, writer: Writer, clock: Clock) {
     while let Some(batch) = lane.next_batch().await {
         let outcomes = write_together(&writer, &clock, &batch).await;
         for (pending, outcome) in batch.into_iter().zip(outcomes) {

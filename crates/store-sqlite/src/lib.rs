@@ -46,6 +46,7 @@ mod reads;
 mod rows;
 mod sql;
 mod store;
+mod submit;
 mod transaction;
 mod writer;
 mod writes;

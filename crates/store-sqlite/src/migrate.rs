@@ -19,7 +19,10 @@ const FORMAT: &str = include_str!("../sql/format.sql");
 
 /// The migrations in their order; the place in the list, from 1, is the format they lead to. Each
 /// one writes its own number into `keystep_format`.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_init.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_vocabulary.sql"),
+];
 
 /// The newest format that this program knows.
 const NEWEST: i64 = MIGRATIONS.len() as i64;

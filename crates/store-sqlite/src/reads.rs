@@ -1,7 +1,10 @@
 //! What does each read ask? The statements that need no transaction.
 
-use keystep::execution::{CheckpointRecord, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
-use keystep::store::{ListQuery, Observed, PlanRecord, Progress, Shapes, StoreError, Wanted};
+use keystep::clock::time_of;
+use keystep::execution::{
+    CancelWish, CheckpointRecord, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId,
+};
+use keystep::store::{Inbox, ListQuery, Message, Observed, PlanRecord, Progress, Shapes, StoreError, Wanted};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -17,6 +20,11 @@ const DUE: &str = include_str!("../sql/due.sql");
 const ORPHANS: &str = include_str!("../sql/orphans.sql");
 const OWNED: &str = include_str!("../sql/owned.sql");
 const OBSERVE: &str = include_str!("../sql/observe.sql");
+const INBOX: &str = include_str!("../sql/inbox.sql");
+const CANCELS: &str = include_str!("../sql/cancels.sql");
+const CHILDREN: &str = include_str!("../sql/children.sql");
+const LEADER: &str = include_str!("../sql/leader.sql");
+const OUTBOX: &str = include_str!("../sql/outbox.sql");
 const LOAD_PLAN: &str = include_str!("../sql/load_plan.sql");
 
 /// Executions by their ids.
@@ -72,6 +80,7 @@ pub(crate) async fn load(
     conn: &mut SqliteConnection,
     id: ExecutionId,
     run: RunId,
+    now: i64,
 ) -> Result<Option<Progress>, StoreError> {
     let recorded = sqlx::query(LOAD_CHECKPOINTS).bind(run.0).fetch_all(&mut *conn);
     let checkpoints: Vec<CheckpointRecord> = all(recorded.await, rows::checkpoint)?;
@@ -82,6 +91,7 @@ pub(crate) async fn load(
     Ok(Some(Progress {
         input: rows::payload(&row, "input")?.unwrap_or_default(),
         checkpoints,
+        now: time_of(now),
     }))
 }
 
@@ -125,6 +135,56 @@ pub(crate) async fn observe(
 ) -> Result<Vec<Observed>, StoreError> {
     let rows = sqlx::query(OBSERVE).bind(worker.0).fetch_all(conn);
     all(rows.await, rows::worker)
+}
+
+/// The signals of a run.
+pub(crate) async fn inbox(conn: &mut SqliteConnection, run: RunId) -> Result<Inbox, StoreError> {
+    let rows = sqlx::query(INBOX).bind(run.0).fetch_all(conn);
+    let signals = all(rows.await, rows::signal)?;
+    Ok(Inbox {
+        count: i32::try_from(signals.len()).unwrap_or(i32::MAX),
+        signals,
+    })
+}
+
+/// What a worker is to cancel.
+pub(crate) async fn cancels(
+    conn: &mut SqliteConnection,
+    worker: WorkerId,
+) -> Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError> {
+    let rows = sqlx::query(CANCELS).bind(worker.0).fetch_all(conn);
+    all(rows.await, rows::wish)
+}
+
+/// Executions that a step of this one has begun and that are not finished.
+pub(crate) async fn children(
+    conn: &mut SqliteConnection,
+    parent: ExecutionId,
+) -> Result<Vec<Seen>, StoreError> {
+    let rows = sqlx::query(CHILDREN).bind(parent.0).fetch_all(conn);
+    all(rows.await, rows::seen)
+}
+
+/// Whether a worker reads the outbox; `None` when nobody does and it may.
+pub(crate) async fn leads(conn: &mut SqliteConnection, worker: WorkerId) -> Result<Option<bool>, StoreError> {
+    let row = sqlx::query(LEADER).bind(worker.0).fetch_one(conn);
+    let row = row.await.map_err(before_commit)?;
+    if !rows::get::<bool>(&row, "live")? {
+        return Ok(Some(false));
+    }
+    let leader: Option<i64> = rows::get(&row, "leader")?;
+    Ok(leader.map(|leader| leader == worker.0))
+}
+
+/// The oldest messages that are not of these executions.
+pub(crate) async fn outbox(
+    conn: &mut SqliteConnection,
+    but: Vec<ExecutionId>,
+    limit: u32,
+) -> Result<Vec<Message>, StoreError> {
+    let but = rows::json_ids(but.into_iter().map(|execution| execution.0));
+    let rows = sqlx::query(OUTBOX).bind(but).bind(limit).fetch_all(conn);
+    all(rows.await, rows::message)
 }
 
 /// A plan by its id.

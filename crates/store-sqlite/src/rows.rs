@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use keystep::clock::time_of;
 use keystep::execution::{
-    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason, Payload, PlanId,
-    RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CancelWish, CheckpointRecord, Claim, ExecutionId, ExecutionRecord, FullKey, InputHash, ParkReason,
+    Payload, PlanId, RunId, Seen, ShapeId, State, WaitReason, WorkerId, WriteId,
 };
-use keystep::store::{Observed, PlanRecord, StoreError};
+use keystep::store::{Message, Observed, PlanRecord, StoreError};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -19,7 +19,12 @@ pub(crate) fn execution(row: &SqliteRow, now: i64) -> Result<ExecutionRecord, St
     let seen = seen(row)?;
     let state = seen.state;
     let wakes = matches!(state, State::Ready | State::Waiting);
-    let fails = matches!(state, State::Waiting | State::Parked | State::Failed);
+    let fails = matches!(
+        state,
+        State::Waiting | State::Parked | State::Failed | State::Undone
+    );
+    let (parked, waits_for) = reasons(state, get(row, "reason")?)?;
+    let created_at = get(row, "created_at")?;
     let until = |at: i64| Duration::from_micros(u64::try_from(at - now).unwrap_or(0));
     let wake_at: Option<i64> = get(row, "wake_at")?;
     let expires_at: Option<i64> = get(row, "expires_at")?;
@@ -39,14 +44,19 @@ pub(crate) fn execution(row: &SqliteRow, now: i64) -> Result<ExecutionRecord, St
         shape: ShapeId(get(row, "shape_id")?),
         input_hash: input_hash(row)?,
         failure: payload(row, "failure")?.filter(|_failure| fails),
-        parked: parked(row)?,
+        parked,
+        waits_for,
+        cancel: get::<Option<i64>>(row, "cancel")?.map(cancel_wish).transpose()?,
+        parent: get::<Option<Uuid>>(row, "parent")?.map(ExecutionId),
+        purged: get::<Option<i64>>(row, "purged_at")?.is_some(),
         output: payload(row, "output")?,
         tries: get(row, "tries")?,
         tries_seq: get(row, "tries_seq")?,
         lost: get(row, "lost")?,
         wake_in: wake_at.map(until).filter(|_wait| wakes),
         expires_in: expires_at.map(until),
-        created_at: time_of(get(row, "created_at")?),
+        age: Duration::from_micros(u64::try_from(now - created_at).unwrap_or(0)),
+        created_at: time_of(created_at),
         acquired_at: time_of(get(row, "acquired_at")?),
         finished_at: get::<Option<i64>>(row, "finished_at")?.map(time_of),
     })
@@ -87,6 +97,28 @@ pub(crate) fn checkpoint(row: &SqliteRow) -> Result<CheckpointRecord, StoreError
         output: payload(row, "output")?.unwrap_or_default(),
         at: time_of(get(row, "recorded_at")?),
     })
+}
+
+/// A message of the outbox.
+pub(crate) fn message(row: &SqliteRow) -> Result<Message, StoreError> {
+    Ok(Message {
+        id: get(row, "id")?,
+        execution: ExecutionId(get(row, "execution")?),
+        run: RunId(get(row, "run_id")?),
+        topic: get(row, "topic")?,
+        payload: payload(row, "payload")?.unwrap_or_default(),
+    })
+}
+
+/// A signal: its name, and what was sent.
+pub(crate) fn signal(row: &SqliteRow) -> Result<(String, Payload), StoreError> {
+    Ok((get(row, "name")?, payload(row, "payload")?.unwrap_or_default()))
+}
+
+/// What is to be cancelled, and how.
+pub(crate) fn wish(row: &SqliteRow) -> Result<(ExecutionId, RunId, CancelWish), StoreError> {
+    let (id, run) = (ExecutionId(get(row, "id")?), RunId(get(row, "run_id")?));
+    Ok((id, run, cancel_wish(get(row, "cancel")?)?))
 }
 
 /// A plan.
@@ -147,11 +179,33 @@ fn input_hash(row: &SqliteRow) -> Result<InputHash, StoreError> {
         .map_err(|_other| StoreError::Unreadable("the input hash of an execution".to_owned()))
 }
 
-fn parked(row: &SqliteRow) -> Result<Option<ParkReason>, StoreError> {
-    let word: Option<String> = get(row, "parked")?;
-    word.map(|word| {
-        ParkReason::from_word(&word)
-            .ok_or_else(|| StoreError::Unreadable(format!("park reason `{word}` of an execution")))
-    })
-    .transpose()
+/// Format 1 stored no word for the only reason that it knew.
+const WAIT_OF_FORMAT_1: &str = "retry";
+
+/// Why an execution is parked, and what it waits for.
+fn reasons(
+    state: State,
+    word: Option<String>,
+) -> Result<(Option<ParkReason>, Option<WaitReason>), StoreError> {
+    let unknown = |word: &str| {
+        let state = state.as_str();
+        StoreError::Unreadable(format!("the reason `{word}` why an execution is {state}"))
+    };
+    match (state, word.as_deref()) {
+        (State::Parked, Some(word)) => {
+            let reason = ParkReason::from_word(word).ok_or_else(|| unknown(word))?;
+            Ok((Some(reason), None))
+        }
+        (State::Waiting, word) => {
+            let word = word.unwrap_or(WAIT_OF_FORMAT_1);
+            let reason = WaitReason::from_word(word).ok_or_else(|| unknown(word))?;
+            Ok((None, Some(reason)))
+        }
+        _ => Ok((None, None)),
+    }
+}
+
+fn cancel_wish(code: i64) -> Result<CancelWish, StoreError> {
+    let wish = i16::try_from(code).ok().and_then(CancelWish::from_code);
+    wish.ok_or_else(|| StoreError::Unreadable(format!("the wish {code} to cancel an execution")))
 }

@@ -4,13 +4,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keystep::clock::Clock;
-use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
+use keystep::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use keystep::random;
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, Observed,
-    PlanRecord, Progress, Reach, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, Inbox, ListQuery, Message,
+    NewProgress, NewSignal, Observation, Observed, PlanRecord, Progress, Reach, Register, Signalled, Store,
+    StoreError, StoreInfo, Verdict, Wanted,
 };
 use uuid::Uuid;
 
@@ -23,7 +25,9 @@ use crate::options::SqliteOptions;
 use crate::reader::Readers;
 use crate::writer::Writer;
 use crate::writes::begin::meet;
+use crate::writes::cancel::Wish;
 use crate::writes::commit::Record;
+use crate::writes::outbox::{Delivered, Lead};
 use crate::writes::purge::Purge;
 use crate::writes::worker::{Beating, Bury, Retire};
 use crate::{migrate, reads};
@@ -171,8 +175,10 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self, id: ExecutionId, run: RunId) -> Result<Option<Progress>, StoreError> {
-        let readers = self.readers();
-        readers.read(|conn| Box::pin(reads::load(conn, id, run))).await
+        let (readers, now) = (self.readers(), self.now());
+        readers
+            .read(|conn| Box::pin(reads::load(conn, id, run, now)))
+            .await
     }
 
     async fn find(&self, ids: Vec<ExecutionId>) -> Result<Vec<ExecutionRecord>, StoreError> {
@@ -256,8 +262,60 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
-        self.inner.group.write(Purge { limit }).await
+    async fn progress(&self, progress: NewProgress) -> Result<Verdict, StoreError> {
+        self.inner.group.write(progress).await
+    }
+
+    async fn signal(&self, signal: NewSignal) -> Result<Signalled, StoreError> {
+        self.inner.group.write(signal).await
+    }
+
+    async fn inbox(&self, _id: ExecutionId, run: RunId) -> Result<Inbox, StoreError> {
+        let readers = self.readers();
+        readers.read(|conn| Box::pin(reads::inbox(conn, run))).await
+    }
+
+    async fn wish_cancel(
+        &self,
+        id: ExecutionId,
+        run: RunId,
+        wish: CancelWish,
+    ) -> Result<Option<Seen>, StoreError> {
+        self.inner.group.write(Wish { id, run, wish }).await
+    }
+
+    async fn cancels(&self, worker: WorkerId) -> Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError> {
+        let readers = self.readers();
+        readers.read(|conn| Box::pin(reads::cancels(conn, worker))).await
+    }
+
+    async fn children(&self, parent: ExecutionId) -> Result<Vec<Seen>, StoreError> {
+        let readers = self.readers();
+        readers.read(|conn| Box::pin(reads::children(conn, parent))).await
+    }
+
+    async fn lead(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        let readers = self.readers();
+        let leads = readers.read(|conn| Box::pin(reads::leads(conn, worker))).await?;
+        match leads {
+            Some(leads) => Ok(leads),
+            None => self.inner.group.write(Lead { worker }).await,
+        }
+    }
+
+    async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
+        let readers = self.readers();
+        readers
+            .read(|conn| Box::pin(reads::outbox(conn, but, limit)))
+            .await
+    }
+
+    async fn delivered(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        self.inner.group.write(Delivered { messages }).await
+    }
+
+    async fn purge(&self, limit: u32, remember: Option<Duration>) -> Result<u32, StoreError> {
+        self.inner.group.write(Purge { limit, remember }).await
     }
 }
 

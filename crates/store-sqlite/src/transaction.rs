@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 #[cfg(feature = "planted")]
 use keystep::bugs::{Bug, is_planted};
 use keystep::store::{Enlisted, StoreError, Verdict};
-use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepResult};
+use keystep::{IntoEnlisted, OpenTransaction, StepContext, StepError, StepResult};
 use sqlx::SqliteConnection;
 
 use crate::error::{before_commit, writer_gone, writer_lost};
@@ -40,7 +40,8 @@ pub struct SqliteTransaction {
 }
 
 impl SqliteStore {
-    /// Opens a transaction for the step behind `cx`, waiting for the writing connection.
+    /// Opens a transaction for the step behind `cx`, waiting for the writing connection. In an atomic
+    /// schema it is the one that the step before has enlisted, if there is one.
     ///
     /// ```
     /// # use keystep::{StepContext, StepResult};
@@ -59,8 +60,17 @@ impl SqliteStore {
     /// When the engine runs on another store or this attempt has a transaction already (final), or
     /// when another writer does not finish within the busy timeout (try again).
     pub async fn transaction(&self, cx: &StepContext) -> StepResult<SqliteTransaction> {
+        // Without its guard, which would take the new one for its own.
+        let inherited = cx
+            .inherited()
+            .map(|enlisted| self.own(enlisted).map(|own| own.transaction));
+        let inherited = inherited.transpose().map_err(StepError::terminal)?;
         let open = cx.open_transaction(self.instance())?;
-        Ok(self.begin_marked(Some(open)).await?)
+        let transaction = match inherited {
+            Some(transaction) => transaction,
+            None => self.begin_marked().await?,
+        };
+        Ok(self.handed_out(transaction, Some(open)))
     }
 
     /// Opens a transaction that belongs to no step, for tests that play the engine. Enlisting it
@@ -70,7 +80,7 @@ impl SqliteStore {
     /// As [`transaction`](Self::transaction).
     #[doc(hidden)]
     pub async fn unbound_transaction(&self) -> Result<SqliteTransaction, StoreError> {
-        self.begin_marked(None).await
+        Ok(self.handed_out(self.begin_marked().await?, None))
     }
 
     /// Runs plain writes to the same file, outside of any execution, in one transaction of the
@@ -123,15 +133,28 @@ impl SqliteStore {
     }
 
     /// Opens a transaction with a mark in it that tells whether it is still the same at its end.
-    async fn begin_marked(&self, open: Option<OpenTransaction>) -> Result<SqliteTransaction, StoreError> {
+    async fn begin_marked(&self) -> Result<Transaction, StoreError> {
         let writer = self.writer().clone();
         let begun = self.writer().tasks().spawn(begin_marked(writer));
-        let transaction = begun.await.unwrap_or_else(|_gone| Err(writer_gone()))?;
-        Ok(SqliteTransaction {
+        begun.await.unwrap_or_else(|_gone| Err(writer_gone()))
+    }
+
+    fn handed_out(&self, transaction: Transaction, open: Option<OpenTransaction>) -> SqliteTransaction {
+        SqliteTransaction {
             transaction,
             store: self.clone(),
             _open: open,
-        })
+        }
+    }
+
+    /// What a step of this store's engine has enlisted.
+    fn own(&self, enlisted: Enlisted) -> Result<SqliteTransaction, StoreError> {
+        match enlisted.transaction.downcast::<SqliteTransaction>() {
+            Ok(transaction) if enlisted.instance == self.instance() => Ok(*transaction),
+            _ => Err(StoreError::Rejected(
+                "the enlisted transaction belongs to another store".to_owned(),
+            )),
+        }
     }
 
     /// Commits an enlisted transaction with its checkpoint, if the fence holds.
@@ -140,19 +163,14 @@ impl SqliteStore {
         enlisted: Enlisted,
         record: Record,
     ) -> Result<Verdict, StoreError> {
-        let foreign =
-            |_other| StoreError::Rejected("the enlisted transaction belongs to another store".to_owned());
-        let transaction: Box<SqliteTransaction> = enlisted.transaction.downcast().map_err(foreign)?;
-        if enlisted.instance != self.instance() {
-            return Err(foreign(transaction));
-        }
+        let transaction = self.own(enlisted)?;
         let now = self.now();
         let finishing = self.writer().tasks().spawn(async move {
             let SqliteTransaction {
                 transaction,
                 store,
                 _open,
-            } = *transaction;
+            } = transaction;
             let verdict = finish(transaction, &record, now).await;
             drop(store);
             verdict

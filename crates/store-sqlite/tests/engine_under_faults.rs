@@ -3,18 +3,22 @@
 
 use std::sync::Arc;
 
+use keystep::clock::Clock;
 use keystep::{StepContext, StepResult};
-use keystep_sqlite::SqliteStore;
+use keystep_sqlite::{SqliteOptions, SqliteStore};
 use store_conformance::under_faults::Ground;
 use tempfile::TempDir;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Clone)]
-struct InFile(Arc<TempDir>);
+struct InFile(Arc<TempDir>, Clock);
 
 async fn fresh() -> InFile {
-    let ground = InFile(Arc::new(TempDir::new().expect("a temporary folder")));
+    let ground = InFile(
+        Arc::new(TempDir::new().expect("a temporary folder")),
+        Clock::new(),
+    );
     let store = SqliteStore::open(ground.path()).await.expect("a new database");
     let made: Result<(), Failed> = store
         .write(|conn| {
@@ -39,9 +43,8 @@ impl Ground for InFile {
     type Store = SqliteStore;
 
     async fn open(&self) -> SqliteStore {
-        SqliteStore::connect(self.path())
-            .await
-            .expect("the database opens")
+        let options = SqliteOptions::from(self.path()).clock(self.1.clone());
+        SqliteStore::connect(options).await.expect("the database opens")
     }
 
     async fn book(&self, store: &SqliteStore, cx: &StepContext, mark: &str) -> StepResult<()> {
@@ -66,3 +69,8 @@ impl Ground for InFile {
 }
 
 store_conformance::under_faults_suite!(fresh);
+
+mod stories {
+    store_conformance::stories_suite!(fresh);
+    store_conformance::transaction_stories_suite!(fresh);
+}

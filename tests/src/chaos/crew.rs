@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use store_conformance::proxy::Proxy;
 
 use super::ground::Ground;
+use super::traffic::Order;
 use crate::evidence::Evidence;
 use crate::protocol::{Event, Run};
 use crate::transcript::Transcript;
@@ -18,6 +19,8 @@ pub(super) struct Crew {
     /// Those that were told to leave, and when.
     leaving: Vec<(Victim, Instant)>,
     calls: usize,
+    cancels: usize,
+    signals: usize,
 }
 
 /// A process, and its way to the database.
@@ -28,8 +31,8 @@ pub(super) struct Slot {
     stopped: bool,
     /// Lines of what it said that were looked at.
     heard: usize,
-    /// Calls that it has not answered, by their number.
-    unanswered: HashMap<u64, Run>,
+    /// Orders that it has not answered, by their number.
+    unanswered: HashMap<u64, Order>,
 }
 
 impl Crew {
@@ -42,6 +45,8 @@ impl Crew {
             slots,
             leaving: Vec::new(),
             calls: 0,
+            cancels: 0,
+            signals: 0,
         }
     }
 
@@ -54,7 +59,17 @@ impl Crew {
         self.calls
     }
 
-    /// Calls of living processes that have no answer.
+    /// Wishes to cancel an execution.
+    pub(super) fn cancels(&self) -> usize {
+        self.cancels
+    }
+
+    /// Signals that were to be sent.
+    pub(super) fn signals(&self) -> usize {
+        self.signals
+    }
+
+    /// Orders to living processes that have no answer.
     pub(super) fn unanswered(&self) -> usize {
         self.slots.iter().map(|slot| slot.unanswered.len()).sum()
     }
@@ -73,13 +88,26 @@ impl Crew {
             .collect()
     }
 
-    /// Makes a process call.
-    pub(super) fn ask(&mut self, process: usize, run: Run, evidence: &mut Evidence) {
+    /// Gives a process an order.
+    pub(super) fn tell(&mut self, process: usize, order: Order, evidence: &mut Evidence) {
         let slot = &mut self.slots[process];
-        let call = slot.victim.call(run.clone());
-        evidence.asked_to(&slot.victim, call, &run);
-        slot.unanswered.insert(call.number(), run);
-        self.calls += 1;
+        let call = match &order {
+            Order::Call(run) => {
+                let call = slot.victim.call(Run::clone(run));
+                evidence.asked_to(&slot.victim, call, run);
+                self.calls += 1;
+                call
+            }
+            Order::Cancel { schema, key, undo } => {
+                self.cancels += 1;
+                slot.victim.cancel(schema, key, *undo)
+            }
+            Order::Signal { schema, key } => {
+                self.signals += 1;
+                slot.victim.send_signal(schema, key)
+            }
+        };
+        slot.unanswered.insert(call.number(), order);
     }
 
     /// Kills a process; its successor obeys as soon as it is there.

@@ -13,11 +13,13 @@
 //! | `crew` | Which processes are there, and how are they? |
 //! | `traffic` | Who calls which keys, and how? |
 //! | `faults` | What goes wrong next? |
+//! | `messages` | Was each message of a recorded step delivered, and nothing else? |
 //! | `verdict` | Was every promise kept, and what is told of the run? |
 
 mod crew;
 mod faults;
 mod ground;
+mod messages;
 mod options;
 mod traffic;
 mod verdict;
@@ -105,6 +107,7 @@ impl Chaos {
             .option("sweep-ms", SWEEP.as_millis())
             .option("reconnect-budget-ms", RECONNECT_BUDGET.as_millis())
             .option("purge-ms", 5_000)
+            .option("relay-ms", 0)
             .option("log", "warn")
             // One that is stopped does not see that its standard input has ended.
             .switch("dies-with-starter");
@@ -126,8 +129,8 @@ impl Chaos {
         let mut tell = TELL_EVERY;
         while begun.elapsed() < time {
             let asked = self.traffic.next(&mut self.random, &self.crew);
-            for (process, run) in asked {
-                self.crew.ask(process, run, &mut self.evidence);
+            for (process, order) in asked {
+                self.crew.tell(process, order, &mut self.evidence);
             }
             self.faults.tick(
                 &mut self.random,
@@ -160,15 +163,16 @@ impl Chaos {
 
     /// Calls each key again: what was stored is what is answered now.
     fn ask_once_more(&mut self) {
-        for (number, run) in self.traffic.all_again().into_iter().enumerate() {
-            self.crew.ask(number % PROCESSES, run, &mut self.evidence);
+        for (number, order) in self.traffic.all_again().into_iter().enumerate() {
+            self.crew.tell(number % PROCESSES, order, &mut self.evidence);
         }
         self.rest();
         // Now: those whose process has ended are not waited for.
         self.seen.extend(self.crew.waiting());
     }
 
-    /// Waits until nobody waits for anything, and no execution is left to be run.
+    /// Waits until nobody waits for anything, no execution is left to be run and no message to be
+    /// delivered.
     fn rest(&mut self) -> Recovery {
         let begun = Instant::now();
         let left = [State::Ready, State::Running, State::Waiting];
@@ -186,7 +190,8 @@ impl Chaos {
             if callers_wait {
                 recovery.callers = looked;
             }
-            if !callers_wait && still_run.is_empty() || looked > SOON {
+            let at_rest = !callers_wait && still_run.is_empty();
+            if at_rest && self.ground.place().outbox(1).is_empty() || looked > SOON {
                 return recovery;
             }
             std::thread::sleep(TICK);

@@ -9,8 +9,38 @@ use super::crew::Crew;
 use crate::protocol::{AfterFailure, Mishap, Policy, Risk, Run, Trail};
 
 const HOT_KEYS: usize = 12;
-const SCHEMAS: [&str; 4] = ["three", "booked", "brisk", "patient"];
+/// The one with a step of every kind more often.
+const SCHEMAS: [&str; 6] = ["three", "booked", "brisk", "patient", KINDS, KINDS];
+const KINDS: &str = "kinds";
+/// Steps, a part and undos in which something may go wrong.
+const RISKY: [&str; 8] = [
+    "first",
+    "book",
+    "second",
+    "last",
+    "lines::line/2",
+    "pay",
+    "pay/undo",
+    "lines/undo",
+];
+/// Among so many of the latest keys is the one that somebody wants cancelled, or that is sent a signal.
+const LATEST: usize = 25;
 const DWELL_MS: u64 = 120;
+
+/// What a process is told to do.
+#[derive(Debug, Clone)]
+pub(super) enum Order {
+    /// To call.
+    Call(Box<Run>),
+    /// To want an execution cancelled.
+    Cancel {
+        schema: &'static str,
+        key: String,
+        undo: bool,
+    },
+    /// To send an execution a signal.
+    Signal { schema: &'static str, key: String },
+}
 
 /// The keys so far.
 pub(super) struct Traffic {
@@ -44,16 +74,16 @@ impl Traffic {
         self.keys.len()
     }
 
-    /// The next calls, each with the process that makes it. Processes that do not keep up are left
+    /// The next orders, each with the process that gets it. Processes that do not keep up are left
     /// alone.
-    pub(super) fn next(&mut self, random: &mut StdRng, crew: &Crew) -> Vec<(usize, Run)> {
+    pub(super) fn next(&mut self, random: &mut StdRng, crew: &Crew) -> Vec<(usize, Order)> {
         let able: Vec<usize> = (0..crew.slots().len())
             .filter(|process| crew.slots()[*process].has_room())
             .collect();
-        let mut calls = Vec::new();
+        let mut orders = Vec::new();
         let mut call = |random: &mut StdRng, key: &Key, callers: usize| {
             for process in able.choose_multiple(random, callers) {
-                calls.push((*process, key.called(random)));
+                orders.push((*process, Order::Call(Box::new(key.called(random)))));
             }
         };
         // One hot key each time until they are all there.
@@ -78,21 +108,33 @@ impl Traffic {
         if self.keys.len() >= HOT_KEYS {
             self.keys.push(cold);
         }
-        calls
+        let latest = &self.keys[self.keys.len().saturating_sub(LATEST)..];
+        for (key, is_signal, odds) in [
+            (latest.choose(random), false, 0.25),
+            (latest.choose(random), true, 0.25),
+        ] {
+            if let (Some(key), Some(process)) = (key, able.choose(random))
+                && random.random_bool(odds)
+                && let Some(order) = key.disturbed(random, is_signal)
+            {
+                orders.push((*process, order));
+            }
+        }
+        orders
     }
 
     /// A call of every key, for what is stored.
-    pub(super) fn all_again(&self) -> Vec<Run> {
+    pub(super) fn all_again(&self) -> Vec<Order> {
         let keys = self.keys.iter();
-        keys.map(|key| key.call(Policy::Attach, Some(AfterFailure::Replay), None))
-            .collect()
+        let again = keys.map(|key| key.call(Policy::Attach, Some(AfterFailure::Replay), None));
+        again.map(|run| Order::Call(Box::new(run))).collect()
     }
 }
 
 impl Key {
     fn drawn(random: &mut StdRng, text: String) -> Self {
         let mut risks = Vec::new();
-        for step in ["first", "book", "second", "last"] {
+        for step in RISKY {
             for (mishap, odds, percent) in [
                 (Mishap::Error, 0.3, 40),
                 (Mishap::Terminal, 0.1, 50),
@@ -107,16 +149,28 @@ impl Key {
                 }
             }
         }
+        let waits = random.random_bool(0.5);
         Self {
             schema: SCHEMAS.choose(random).expect("some"),
             input: Trail {
                 payload: text.clone(),
                 dwell_ms: DWELL_MS,
                 risks,
+                signal_ms: waits.then(|| random.random_range(1..1_500)),
                 ..Trail::default()
             },
             text,
             wishes: WISHES.choose(random).expect("some"),
+        }
+    }
+
+    /// What somebody wants of it who does not call it.
+    fn disturbed(&self, random: &mut StdRng, is_signal: bool) -> Option<Order> {
+        let (schema, key) = (self.schema, self.text.clone());
+        let undo = random.random_bool(0.5);
+        match is_signal {
+            true => (schema == KINDS).then_some(Order::Signal { schema, key }),
+            false => Some(Order::Cancel { schema, key, undo }),
         }
     }
 

@@ -6,10 +6,12 @@ use std::fmt;
 
 use keystep::State;
 use serde::Serialize;
-use store_conformance::history::{Checker, Event, History, Subject};
+use store_conformance::history::{Event, History, Subject};
 
+use super::messages::Messages;
 use super::options::Options;
 use super::{Chaos, RECOVERY, Recovery};
+use crate::evidence::checker;
 use crate::place::Kind;
 
 /// What is told of a run. As JSON it is one line.
@@ -47,6 +49,18 @@ pub struct Verdict {
     pub tx_effects: usize,
     /// Failures that ended a run.
     pub failures: usize,
+    /// Runs of which all was undone that was done, because they failed for good.
+    pub undone: usize,
+    /// Wishes to cancel an execution, also one that was over.
+    pub cancels: usize,
+    /// Runs that were cancelled.
+    pub cancelled: usize,
+    /// Signals that were to be sent, also to one that did not wait.
+    pub signals: usize,
+    /// Messages of recorded steps.
+    pub messages: usize,
+    /// Their deliveries.
+    pub deliveries: usize,
     /// Executions whose key was deleted after its retention.
     pub purges: usize,
     /// Attempts that began after their step was recorded, by an owner that had lost its claim.
@@ -85,7 +99,7 @@ const SHOWN: usize = 20;
 const TRANSACTIONAL: &str = "book";
 
 pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: &Recovery, history: &History) -> Verdict {
-    let report = Checker::new().transactional(TRANSACTIONAL).check(history);
+    let report = checker().check(history);
     let counts = chaos.faults.counts();
     let count = |wanted: fn(&Event) -> bool| {
         let entries = history.entries.iter();
@@ -94,7 +108,8 @@ pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: &Recovery, histo
     let parked = chaos.ground.place().executions(&[State::Parked]);
     let tx_checkpoints =
         count(|event| matches!(event, Event::Recorded { step, .. } if step == TRANSACTIONAL));
-    let tx_effects = count(|event| matches!(event, Event::Ledger { .. }));
+    let tx_effects = count(|event| matches!(event, Event::Ledger { step, .. } if step == TRANSACTIONAL));
+    let messages = Messages::of(chaos, history);
 
     // What no single execution can show.
     let mut whole: Vec<(String, Subject)> = chaos
@@ -121,6 +136,7 @@ pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: &Recovery, histo
         let what = format!("{tx_effects} rows of {tx_checkpoints} transactional steps");
         whole.push((what, Subject::All));
     }
+    whole.extend(messages.wrong.iter().map(|what| (what.clone(), Subject::All)));
     let without_reason = parked.iter().filter(|record| record.parked.is_none());
     whole.extend(without_reason.map(|record| {
         let what = format!("{} is parked without a reason", record.id);
@@ -149,6 +165,12 @@ pub(super) fn judge(options: &Options, chaos: &Chaos, recovery: &Recovery, histo
         tx_checkpoints,
         tx_effects,
         failures: count(|event| matches!(event, Event::FailureStored { .. })),
+        undone: count(|event| matches!(event, Event::Changed { state, .. } if state == "undone")),
+        cancels: chaos.crew.cancels(),
+        cancelled: count(|event| matches!(event, Event::Changed { state, .. } if state == "cancelled")),
+        signals: chaos.crew.signals(),
+        messages: messages.sent,
+        deliveries: messages.deliveries,
         purges: count(|event| matches!(event, Event::Purged { .. })),
         stale_attempts: report.late_attempts,
         parked: parked.len(),
@@ -205,6 +227,11 @@ impl fmt::Display for Verdict {
             f,
             "  {} executions in {} generations, {} failures, {} purged, {} parked, {} takeovers",
             self.executions, self.generations, self.failures, self.purges, self.parked, self.takeovers
+        )?;
+        writeln!(
+            f,
+            "  {} undone, {} cancelled by {} wishes, {} signals, {} messages in {} deliveries",
+            self.undone, self.cancelled, self.cancels, self.signals, self.messages, self.deliveries
         )?;
         writeln!(
             f,

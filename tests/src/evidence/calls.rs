@@ -77,7 +77,7 @@ fn heard(asked: &Asked, caller: String, answer: Answer, runs: &HashMap<&str, Uui
                 output: output.join(" "),
             }
         }
-        Err(error) if error.kind == "failed" => Event::Failed {
+        Err(error) if ["failed", "undone", "cancelled"].contains(&error.kind.as_str()) => Event::Failed {
             key,
             execution: asked.execution,
             caller,

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use keystep::{Failure, FailureKind, State};
+use keystep::{Failure, FailureKind, RunError, State};
 use store_conformance::history::{Event, History};
 use uuid::Uuid;
 
-use super::{Evidence, Wishes, nonces_in, stored, uuid};
+use super::values::{Thing, nonces_in, stored, things};
+use super::{Evidence, Wishes, uuid};
 use crate::place::{Change, Place, Recorded};
 use crate::protocol::Attempt;
 
@@ -28,7 +29,7 @@ impl Evidence {
             };
             history.add(attempt.began, event);
         }
-        self.rows(place, history);
+        self.rows(place, &attempts, history);
         self.ledger(place, &attempts, history);
         self.stands(place, history);
         self.crashes(&attempts, history);
@@ -40,7 +41,7 @@ impl Evidence {
     }
 
     /// What the triggers noted of executions and of checkpoints.
-    fn rows(&self, place: &Place, history: &mut History) {
+    fn rows(&self, place: &Place, attempts: &[Attempt], history: &mut History) {
         let mut changes = place.changes();
         changes.retain(|change| self.is_about(change.execution));
         let runs: BTreeSet<Uuid> = changes.iter().map(|change| change.run).collect();
@@ -49,14 +50,18 @@ impl Evidence {
             if !runs.contains(&checkpoint.run) {
                 continue;
             }
-            let nonces = nonces_in(&checkpoint.output);
-            let event = Event::Recorded {
-                run: checkpoint.run,
-                step: checkpoint.step.clone(),
-                epoch: checkpoint.epoch,
-                nonce: uuid(nonces.last().expect("each step adds one")),
-            };
-            history.add(checkpoint.at, event);
+            for Thing { step, nonce } in things(&checkpoint, attempts) {
+                let event = Event::Recorded {
+                    run: checkpoint.run,
+                    step,
+                    epoch: checkpoint.epoch,
+                    nonce,
+                };
+                history.add(checkpoint.at, event);
+            }
+            if checkpoint.step.contains("::") {
+                continue;
+            }
             let before = last.get(&checkpoint.run).map(|before| before.seq);
             if before.is_none_or(|before| before < checkpoint.seq) {
                 last.insert(checkpoint.run, checkpoint);
@@ -94,19 +99,33 @@ impl Evidence {
                 }
                 history.add(change.at, Event::Kept { run, until });
             }
-            State::Failed => {
-                let failure: Failure = stored(change.failure.as_ref().expect("a failure"));
-                if self.executions[&execution].keep(failure.kind) {
+            State::Failed | State::Undone | State::Cancelled => {
+                let (keeps, failure) = self.end(state, change);
+                if keeps {
                     history.add(change.at, Event::Kept { run, until });
                 }
                 let event = Event::FailureStored {
                     execution,
                     run,
-                    failure: failure.to_string(),
+                    failure,
                 };
                 history.add(change.at, event);
             }
             _ => {}
+        }
+    }
+
+    /// How a run ended without an output, as its callers are told; and whether it is kept.
+    fn end(&self, state: State, change: &Change) -> (bool, String) {
+        let wishes = self.executions[&change.execution];
+        let failure = || -> Failure { stored(change.failure.as_ref().expect("a failure")) };
+        match state {
+            State::Undone => (!wishes.restart, RunError::Undone(failure()).to_string()),
+            State::Cancelled => (!wishes.restart, "cancelled".to_owned()),
+            _ => {
+                let failure = failure();
+                (wishes.keep(failure.kind), failure.to_string())
+            }
         }
     }
 
@@ -125,6 +144,14 @@ impl Evidence {
                     step: of.map_or("book", |attempt| &attempt.step).to_owned(),
                 };
                 history.add(end, event);
+            }
+        }
+        for charged in place.charged() {
+            for _charge in 0..charged.charges {
+                let (run, step) = (uuid(&charged.run), "pay".to_owned());
+                if self.is_about(uuid(&charged.execution)) {
+                    history.add(end, Event::Ledger { run, step });
+                }
             }
         }
     }

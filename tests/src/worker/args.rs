@@ -56,6 +56,10 @@ pub struct Args {
     #[arg(long, default_value = "info")]
     pub(crate) log: String,
 
+    /// Deliver the messages of the outbox to the post in the notebook, and take so long for each.
+    #[arg(long)]
+    pub(crate) relay_ms: Option<u64>,
+
     #[arg(long)]
     beat_ms: Option<u64>,
     #[arg(long)]

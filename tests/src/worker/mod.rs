@@ -6,6 +6,7 @@
 mod args;
 mod golden;
 mod halt;
+mod kinds;
 mod releases;
 mod service;
 mod steps;

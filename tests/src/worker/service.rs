@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::notebook::Notebook;
+use crate::notebook::{Notebook, Posted};
 use crate::place::execution_id;
 use crate::protocol::{AfterFailure, CallError, Command, Event, Policy, Run, Trail};
 use keystep::clock::micros_of;
+use keystep::execution::CancelWish;
 use keystep::store::Store;
-use keystep::{Engine, ExecutionId, OnDuplicate, RunError, Schema, Verdict};
+use keystep::{Engine, ExecutionId, OnDuplicate, Outgoing, Publisher, RunError, Schema, Verdict};
 use tokio::sync::mpsc;
 
 use super::args::Args;
 use super::halt::Script;
+use super::kinds;
 use super::steps::{Book, Gates, Site, schemas};
 use super::voice::Voice;
 
@@ -30,7 +32,7 @@ where
     let site = Site {
         voice,
         gates: Arc::clone(&gates),
-        notebook,
+        notebook: notebook.clone(),
         store: Arc::new(store.clone()),
     };
     let mut schemas = schemas(args.release);
@@ -49,6 +51,11 @@ where
         worker: engine.worker_id().to_string(),
     });
 
+    let _relay = args.relay_ms.zip(notebook).map(|(millis, notebook)| {
+        let pace = Duration::from_millis(millis);
+        engine.relay(Post { notebook, pace })
+    });
+
     let mut commands = commands();
     while let Some(command) = commands.recv().await {
         match command {
@@ -62,6 +69,25 @@ where
             }
             Command::Resume { call, schema, key } => {
                 tokio::spawn(resume(engine.clone(), call, execution_id(&schema, &key), voice));
+            }
+            Command::Cancel {
+                call,
+                schema,
+                key,
+                undo,
+            } => {
+                let wish = if undo { CancelWish::Undo } else { CancelWish::Stop };
+                let (engine, id) = (engine.clone(), execution_id(&schema, &key));
+                tokio::spawn(async move { done(call, engine.cancel(id, wish).await, voice) });
+            }
+            Command::Signal { call, schema, key } => {
+                if let Some(schema) = schemas.get(&schema).cloned() {
+                    let engine = engine.clone();
+                    tokio::spawn(async move {
+                        let sent = engine.signal(&schema, key.as_str(), kinds::SIGNAL, &call).await;
+                        done(call, sent, voice);
+                    });
+                }
             }
             Command::Open { gate } => gates.set(&gate, true),
             Command::Close { gate } => gates.set(&gate, false),
@@ -158,13 +184,34 @@ async fn answer(
 }
 
 async fn resume(engine: Engine, call: u64, id: ExecutionId, voice: Voice) {
-    let resumed = engine.resume(id).await;
+    done(call, engine.resume(id).await, voice);
+}
+
+/// Says what came of something that has no output.
+fn done<T>(call: u64, done: Result<T, RunError>, voice: Voice) {
+    let result = done.map(|_nothing_to_tell| Vec::new());
     voice.say(&Event::Answer {
         call,
-        result: resumed
-            .map(|_execution| Vec::new())
-            .map_err(|error| as_data(&error)),
+        result: result.map_err(|error| as_data(&error)),
     });
+}
+
+/// Takes messages into the notebook.
+struct Post {
+    notebook: Notebook,
+    pace: Duration,
+}
+
+impl Publisher for Post {
+    async fn publish(&self, message: Outgoing) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        tokio::time::sleep(self.pace).await;
+        let message = Posted {
+            id: message.id.to_string(),
+            execution: message.execution.to_string(),
+            payload: serde_json::from_slice(&message.payload)?,
+        };
+        Ok(self.notebook.post(&message).await?)
+    }
 }
 
 fn refusal(kind: &str, text: String) -> CallError {
@@ -191,6 +238,12 @@ fn as_data(error: &RunError) -> CallError {
             reason.clone_from(&failure.code);
             "failed"
         }
+        RunError::Undone(failure) => {
+            step = Some(failure.step.clone());
+            reason.clone_from(&failure.code);
+            "undone"
+        }
+        RunError::Cancelled { .. } => "cancelled",
         RunError::Waiting { .. } => "waiting",
         RunError::Parked { reason: why, .. } => {
             reason = Some(why.as_str().to_owned());

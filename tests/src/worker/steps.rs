@@ -16,7 +16,7 @@ use keystep_sqlite::SqliteStore;
 use tokio::sync::watch;
 
 use super::voice::Voice;
-use super::{golden, releases};
+use super::{golden, kinds, releases};
 use crate::releases::Release;
 
 /// Later than any test.
@@ -65,6 +65,7 @@ pub(crate) fn schemas(release: Release) -> HashMap<String, Schema<Trail, Trail>>
         ("brisk".to_owned(), brisk),
         ("patient".to_owned(), patient),
     ]);
+    all.insert(kinds::NAME.to_owned(), kinds::schema());
     all.extend(releases::schemas(release));
     all.extend(golden::schemas(release));
     for length in 1..=LONGEST {
@@ -89,10 +90,10 @@ pub(crate) struct Site {
 
 /// A step that does its work outside of the store. It has a gate of its name between its work and
 /// its result, and one before its work: `step/entered`.
-async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
+pub(super) async fn plain(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    let done = work(&cx, &site, &attempt, &trail, cx.step()).await;
+    let done = work(&cx, &site, &attempt, &trail, cx.step_name()).await;
     trail.nonces.push(attempt.end(done)?);
     Ok(trail)
 }
@@ -109,7 +110,7 @@ pub(super) async fn work(
     site.note(attempt).await?;
     site.pass(attempt, gate).await;
     dwell(trail.dwell_ms).await;
-    mishap(cx, trail, &attempt.attempt.nonce)
+    mishap(cx, trail, &attempt.attempt)
 }
 
 /// A step that writes into the store's database, exactly once. It has more gates: `book/opened` in
@@ -117,7 +118,7 @@ pub(super) async fn work(
 async fn booking(cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
     let site = cx.get::<Site>()?;
     let attempt = Entered::now(&cx, site.voice);
-    let done = match work(&cx, &site, &attempt, &trail, cx.step()).await {
+    let done = match work(&cx, &site, &attempt, &trail, cx.step_name()).await {
         Ok(()) => site.store.book(&cx, &site, &attempt, &trail).await,
         Err(error) => Err(error),
     };
@@ -132,17 +133,20 @@ async fn dwell(at_most_ms: u64) {
 }
 
 /// What goes wrong. A failure names the attempt, so that it can be told from every other one.
-fn mishap(cx: &StepContext, trail: &Trail, nonce: &str) -> StepResult<()> {
+fn mishap(cx: &StepContext, trail: &Trail, attempt: &Attempt) -> StepResult<()> {
+    let Attempt {
+        nonce, step: here, ..
+    } = attempt;
     let planned = trail.mishap.iter();
     let mut happens = planned
-        .filter(|(step, _mishap)| step == cx.step() && cx.attempt() == 1)
+        .filter(|(step, _mishap)| step == here && cx.attempt() == 1)
         .map(|(_step, mishap)| *mishap)
         .chain(
             trail
                 .risks
                 .iter()
                 .filter(|risk| {
-                    risk.step == cx.step() && uuid::Uuid::new_v4().as_u128() % 100 < risk.percent.into()
+                    risk.step == *here && uuid::Uuid::new_v4().as_u128() % 100 < risk.percent.into()
                 })
                 .map(|risk| risk.mishap),
         );
@@ -210,14 +214,14 @@ book_in!(SqliteStore);
 book_in!(PostgresStore);
 
 impl Site {
-    async fn note(&self, entered: &Entered) -> StepResult<()> {
+    pub(super) async fn note(&self, entered: &Entered) -> StepResult<()> {
         if let Some(notebook) = &self.notebook {
             notebook.note(&entered.attempt).await?;
         }
         Ok(())
     }
 
-    async fn pass(&self, entered: &Entered, gate: &str) {
+    pub(super) async fn pass(&self, entered: &Entered, gate: &str) {
         if self.gates.holds_this_one() {
             let (side, points) = (Side::Inside, vec![gate.to_owned()]);
             self.voice.say(&Event::Halted { side, points });
@@ -290,18 +294,23 @@ impl Gates {
 /// An attempt that is under way. Dropping it before it leaves tells that it was ended from outside,
 /// or that it panicked: then it has failed.
 pub(crate) struct Entered {
-    attempt: Attempt,
+    pub(super) attempt: Attempt,
     voice: Voice,
     left: bool,
 }
 
 impl Entered {
     pub(crate) fn now(cx: &StepContext, voice: Voice) -> Self {
+        Self::of(cx, voice, cx.step_name())
+    }
+
+    /// Of something that is done for a step, under a name of its own.
+    pub(super) fn of(cx: &StepContext, voice: Voice, step: &str) -> Self {
         let attempt = Attempt {
             nonce: uuid::Uuid::now_v7().to_string(),
             execution: cx.execution_id().to_string(),
             run: cx.run_id().to_string(),
-            step: cx.step().to_owned(),
+            step: step.to_owned(),
             epoch: cx.fence().claim.epoch,
             attempt: cx.attempt().into(),
             worker: cx.worker_id().to_string(),

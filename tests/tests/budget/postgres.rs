@@ -13,12 +13,13 @@ use xtask::postgres::{Cluster, Options};
 use crate::stories::{Counted, Meter, Totals};
 
 /// Statements that a process sends whether or not it has work, and those that prepare a connection.
-const NOT_FOR_WORK: [&str; 7] = [
+const NOT_FOR_WORK: [&str; 8] = [
     "beat",
     "observe",
     "due",
     "dead_owners",
     "owned",
+    "cancels",
     "session",
     "session_check",
 ];

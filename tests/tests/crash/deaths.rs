@@ -1,14 +1,12 @@
 //! A process dies at each point of its story: the one that was called, and the one that takes over
 //! from it. A new one finishes what they left; nobody else is alive then.
 
-use std::time::{Duration, Instant};
-
 use keystep::State;
 use system_tests::evidence::Evidence;
 use system_tests::place::Kind;
 use system_tests::protocol::Policy;
 use system_tests::show;
-use system_tests::victim::{Call, Launch, SOON, Victim};
+use system_tests::victim::{Call, Launch, Victim};
 
 use crate::snare::{Caught, Snare, Way};
 use crate::story::{GATES, Life, SCHEMA, STEPS, Scene, position};
@@ -196,22 +194,12 @@ impl<'a> Death<'a> {
     /// where it is held, if it is.
     pub(crate) fn held(&mut self, snare: &Snare) -> (Victim, Option<Call>, Option<Caught>) {
         let mut process = snare.start();
-        let mut call = self.begins(&mut process);
-        let deadline = Instant::now() + SOON;
-        loop {
-            // In this order: what has answered by now will not be held any more.
-            let over = call.is_some_and(|call| process.has_answered(call));
-            let caught = snare.held(&process);
-            if caught.is_some() || over {
-                return (process, call, caught);
-            }
-            if call.is_none() && self.is_finished() {
-                // Answered when the process itself knows that it is finished.
-                call = Some(self.calls(&mut process));
-            }
-            assert!(Instant::now() < deadline, "neither held nor over\n{process}");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let call = self.begins(&mut process);
+        let (call, caught) = snare.held_or_over(&mut process, call, |process| {
+            // Answered when the process itself knows that it is finished.
+            self.is_finished().then(|| self.calls(process))
+        });
+        (process, call, caught)
     }
 
     /// Only the first process is called.

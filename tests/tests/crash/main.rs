@@ -8,6 +8,8 @@
 //! be there then, and who must have done what in the end, is known for each point, and the history
 //! checker judges the rest. A process that is stopped there instead, and woken when another one has
 //! finished what it began, must add nothing.
+//!
+//! Another story has a step of every [kind](kinds), and one of its two ends is that all is undone.
 
 #[macro_use(on_both_stores)]
 extern crate system_tests;
@@ -15,6 +17,8 @@ extern crate system_tests;
 mod deaths;
 mod everybody;
 mod failures;
+mod kinds;
+mod points;
 mod snare;
 mod stops;
 mod story;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use store_conformance::proxy::{Fate, Proxy, Trap};
 use system_tests::place::{Kind, Place};
-use system_tests::victim::{Launch, SOON, Victim};
+use system_tests::victim::{Call, Launch, SOON, Victim};
 
 use crate::story::Life;
 
@@ -28,14 +28,17 @@ pub(crate) enum Way {
 /// The statements at which a process is held on its way to PostgreSQL, by the store's name, and the
 /// calls whose part they are. `Write` is the fenced checkpoint inside a step's own transaction,
 /// which ends with a `COMMIT` after it.
-const STATEMENTS: [(&str, &str); 13] = [
+const STATEMENTS: [(&str, &str); 16] = [
     ("save_plan", "SavePlan"),
     ("register", "Register"),
     ("bury", "Bury"),
     ("begin", "Begin"),
+    ("begin_alone", "Begin"),
     ("acquire", "Acquire"),
     ("load", "Load"),
     ("commit", "Commit"),
+    ("commit_alone", "Commit"),
+    ("checkpoint_alone", "Commit"),
     ("write", "Commit"),
     ("judge", "Commit"),
     ("judge_waiting", "Write"),
@@ -119,6 +122,29 @@ impl Snare {
         let deadline = Instant::now() + SOON;
         while self.held(process).is_none() {
             assert!(Instant::now() < deadline, "it is not held\n{process}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until the process is held or its call answered. `calls` makes the call as soon as there is
+    /// nothing left to be held at, if there is none yet. Gives the call, if there is one, and where the
+    /// process is held, if it is.
+    pub(crate) fn held_or_over(
+        &self,
+        process: &mut Victim,
+        mut call: Option<Call>,
+        mut calls: impl FnMut(&mut Victim) -> Option<Call>,
+    ) -> (Option<Call>, Option<Caught>) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            // In this order: what has answered by now will not be held any more.
+            let over = call.is_some_and(|call| process.has_answered(call));
+            let caught = self.held(process);
+            if caught.is_some() || over {
+                return (call, caught);
+            }
+            call = call.or_else(|| calls(process));
+            assert!(Instant::now() < deadline, "neither held nor over\n{process}");
             std::thread::sleep(Duration::from_millis(2));
         }
     }

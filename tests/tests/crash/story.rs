@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use keystep::State;
 use keystep::execution::{CheckpointRecord, ExecutionRecord};
-use store_conformance::history::Checker;
-use system_tests::evidence::{Evidence, nonces};
+use system_tests::evidence::{Evidence, checker, nonces};
 use system_tests::place::{Booked, Kind, Place};
 use system_tests::protocol::Policy;
 use system_tests::victim::{Launch, Victim};
@@ -131,9 +130,7 @@ impl Scene {
 
     /// All promises were kept.
     pub(crate) fn judge(&self, evidence: &Evidence, key: &str) {
-        let report = Checker::new()
-            .transactional("book")
-            .check(&evidence.history(&self.place));
+        let report = checker().check(&evidence.history(&self.place));
         assert_eq!(report.violations, [], "{key}");
         assert!(report.executions == 1 && report.answers >= 1, "{key}: {report:?}");
     }
@@ -147,8 +144,9 @@ impl Scene {
     /// All that is recorded of an execution: its row, its checkpoints and its rows in the ledger.
     pub(crate) fn recorded(&self, key: &str) -> Standing {
         let mut record = self.place.execution(SCHEMA, key).expect("an execution");
-        // Counted from now, and `finished_at` tells it too.
+        // Counted from now, and other columns tell it too.
         record.expires_in = None;
+        record.age = Duration::ZERO;
         Standing {
             record,
             checkpoints: self.place.checkpoints(SCHEMA, key),

@@ -149,7 +149,10 @@ impl Rolling {
     fn call_a_new_key(&mut self) {
         let changes: Vec<Change> = Change::ALL
             .into_iter()
-            .filter(|change| change.fate() != Fate::Unreadable)
+            .filter(|change| change.fate(Release::Old) != Fate::Unreadable)
+            // A first step does not know under which name the second will be. What a lazy step has left
+            // depends on who ran it.
+            .filter(|change| !matches!(change, Change::Formerly | Change::Careful))
             .collect();
         let change = *changes.choose(&mut self.random).expect("some");
         let number = self.keys.len();
@@ -243,7 +246,7 @@ impl Rolling {
         for (change, key) in &self.keys {
             let record = self.place.execution(change.schema(), key).expect("an execution");
             assert_eq!(record.state, State::Succeeded, "{change:?} {key}: {record:?}");
-            let checkpoints = self.place.checkpoints(change.schema(), key);
+            let checkpoints = self.place.steps(change.schema(), key);
             let recorded: Vec<&str> = checkpoints.iter().map(|done| done.step.as_str()).collect();
             let (trail, born) = (self.trail(*change, key), self.born(*change, key));
             let born_as = &trail.made_by[0].plan;
@@ -255,10 +258,10 @@ impl Rolling {
                 assert_eq!(mark.run, record.run.to_string(), "{trail:?}");
                 match part {
                     Part::Stored(..) => stored.push(mark.code.clone()),
-                    Part::Code(_) if change.fate() == Fate::Waits => {
+                    Part::Code(_) | Part::Once(_) if change.fate(born) == Fate::Waits => {
                         assert_eq!(mark.code, born.word(), "code of another shape: {trail:?}");
                     }
-                    Part::Code(_) => {}
+                    Part::Code(_) | Part::Once(_) => {}
                 }
             }
             let of_plan = parameters.entry(record.plan).or_insert_with(|| stored.clone());
@@ -285,7 +288,8 @@ impl Rolling {
                 let could = self
                     .lives
                     .iter()
-                    .find(|life| life.release.knows(born) && life.ready < decided && row.at < life.end);
+                    .filter(|life| change.is_known_to(life.release, born))
+                    .find(|life| life.ready < decided && row.at < life.end);
                 assert!(
                     could.is_none(),
                     "{change:?} {key} of {born:?} was parked at {} although a process had its shape",
@@ -299,7 +303,7 @@ impl Rolling {
 
     /// The output.
     fn trail(&self, change: Change, key: &str) -> Trail {
-        let checkpoints = self.place.checkpoints(change.schema(), key);
+        let checkpoints = self.place.steps(change.schema(), key);
         let last = checkpoints.last().expect("steps");
         // Stored bytes are a header of two bytes, then JSON.
         serde_json::from_slice(&last.output.0[2..]).expect("a trail")

@@ -30,10 +30,11 @@ impl Cut {
         Self { owner, proxy, place }
     }
 
-    /// Catches the next statement of this name, as the store sends it.
-    fn trap(&self, name: &str, fate: Fate) -> Trap {
-        let text = self.place.statement(name);
-        self.proxy.trap(move |sent| sent == text, 1, fate)
+    /// Catches the next statement that does this, as the store sends it.
+    fn trap(&self, what: &str, fate: Fate) -> Trap {
+        let texts = self.place.statements_to(what);
+        self.proxy
+            .trap(move |sent| texts.iter().any(|text| text == sent), 1, fate)
     }
 
     /// The recorded rows of a step: the write that made each, and its transaction.

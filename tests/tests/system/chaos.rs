@@ -1,8 +1,9 @@
 //! Processes are killed, stopped, cut off and restarted at random while keys are called: what must
 //! never happen? A short run of what `--bin chaos` does for longer.
 
-use store_conformance::history::{Checker, Event, History, Promise};
+use store_conformance::history::{Event, History, Promise};
 use system_tests::chaos::{Options, run};
+use system_tests::evidence::checker;
 use system_tests::place::Kind;
 use system_tests::victim::Launch;
 
@@ -32,8 +33,12 @@ fn alone_under_random_faults_every_promise_is_kept(kind: Kind) {
     assert_eq!(verdict.server_restarts.is_some(), kind == Kind::Postgres);
     assert_ne!(verdict.server_restarts, Some(0), "the server was not restarted");
     assert!(
-        verdict.takeovers > 0 && verdict.failures > 0 && verdict.tx_effects > 0,
+        verdict.takeovers > 0 && verdict.failures > 0 && verdict.tx_effects > 0 && verdict.messages > 0,
         "nothing happened to the executions"
+    );
+    assert!(
+        verdict.undone > 0 && verdict.cancelled > 0,
+        "nothing was undone or cancelled"
     );
     what_is_judged_could_be_found_broken(&history);
 }
@@ -73,11 +78,15 @@ fn what_is_judged_could_be_found_broken(history: &History) {
             Promise::Settled,
         ),
         (
+            without(|event| matches!(event, Event::Recorded { step, .. } if step == "lines/undo")),
+            Promise::Undone,
+        ),
+        (
             without(|event| matches!(event, Event::Crashed { .. } | Event::Retried { .. })),
             Promise::NoNeedlessRepeat,
         ),
     ] {
-        let report = Checker::new().transactional("book").check(&broken);
+        let report = checker().check(&broken);
         let found = report.violations.iter().any(|one| one.promise == promise);
         assert!(found, "{promise:?} was not found broken");
     }

@@ -11,10 +11,12 @@ use system_tests::show;
 use system_tests::victim::Launch;
 
 mod canary;
+mod cancel;
 mod chaos;
 mod connections;
 mod crash_loop;
 mod racing;
+mod relay;
 mod rights;
 mod starting;
 mod takeover;

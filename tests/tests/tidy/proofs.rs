@@ -19,12 +19,17 @@ pub(crate) fn breaches(page: &str, text: impl Fn(&str) -> Option<String>) -> Vec
         .into_iter()
         .filter_map(|(name, path)| match text(path) {
             None => Some(format!("{name}: there is no {path}")),
-            Some(text) if !text.contains(&format!("fn {name}(")) => {
-                Some(format!("{name}: there is no such test in {path}"))
-            }
-            Some(_) => None,
+            Some(text) if has_function(&text, name) => None,
+            Some(_) => Some(format!("{name}: there is no such test in {path}")),
         })
         .collect()
+}
+
+/// Whether there is such a function: a test, or a story that each store tells.
+fn has_function(text: &str, name: &str) -> bool {
+    ["(", "<"]
+        .iter()
+        .any(|next| text.contains(&format!("fn {name}{next}")))
 }
 
 /// The rows of the table of guarantees that name no test.

@@ -112,7 +112,7 @@ pub const MUTANTS: &[Mutant] = &[
         tests: &[Directed {
             package: POSTGRES,
             target: "races",
-            name: "begins::a_begin_whose_snapshot_is_older_than_the_winner_gets_its_row_all_the_same",
+            name: "begins::a_batch_of_begins_whose_snapshot_is_older_than_the_winner_gets_its_row_all_the_same",
             says: "neither begun nor there",
         }],
     },
@@ -197,6 +197,117 @@ pub const MUTANTS: &[Mutant] = &[
             says: "somebody wrote between the read and the write",
         }],
     },
+    Mutant {
+        bug: "begins-unannounced",
+        tests: &[story(
+            "stories::effects::what_dies_before_it_has_said_that_it_begins_has_not_begun",
+            r#"noted ["pay", "pay", "ship"]"#,
+        )],
+    },
+    Mutant {
+        bug: "begun-is-not-done",
+        tests: &[story(
+            "stories::effects::what_dies_inside_a_step_that_is_done_at_most_once_is_in_doubt_and_not_tried_again",
+            "right: Some(InDoubt)",
+        )],
+    },
+    Mutant {
+        bug: "settled-before-stored",
+        tests: &[story(
+            "stories::settle::a_verdict_that_is_stored_counts_although_its_process_dies",
+            r#"noted ["pay", "ship", "ship"]"#,
+        )],
+    },
+    Mutant {
+        bug: "undone-first-to-last",
+        tests: &[story(
+            "stories::undo::a_final_failure_undoes_what_was_done_the_last_step_first_and_each_once",
+            r#""undo a 2 attempt 1", "undo b 3 attempt 1"]"#,
+        )],
+    },
+    Mutant {
+        bug: "undo-not-recorded",
+        tests: &[story(
+            "stories::undo::an_undo_whose_owner_dies_in_it_is_done_again_and_those_before_it_are_not",
+            r#""undo b 3 attempt 2""#,
+        )],
+    },
+    Mutant {
+        bug: "part-without-its-step",
+        tests: &[story(
+            "stories::parts::two_steps_may_use_the_same_name_each_for_a_part_of_its_own",
+            "doubled twice",
+        )],
+    },
+    Mutant {
+        bug: "name-used-twice",
+        tests: &[story(
+            "stories::parts::a_name_that_is_used_twice_in_one_run_is_an_error_at_once",
+            "it did not fail",
+        )],
+    },
+    Mutant {
+        bug: "riders-dropped",
+        tests: &[story(
+            "stories::lazy::a_lazy_output_rides_with_a_part_that_was_made_of_it",
+            "left: Ok((201, 202))",
+        )],
+    },
+    Mutant {
+        bug: "deleted-before-delivered",
+        tests: &[story(
+            "stories::relay::a_message_is_kept_until_it_is_taken",
+            "three were not taken, 0 are kept",
+        )],
+    },
+    Mutant {
+        bug: "messages-unseen",
+        tests: &[
+            on(
+                POSTGRES,
+                "a_message_is_there_exactly_with_its_write",
+                "nothing of what was refused",
+            ),
+            on(
+                SQLITE,
+                "a_message_is_there_exactly_with_its_write",
+                "nothing of what was refused",
+            ),
+        ],
+    },
+    Mutant {
+        bug: "signals-not-counted",
+        tests: &[
+            on(
+                POSTGRES,
+                "a_signal_before_the_wait_makes_it_due_at_once",
+                "right: Some(0ns)",
+            ),
+            on(
+                SQLITE,
+                "a_signal_before_the_wait_makes_it_due_at_once",
+                "right: Some(0ns)",
+            ),
+        ],
+    },
+    Mutant {
+        bug: "wish-lost-by-takeover",
+        tests: &[
+            story(
+                "stories::unowned::a_wish_is_seen_by_whoever_takes_over_from_a_dead_owner",
+                "the new owner knows of no wish",
+            ),
+            on(POSTGRES, "an_acquisition_keeps_the_wish", "right: Some(Undo)"),
+            on(SQLITE, "an_acquisition_keeps_the_wish", "right: Some(Undo)"),
+        ],
+    },
+    Mutant {
+        bug: "generation-forgotten",
+        tests: &[
+            on(POSTGRES, "a_remembered_key_can_be_used_anew", "right: (2, false)"),
+            on(SQLITE, "a_remembered_key_can_be_used_anew", "right: (2, false)"),
+        ],
+    },
 ];
 
 /// A promise of the conformance suite, on one store.
@@ -204,6 +315,16 @@ const fn on(package: &'static str, name: &'static str, says: &'static str) -> Di
     Directed {
         package,
         target: "conformance",
+        name,
+        says,
+    }
+}
+
+/// A story of the engine, on the memory store.
+const fn story(name: &'static str, says: &'static str) -> Directed {
+    Directed {
+        package: SUITE,
+        target: "engine_under_faults",
         name,
         says,
     }

@@ -10,19 +10,21 @@
 mod row;
 mod workers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use self::row::Row;
 use self::workers::Workers;
 use crate::clock::Clock;
-use crate::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, ShapeId, WorkerId};
+use crate::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, ShapeId, WorkerId};
 use crate::random;
 use crate::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
-    Progress, Reach, Register, Shapes, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, Inbox, ListQuery, Message,
+    NewProgress, NewSignal, Observation, PlanRecord, Progress, Reach, Register, Shapes, Signalled, Store,
+    StoreError, StoreInfo, Verdict, Wanted,
 };
 
 /// Keeps executions in this process, for tests, documentation and first tries.
@@ -59,6 +61,10 @@ struct Tables {
     /// Ordered, so that `list` pages by id.
     rows: BTreeMap<ExecutionId, Row>,
     workers: Workers,
+    /// In the order in which they were written.
+    outbox: Vec<Message>,
+    /// Who reads the outbox.
+    leader: Option<WorkerId>,
 }
 
 impl MemoryStore {
@@ -175,7 +181,7 @@ impl Store for MemoryStore {
         let Some(row) = tables.rows.get_mut(&id) else {
             return Ok(Acquired::Lost);
         };
-        if row.seen(id) == acquire.seen {
+        if row.seen(id) == acquire.seen && row.has_what_it_takes(&acquire.how) {
             row.acquire(acquire, now);
         } else if !row.is_acquired_by(&acquire) {
             return Ok(Acquired::Lost);
@@ -194,10 +200,23 @@ impl Store for MemoryStore {
         }
         let now = self.now();
         let mut tables = self.tables();
-        Ok(tables
-            .rows
-            .get_mut(&commit.fence.execution)
-            .map_or(Verdict::Fenced, |row| row.commit(commit, now)))
+        let Tables { rows, outbox, .. } = &mut *tables;
+        let fence = commit.fence;
+        let Some(row) = rows.get_mut(&fence.execution) else {
+            return Ok(Verdict::Fenced);
+        };
+        let messages = commit.messages.clone();
+        let (verdict, is_new) = row.commit(commit, now);
+        if is_new {
+            outbox.extend(messages.into_iter().map(|message| Message {
+                id: message.id,
+                execution: fence.execution,
+                run: fence.run,
+                topic: message.topic,
+                payload: message.payload,
+            }));
+        }
+        Ok(verdict)
     }
 
     async fn confirm(&self, confirm: Confirm) -> Result<Confirmed, StoreError> {
@@ -209,9 +228,10 @@ impl Store for MemoryStore {
     }
 
     async fn load(&self, id: ExecutionId, run: RunId) -> Result<Option<Progress>, StoreError> {
+        let now = self.now();
         let tables = self.tables();
         let row = tables.rows.get(&id).filter(|row| row.run == run);
-        Ok(row.map(Row::progress))
+        Ok(row.map(|row| row.recorded(now)))
     }
 
     async fn find(&self, ids: Vec<ExecutionId>) -> Result<Vec<ExecutionRecord>, StoreError> {
@@ -308,7 +328,82 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
+    async fn progress(&self, progress: NewProgress) -> Result<Verdict, StoreError> {
+        let now = self.now();
+        let mut tables = self.tables();
+        let row = tables.rows.get_mut(&progress.fence.execution);
+        Ok(row.map_or(Verdict::Fenced, |row| row.progress(progress, now)))
+    }
+
+    async fn signal(&self, signal: NewSignal) -> Result<Signalled, StoreError> {
+        let now = self.now();
+        let mut tables = self.tables();
+        let row = tables.run(signal.id, signal.run);
+        Ok(row.map_or(Signalled::Gone, |row| row.signal(signal, now)))
+    }
+
+    async fn inbox(&self, id: ExecutionId, run: RunId) -> Result<Inbox, StoreError> {
+        let mut tables = self.tables();
+        Ok(tables.run(id, run).map_or_else(Inbox::default, |row| row.inbox()))
+    }
+
+    async fn wish_cancel(
+        &self,
+        id: ExecutionId,
+        run: RunId,
+        wish: CancelWish,
+    ) -> Result<Option<Seen>, StoreError> {
+        let now = self.now();
+        let mut tables = self.tables();
+        let row = tables.run(id, run);
+        Ok(row.and_then(|row| row.wish_cancel(wish, now).then(|| row.seen(id))))
+    }
+
+    async fn cancels(&self, worker: WorkerId) -> Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError> {
+        let tables = self.tables();
+        let owned = tables.rows.iter().filter(|(_, row)| row.owner == Some(worker));
+        Ok(owned
+            .filter_map(|(id, row)| Some((*id, row.run, row.cancel?)))
+            .collect())
+    }
+
+    async fn children(&self, parent: ExecutionId) -> Result<Vec<Seen>, StoreError> {
+        let tables = self.tables();
+        let rows = tables.rows.iter();
+        Ok(rows
+            .filter(|(_, row)| row.parent == Some(parent) && !row.state.is_finished())
+            .map(|(id, row)| row.seen(*id))
+            .collect())
+    }
+
+    async fn lead(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        let leads = tables.leader.filter(|leader| tables.workers.is_live(*leader));
+        if leads.is_none() && tables.workers.is_live(worker) {
+            tables.leader = Some(worker);
+        }
+        Ok(tables.leader == Some(worker) && tables.workers.is_live(worker))
+    }
+
+    async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
+        let tables = self.tables();
+        let wanted = tables.outbox.iter();
+        Ok(wanted
+            .filter(|message| !but.contains(&message.execution))
+            .take(limit as usize)
+            .cloned()
+            .collect())
+    }
+
+    async fn delivered(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        let delivered: HashSet<Uuid> = messages.into_iter().collect();
+        self.tables()
+            .outbox
+            .retain(|message| !delivered.contains(&message.id));
+        Ok(())
+    }
+
+    async fn purge(&self, limit: u32, remember: Option<Duration>) -> Result<u32, StoreError> {
         let now = self.now();
         let mut tables = self.tables();
         let expired: Vec<ExecutionId> = tables
@@ -319,9 +414,20 @@ impl Store for MemoryStore {
             .map(|(id, _)| *id)
             .collect();
         for id in &expired {
-            tables.rows.remove(id);
+            match (remember, tables.rows.get_mut(id)) {
+                (Some(remember), Some(row)) if !row.is_purged() => row.forget(remember, now),
+                _ => {
+                    tables.rows.remove(id);
+                }
+            }
         }
         Ok(u32::try_from(expired.len()).unwrap_or(limit))
+    }
+}
+
+impl Tables {
+    fn run(&mut self, id: ExecutionId, run: RunId) -> Option<&mut Row> {
+        self.rows.get_mut(&id).filter(|row| row.run == run)
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::clock::time_of;
 use crate::execution::{
-    CheckpointRecord, Claim, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Payload,
-    PlanId, RunId, Seen, ShapeId, State, WorkerId, WriteId,
+    CancelWish, CheckpointRecord, Claim, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason,
+    Payload, PlanId, RunId, Seen, ShapeId, State, WaitReason, WorkerId, WriteId,
 };
 use crate::store::{
-    Acquire, Begin, Commit, Confirm, Confirmed, Fresh, How, NewCheckpoint, Progress, Then, Tries, Verdict,
+    Acquire, Begin, Commit, Confirm, Confirmed, Fresh, How, Inbox, NewCheckpoint, NewProgress, NewSignal,
+    Progress, Signalled, Then, Tries, Verdict,
 };
 
 /// One execution with its checkpoints. Times are microseconds since 1970.
@@ -28,6 +29,10 @@ pub(super) struct Row {
     input_hash: InputHash,
     failure: Option<Payload>,
     parked: Option<ParkReason>,
+    waits_for: Option<WaitReason>,
+    pub(super) cancel: Option<CancelWish>,
+    pub(super) parent: Option<ExecutionId>,
+    purged: bool,
     output_step: Option<String>,
     tries: Tries,
     lost: i32,
@@ -40,6 +45,7 @@ pub(super) struct Row {
     /// The last write under the present claim, by which a send that ended it is recognised.
     last_write: Option<WriteId>,
     checkpoints: Vec<CheckpointRecord>,
+    signals: Vec<(WriteId, String, Payload)>,
 }
 
 impl Row {
@@ -60,6 +66,10 @@ impl Row {
             input_hash: begin.input_hash,
             failure: None,
             parked: None,
+            waits_for: None,
+            cancel: None,
+            parent: begin.parent,
+            purged: false,
             output_step: None,
             tries: Tries::default(),
             lost: 0,
@@ -70,6 +80,7 @@ impl Row {
             finished_at: None,
             last_write: None,
             checkpoints: Vec::new(),
+            signals: Vec::new(),
         }
     }
 
@@ -83,6 +94,11 @@ impl Row {
         self.claim.token == acquire.token && self.claim.epoch == acquire.seen.claim.epoch + 1
     }
 
+    /// Whether there is something to go on with: of a purged row only a restart makes something.
+    pub(super) fn has_what_it_takes(&self, how: &How) -> bool {
+        !self.purged || matches!(how, How::Restart(_))
+    }
+
     pub(super) fn acquire(&mut self, acquire: Acquire, now: i64) {
         self.state = State::Running;
         self.claim = Claim {
@@ -94,6 +110,7 @@ impl Row {
         self.last_write = None;
         self.failure = None;
         self.parked = None;
+        self.waits_for = None;
         self.output_step = None;
         self.due_at = None;
         self.expires_at = None;
@@ -116,30 +133,35 @@ impl Row {
         self.tries = Tries::default();
         self.lost = 0;
         self.created_at = now;
+        self.cancel = None;
+        self.parent = fresh.parent;
+        self.purged = false;
         self.checkpoints.clear();
+        self.signals.clear();
     }
 
-    pub(super) fn commit(&mut self, commit: Commit, now: i64) -> Verdict {
+    /// The verdict, and whether this send wrote it.
+    pub(super) fn commit(&mut self, commit: Commit, now: i64) -> (Verdict, bool) {
         if !self.is_owned_under(&commit.fence) {
             return if self.carries(&commit.fence) && self.has_written(&commit) {
-                Verdict::Written
+                (Verdict::Written, false)
             } else {
-                Verdict::Fenced
+                (Verdict::Fenced, false)
             };
         }
         if let Some(new) = commit.checkpoint {
             if let Some(recorded) = self.checkpoint(&new.step) {
                 return if recorded.write_id == commit.write_id {
-                    Verdict::Written
+                    (Verdict::Written, false)
                 } else {
-                    Verdict::Exists(recorded.write_id)
+                    (Verdict::Exists(recorded.write_id), false)
                 };
             }
             self.record_step(new, &commit.fence, commit.worker, commit.write_id, now);
         }
         self.last_write = Some(commit.write_id);
         self.follow(commit.then, now);
-        Verdict::Written
+        (Verdict::Written, true)
     }
 
     /// Whether an earlier send of this write ended the ownership or recorded its step.
@@ -196,23 +218,40 @@ impl Row {
             }
             Then::Wait {
                 delay,
+                reason,
                 failure,
                 tries,
+                signals,
+                wish,
             } => {
-                self.failure = Some(failure);
+                self.waits_for = Some(reason);
+                self.failure = failure;
                 self.tries = tries;
-                self.due_at = Some(later(now, delay));
+                // What came while its owner was about to put it down.
+                let news = signals.is_some_and(|known| known < self.signal_count())
+                    || self.cancel.is_some() && self.cancel != wish;
+                self.due_at = if news {
+                    Some(now)
+                } else {
+                    delay.map(|delay| later(now, delay))
+                };
             }
             Then::Park { reason, failure } => {
                 self.parked = Some(reason);
                 self.failure = failure;
-                self.due_at = Some(now);
+                self.due_at = (reason == ParkReason::UnknownShape).then_some(now);
             }
+            Then::Undone { failure, retention } => {
+                self.failure = Some(failure);
+                self.finish(retention, now);
+            }
+            Then::Cancel { retention } => self.finish(retention, now),
             Then::Release => self.due_at = Some(now),
         }
     }
 
     fn finish(&mut self, retention: Option<Duration>, now: i64) {
+        self.cancel = None;
         self.finished_at = Some(now);
         self.expires_at = retention.map(|kept| later(now, kept));
     }
@@ -231,11 +270,85 @@ impl Row {
         }
     }
 
+    /// Puts down how far a step has come, in place of what was put down before.
+    pub(super) fn progress(&mut self, progress: NewProgress, now: i64) -> Verdict {
+        if !self.is_owned_under(&progress.fence) {
+            return Verdict::Fenced;
+        }
+        let NewProgress {
+            fence,
+            worker,
+            write_id,
+            checkpoint,
+        } = progress;
+        self.checkpoints.retain(|known| known.step != checkpoint.step);
+        self.record_step(checkpoint, &fence, worker, write_id, now);
+        Verdict::Written
+    }
+
+    pub(super) fn signal(&mut self, signal: NewSignal, now: i64) -> Signalled {
+        if self.signals.iter().any(|(write, ..)| *write == signal.write_id) {
+            return Signalled::Sent;
+        }
+        if self.state.is_finished() {
+            return Signalled::Gone;
+        }
+        if signal.once && self.signals.iter().any(|(_, name, _)| *name == signal.name) {
+            return Signalled::Refused;
+        }
+        self.signals.push((signal.write_id, signal.name, signal.payload));
+        if self.waits_for == Some(WaitReason::Signal) {
+            self.due_at = Some(now);
+        }
+        Signalled::Sent
+    }
+
+    pub(super) fn inbox(&self) -> Inbox {
+        let signals = self.signals.iter();
+        Inbox {
+            count: self.signal_count(),
+            signals: signals
+                .map(|(_, name, payload)| (name.clone(), payload.clone()))
+                .collect(),
+        }
+    }
+
+    fn signal_count(&self) -> i32 {
+        i32::try_from(self.signals.len()).unwrap_or(i32::MAX)
+    }
+
+    /// Notes a wish to cancel; false when there is nothing left to cancel.
+    pub(super) fn wish_cancel(&mut self, wish: CancelWish, now: i64) -> bool {
+        if self.state.is_finished() {
+            return false;
+        }
+        self.cancel = Some(wish);
+        if self.state != State::Running {
+            self.due_at = Some(now);
+        }
+        true
+    }
+
+    /// What is left of a purged execution for a while.
+    pub(super) fn forget(&mut self, remember: Duration, now: i64) {
+        self.purged = true;
+        self.input = Payload::default();
+        self.failure = None;
+        self.output_step = None;
+        self.checkpoints.clear();
+        self.signals.clear();
+        self.expires_at = Some(later(now, remember));
+    }
+
+    pub(super) fn is_purged(&self) -> bool {
+        self.purged
+    }
+
     /// Since when the row has been due; `None` when it is not, or not for everybody.
     pub(super) fn due_since(&self, now: i64, with_parked: bool) -> Option<i64> {
         let wakes = match self.state {
             State::Ready | State::Waiting => true,
-            State::Parked => with_parked && self.parked == Some(ParkReason::UnknownShape),
+            State::Parked => with_parked,
             _ => false,
         };
         self.due_at.filter(|due_at| wakes && *due_at <= now)
@@ -265,12 +378,13 @@ impl Row {
         }
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(super) fn recorded(&self, now: i64) -> Progress {
         let mut checkpoints = self.checkpoints.clone();
         checkpoints.sort_by_key(|checkpoint| checkpoint.seq);
         Progress {
             input: self.input.clone(),
             checkpoints,
+            now: time_of(now),
         }
     }
 
@@ -289,6 +403,10 @@ impl Row {
             input_hash: self.input_hash,
             failure: self.failure.clone(),
             parked: self.parked,
+            waits_for: self.waits_for,
+            cancel: self.cancel,
+            parent: self.parent,
+            purged: self.purged,
             output: self
                 .output_step
                 .as_ref()
@@ -298,6 +416,7 @@ impl Row {
             lost: self.lost,
             wake_in: self.due_at.filter(|_| wakes).map(|at| left(at, now)),
             expires_in: self.expires_at.map(|at| left(at, now)),
+            age: left(now, self.created_at),
             created_at: time_of(self.created_at),
             acquired_at: time_of(self.acquired_at),
             finished_at: self.finished_at.map(time_of),

@@ -1,6 +1,7 @@
 //! How does a caller behave in a story? As a good client does: it calls with the same key until there
 //! is an outcome, at another process when its own has died.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::process::Running;
 use super::watch::Notes;
 use crate::clock::Clock;
 use crate::error::{Failure, FailureKind};
-use crate::execution::ParkReason;
+use crate::execution::{ParkReason, State};
 use crate::policy::{AfterFailure, OnDuplicate};
 use crate::run_error::RunError;
 use crate::runs::locked;
@@ -23,13 +24,42 @@ use crate::schema::Schema;
 pub(super) const KEY: &str = "trial";
 
 /// What all callers got in the end.
-pub(super) type Outcome = Result<Value, Failure>;
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome {
+    Output(Value),
+    Failed(Failure),
+    /// It failed, and what was done is undone.
+    Undone(Failure),
+}
 
-/// How a story ends: with an output, or with a failure of this kind.
-pub(super) type Ending = Result<(), FailureKind>;
+/// How a story ends: in this state, with a failure of this kind if with one.
+pub(super) type Ending = (State, Option<FailureKind>);
 
-pub(super) fn ending(outcome: &Outcome) -> Ending {
-    outcome.as_ref().map(|_output| ()).map_err(|failure| failure.kind)
+impl Outcome {
+    pub(super) fn ending(&self) -> Ending {
+        match self {
+            Self::Output(_) => (State::Succeeded, None),
+            Self::Failed(failure) => (State::Failed, Some(failure.kind)),
+            Self::Undone(failure) => (State::Undone, Some(failure.kind)),
+        }
+    }
+
+    pub(super) fn result(self) -> Result<Value, Failure> {
+        match self {
+            Self::Output(output) => Ok(output),
+            Self::Failed(failure) | Self::Undone(failure) => Err(failure),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Output(output) => output.fmt(f),
+            Self::Failed(failure) => failure.fmt(f),
+            Self::Undone(failure) => write!(f, "undone: {failure}"),
+        }
+    }
 }
 
 /// The process that calls go to when there is no better one.
@@ -88,20 +118,21 @@ where
                 Ok(Ok(output)) => {
                     let output = serde_json::to_value(output);
                     return output
-                        .map(Ok)
+                        .map(Outcome::Output)
                         .map_err(|error| format!("the output is no JSON: {error}"));
                 }
                 Ok(Err(RunError::Failed(failure))) => {
                     let used_up = failure.kind == FailureKind::Exhausted;
                     if !(self.resumes && used_up && resumed < RESUMES) {
-                        return Ok(Err(failure));
+                        return Ok(Outcome::Failed(failure));
                     }
                     resumed += 1;
                 }
+                Ok(Err(RunError::Undone(failure))) => return Ok(Outcome::Undone(failure)),
                 Ok(Err(RunError::Waiting { due_in, .. })) => {
                     // It may be old news, and what was finished is kept for a while only.
                     if !self.notes.read().finished {
-                        self.clock.advance(due_in);
+                        self.clock.advance(due_in.unwrap_or_default());
                     }
                 }
                 Ok(Err(RunError::Unavailable(_))) => {}
@@ -116,9 +147,16 @@ where
                 }
                 Ok(Err(RunError::Invalid(_) | RunError::Unreadable(_))) if self.mends => {}
                 Ok(Err(RunError::Parked {
+                    reason,
                     failure: Some(failure),
                     ..
-                })) => return Err(format!("it was parked: {failure}")),
+                })) => {
+                    let who = match reason {
+                        ParkReason::InDoubt => " (a trial has no operator: its verify must tell)",
+                        _ => "",
+                    };
+                    return Err(format!("it was parked ({}){who}: {failure}", reason.as_str()));
+                }
                 Ok(Err(error)) => return Err(format!("a caller was told: {error}")),
             }
             tokio::time::sleep(PAUSE).await;

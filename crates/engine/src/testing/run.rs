@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures::{FutureExt, StreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::client::{Ending, KEY, Outcome, ending};
+use super::client::{Ending, KEY};
 use super::faulty::Call;
 use super::plot::{self, Family};
 use super::process::Maker;
@@ -19,7 +20,7 @@ use super::watch::Notes;
 use crate::attempt::text_of;
 use crate::clock::Clock;
 use crate::error::Failure;
-use crate::execution::ExecutionId;
+use crate::execution::{ExecutionId, State};
 use crate::key::Key;
 use crate::random::{self, Repeatable};
 
@@ -157,7 +158,7 @@ where
         let (clock, notes) = (Clock::new(), Notes::of(id));
         let world = Arc::new(trial.makes.make(clock.clone()).await);
         let maker = Maker {
-            schema: trial.schema.with_bodies(|step, body| notes.around(step, body)),
+            schema: trial.schema.with_bodies(|what, body| notes.around(what, body)),
             opens: Arc::clone(&trial.opens),
             world: Arc::clone(&world),
             clock: clock.clone(),
@@ -173,7 +174,7 @@ where
                 return Err(broken.clone());
             }
             let told = Told {
-                ending: ending(&outcome),
+                ending: outcome.ending(),
                 as_scripted: played.as_scripted,
                 calls: played.calls,
                 enlisting: taken.enlisting.clone(),
@@ -183,7 +184,8 @@ where
         };
         let story = Story {
             script: script.clone(),
-            outcome: typed(outcome)?,
+            undone: outcome.ending().0 == State::Undone,
+            outcome: typed(outcome.result())?,
             attempts,
             clock,
         };
@@ -200,7 +202,7 @@ where
     }
 }
 
-fn typed<Out: DeserializeOwned>(outcome: Outcome) -> Result<Result<Out, Failure>, String> {
+fn typed<Out: DeserializeOwned>(outcome: Result<Value, Failure>) -> Result<Result<Out, Failure>, String> {
     match outcome {
         Ok(output) => serde_json::from_value(output)
             .map(Ok)

@@ -279,7 +279,7 @@ where
             front: Arc::clone(&self.front),
             clock: self.maker.clock.clone(),
             notes: self.maker.notes.clone(),
-            resumes: !matches!(self.quiet, None | Some(Err(FailureKind::Exhausted))),
+            resumes: !matches!(self.quiet, None | Some((_, Some(FailureKind::Exhausted)))),
             mends: self.mends,
         };
         let told = tokio::spawn(client.ask(Arc::clone(&self.cast[home])));

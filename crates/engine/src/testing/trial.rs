@@ -72,7 +72,10 @@ pub struct Story<Out> {
     pub script: Script,
     /// What every caller got.
     pub outcome: Result<Out, Failure>,
-    /// How often the body of each step was begun, by step.
+    /// Whether it failed and what was done was undone.
+    pub undone: bool,
+    /// How often the body of each step was begun, by step; that of an undo under the name of its
+    /// checkpoint, such as `pay::@undone`.
     pub attempts: BTreeMap<String, u32>,
     /// The clock that the world was given.
     pub clock: Clock,

@@ -33,7 +33,8 @@ pub(super) struct Taken {
     pub(super) owner: Option<usize>,
     /// An outcome stands.
     pub(super) finished: bool,
-    succeeded: bool,
+    /// How it ended for good.
+    over: Option<State>,
     /// The write that ended the claim that counts.
     ended_by: Option<WriteId>,
     /// What each step recorded.
@@ -78,7 +79,7 @@ impl Notes {
         self.read().in_transaction.contains(&process)
     }
 
-    /// A step with notes about its attempts.
+    /// A body with notes about its attempts, by the name under which it is recorded.
     pub(super) fn around(&self, step: &str, body: Arc<dyn ErasedStep>) -> Arc<dyn ErasedStep> {
         Arc::new(WatchedStep {
             name: step.to_owned(),
@@ -140,8 +141,11 @@ impl Taken {
         if self.claim.is_some_and(|before| claim.epoch <= before.epoch) {
             self.broke(format!("the epoch did not rise: it is {}", claim.epoch));
         }
-        if self.succeeded {
-            self.broke("the execution had succeeded, and was taken up again".to_owned());
+        if let Some(over) = self.over {
+            let over = over.as_str();
+            self.broke(format!(
+                "the execution had ended as {over}, and was taken up again"
+            ));
         }
         self.claim = Some(claim);
         self.owner = Some(process);
@@ -158,7 +162,8 @@ impl Taken {
             Verdict::Written => {
                 self.ended_by = (wrote.state != State::Running).then_some(wrote.write_id);
                 self.finished = wrote.state.is_finished();
-                self.succeeded = wrote.state == State::Succeeded;
+                let over = wrote.state.is_finished() && wrote.state != State::Failed;
+                self.over = over.then_some(wrote.state);
                 if let Some((step, output)) = wrote.checkpoint {
                     let value = (wrote.write_id, output);
                     let first = self.recorded.entry(step.clone()).or_insert_with(|| value.clone());
@@ -281,5 +286,13 @@ impl ErasedStep for WatchedStep {
             }
             Arc::clone(&self.body).run_erased(cx, input, check_bytes).await
         })
+    }
+
+    fn reads(&self, input: &[u8]) -> Result<(), String> {
+        self.body.reads(input)
+    }
+
+    fn gives(&self, output: &[u8]) -> Result<(), String> {
+        self.body.gives(output)
     }
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 /// | in flight | 1,024 |
 /// | drain | 20 s |
 /// | unknown shape after | 60 s |
+/// | cancel grace | 5 s |
+/// | remember | not at all |
 /// | purge | 60 s |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerOptions {
@@ -35,6 +37,11 @@ pub struct WorkerOptions {
     pub drain: Duration,
     /// How long a shape must be known to no live worker before its executions are parked.
     pub unknown_shape_after: Duration,
+    /// How long a step is given to end when its execution is cancelled.
+    pub cancel_grace: Duration,
+    /// For how long a purged execution leaves its generation, fingerprint and state behind, so that
+    /// [`OnExpired::Refuse`](crate::OnExpired) can tell it from a new one; `None` for not at all.
+    pub remember: Option<Duration>,
     /// How often to delete executions whose retention has ended.
     pub purge: Duration,
 }
@@ -50,6 +57,8 @@ impl Default for WorkerOptions {
             in_flight: 1024,
             drain: Duration::from_secs(20),
             unknown_shape_after: Duration::from_secs(60),
+            cancel_grace: Duration::from_secs(5),
+            remember: None,
             purge: Duration::from_secs(60),
         }
     }
@@ -74,6 +83,8 @@ impl WorkerOptions {
             sweep: self.sweep.clamp(SHORTEST, LONGEST),
             in_flight: self.in_flight,
             drain: self.drain.min(LONGEST),
+            cancel_grace: self.cancel_grace.min(LONGEST),
+            remember: self.remember,
             unknown_shape_after: self.unknown_shape_after.min(LONGEST),
             purge: self.purge.clamp(SHORTEST, LONGEST),
         }
@@ -99,6 +110,8 @@ mod tests {
             sweep: duration,
             in_flight: 1,
             drain: duration,
+            cancel_grace: duration,
+            remember: None,
             unknown_shape_after: duration,
             purge: duration,
         }

@@ -192,6 +192,7 @@ pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<bool, Stor
             failure: None,
         },
         enlisted: None,
+        messages: Vec::new(),
     };
     Ok(inner.store.commit(commit).await? == Verdict::Written)
 }

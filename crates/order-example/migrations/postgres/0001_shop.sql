@@ -13,9 +13,11 @@ CREATE TABLE IF NOT EXISTS {schema}.stock (
     currency  text NOT NULL
 );
 
--- One row per reservation; the key is the idempotency key of the step that made it.
+-- One row per reservation; the key is the idempotency key of the step that made it, the epoch that of
+-- the last owner of the execution who changed it. Without lines it is released.
 CREATE TABLE IF NOT EXISTS {schema}.reservations (
     reservation text PRIMARY KEY,
+    epoch       bigint NOT NULL,
     made_at     timestamptz NOT NULL DEFAULT now()
 );
 

@@ -9,9 +9,11 @@ CREATE TABLE IF NOT EXISTS stock (
     currency  TEXT NOT NULL
 ) STRICT;
 
--- One row per reservation; the key is the idempotency key of the step that made it.
+-- One row per reservation; the key is the idempotency key of the step that made it, the epoch that of
+-- the last owner of the execution who changed it. Without lines it is released.
 CREATE TABLE IF NOT EXISTS reservations (
     reservation TEXT PRIMARY KEY,
+    epoch       INTEGER NOT NULL,
     made_at     TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 ) STRICT;
 

@@ -1,4 +1,4 @@
 -- Called by the demo to count what really happened. Scans both tables; they are its own.
 SELECT
     (SELECT count(*) FROM {schema}.orders) AS orders,
-    (SELECT count(*) FROM {schema}.reservations) AS reservations
+    (SELECT count(DISTINCT reservation) FROM {schema}.reservation_lines) AS reservations

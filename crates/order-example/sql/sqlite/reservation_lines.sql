@@ -1,4 +1,4 @@
--- Called by reserve_stock when an earlier attempt has committed, and to show an order.
+-- Called by release_stock, and to show an order.
 -- $1 reservation. A range of the primary key of reservation_lines; takes no lock.
 SELECT sku, qty, unit_price, currency
 FROM reservation_lines

@@ -11,6 +11,7 @@ use super::{asked_to_end, say};
 use crate::database::{Database, Schemas};
 use crate::provider::Provider;
 use crate::service::{Service, ServiceConfig};
+use crate::workflow::ChargeMode;
 
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
@@ -38,6 +39,12 @@ pub struct ServeArgs {
     /// The file that remembers each receipt.
     #[arg(long, default_value = "orders-receipts.jsonl", value_name = "PATH")]
     receipts: PathBuf,
+    /// The file that gets each message.
+    #[arg(long, default_value = "orders-events.jsonl", value_name = "PATH")]
+    events: PathBuf,
+    /// Whether the payment provider may be asked twice under one key.
+    #[arg(long, env = "ORDERS_CHARGE_MODE", value_enum, default_value_t)]
+    charge_mode: ChargeMode,
 }
 
 impl ServeArgs {
@@ -57,6 +64,8 @@ impl ServeArgs {
             schemas: self.schemas,
             provider_url,
             receipts: self.receipts,
+            events: self.events,
+            charge_mode: self.charge_mode,
         };
         let service = Service::open(config, listener).await?;
         let ready = service.ready()?;

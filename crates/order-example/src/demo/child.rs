@@ -34,6 +34,8 @@ impl ServiceProcess {
             .args(["--provider-url", provider_url])
             .arg("--receipts")
             .arg(place.receipts())
+            .arg("--events")
+            .arg(place.events())
             .arg("--store-schema")
             .arg(place.schemas.store_schema.to_string())
             .arg("--shop-schema")

@@ -64,6 +64,11 @@ impl Place {
         self.folder.path().join("receipts.jsonl")
     }
 
+    /// The services' ledger of messages.
+    pub(super) fn events(&self) -> PathBuf {
+        self.folder.path().join("events.jsonl")
+    }
+
     /// Where a service writes its log.
     pub(super) fn log(&self, name: &str) -> anyhow::Result<Stdio> {
         let file = self.folder.path().join(format!("{name}.log"));

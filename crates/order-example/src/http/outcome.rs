@@ -36,12 +36,12 @@ pub(super) fn problem(error: &RunError, key: &ClientKey, execution: Option<Execu
         RunError::InProgress { .. } => {
             Problem::new(IN_PROGRESS, "Send the same request again after the given time.").retry_after(SOON)
         }
-        RunError::Failed(failure) => failed(failure, execution),
+        RunError::Failed(failure) | RunError::Undone(failure) => failed(failure, execution),
         RunError::Waiting { due_in, .. } => Problem::new(
             UPSTREAM_UNAVAILABLE,
             "The order will be tried again. Send the same request again to hear how it went.",
         )
-        .retry_after((*due_in).max(SOON)),
+        .retry_after(due_in.unwrap_or(SOON).max(SOON)),
         RunError::TimedOut(_) => Problem::new(
             TIMED_OUT,
             "The work goes on. Send the same request again to hear how it went.",
@@ -111,7 +111,7 @@ mod tests {
 
     use axum::http::header::RETRY_AFTER;
     use axum::response::IntoResponse;
-    use keystep::{InputHash, ParkReason};
+    use keystep::{InputHash, ParkReason, WaitReason};
     use uuid::Uuid;
 
     use super::*;
@@ -171,8 +171,9 @@ mod tests {
             (
                 RunError::Waiting {
                     execution: EXECUTION,
+                    reason: WaitReason::Retry,
                     failure: None,
-                    due_in: Duration::from_millis(2500),
+                    due_in: Some(Duration::from_millis(2500)),
                 },
                 (503, "upstream-unavailable", soon("3")),
             ),

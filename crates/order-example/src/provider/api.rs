@@ -1,8 +1,9 @@
-//! How does a shop talk to the provider? One POST, and an error is `{"code", "message"}`.
+//! How does a shop talk to the provider? It asks, asks what was decided, gives back; an error is
+//! `{"code", "message"}`.
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,7 @@ pub struct Refusal {
 /// `POST /v1/authorizations`: 201 with the authorization, the same 201 for the same key again.
 pub(super) async fn authorize(State(provider): State<Provider>, headers: HeaderMap, body: Bytes) -> Response {
     let Some(key) = key(&headers) else {
-        let message = "Send one Idempotency-Key of 1 to 255 printable characters.";
-        return refuse(StatusCode::BAD_REQUEST, "key_required", message);
+        return no_key();
     };
     let Ok(request) = serde_json::from_slice::<AuthorizationRequest>(&body) else {
         let message = "The body must be an authorization request.";
@@ -35,9 +35,7 @@ pub(super) async fn authorize(State(provider): State<Provider>, headers: HeaderM
     let decided = match provider.decide(key, request.clone()).await {
         Ok(decided) => decided,
         Err(error) => {
-            tracing::error!(%error, "the ledger can not be written");
-            let message = "Nothing is known to be decided; send the same request again.";
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "ledger_down", message);
+            return ledger_down(&error);
         }
     };
     (provider.before_answer)(&decided).await;
@@ -52,6 +50,46 @@ pub(super) async fn authorize(State(provider): State<Provider>, headers: HeaderM
         return refuse(StatusCode::PAYMENT_REQUIRED, "card_declined", message);
     }
     (StatusCode::CREATED, Json(decision)).into_response()
+}
+
+/// `GET /v1/authorizations`: what was decided under the `Idempotency-Key`, or 404.
+pub(super) async fn find(State(provider): State<Provider>, headers: HeaderMap) -> Response {
+    let Some(key) = key(&headers) else {
+        return no_key();
+    };
+    match provider.decided(key).await {
+        Ok(Some(decision)) => Json(decision).into_response(),
+        Ok(None) => refuse(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "Nothing was decided under this key.",
+        ),
+        Err(error) => ledger_down(&error),
+    }
+}
+
+/// `POST /v1/authorizations/{id}/void`: gives the money back, 204 also the second time.
+pub(super) async fn void(State(provider): State<Provider>, Path(id): Path<String>) -> Response {
+    match provider.give_back(&id).await {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => refuse(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is no such authorization.",
+        ),
+        Err(error) => ledger_down(&error),
+    }
+}
+
+fn no_key() -> Response {
+    let message = "Send one Idempotency-Key of 1 to 255 printable characters.";
+    refuse(StatusCode::BAD_REQUEST, "key_required", message)
+}
+
+fn ledger_down(error: &std::io::Error) -> Response {
+    tracing::error!(%error, "the ledger can not be written");
+    let message = "Nothing is known to be decided; send the same request again.";
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "ledger_down", message)
 }
 
 fn key(headers: &HeaderMap) -> Option<&str> {

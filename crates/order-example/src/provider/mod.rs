@@ -49,6 +49,9 @@ pub struct Authorization {
     pub request: AuthorizationRequest,
     /// Whether the money is held back.
     pub approved: bool,
+    /// Whether this line says that the money of an earlier one was given back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voided: bool,
 }
 
 /// Called after a decision is durable and before it is answered. The answer waits for it.
@@ -95,7 +98,8 @@ impl Provider {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let router = Router::new()
-            .route("/v1/authorizations", post(api::authorize))
+            .route("/v1/authorizations", post(api::authorize).get(api::find))
+            .route("/v1/authorizations/{id}/void", post(api::void))
             .route("/livez", get(|| async { "ok" }))
             .with_state(self);
         axum::serve(listener, router)
@@ -109,7 +113,32 @@ impl Provider {
             id: format!("auth_{}", keystep::random::unpredictable().simple()),
             approved: request.card_id != DECLINED_CARD,
             request,
+            voided: false,
         };
         self.ledger.append_once(key.to_owned(), decision).await
+    }
+
+    /// What was decided under a key.
+    async fn decided(&self, key: &str) -> io::Result<Option<Authorization>> {
+        let wanted = key.to_owned();
+        self.ledger.find(move |key, _decision| key == wanted).await
+    }
+
+    /// Gives the money of an authorization back, once; false when there is no such authorization.
+    async fn give_back(&self, id: &str) -> io::Result<bool> {
+        let wanted = id.to_owned();
+        let found = self
+            .ledger
+            .find(move |_key, decision| decision.id == wanted && decision.approved);
+        let Some(authorization) = found.await? else {
+            return Ok(false);
+        };
+        let voided = Authorization {
+            approved: false,
+            voided: true,
+            ..authorization
+        };
+        self.ledger.append_once(format!("void {id}"), voided).await?;
+        Ok(true)
     }
 }

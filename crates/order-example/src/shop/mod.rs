@@ -32,16 +32,22 @@ pub enum Shop {
     Postgres(PostgresShop),
 }
 
-/// What became of a wish to hold goods back.
+/// Who changes a reservation: its key, and the epoch of the execution's owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The idempotency key of the step that reserves.
+    pub reservation: String,
+    /// Of two owners of one execution the one with the lower epoch was given up, and changes nothing.
+    pub epoch: i64,
+}
+
+/// What became of a wish to hold a product back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reservation {
-    /// They are held, at these prices: by this call or by an earlier one with the same key.
-    Held(Vec<Line>),
-    /// Nothing is held, because there is not enough of this product.
-    OutOfStock {
-        /// The product.
-        sku: String,
-    },
+    /// It is held, at this price: by this call or by an earlier one of the same reservation.
+    Held(Line),
+    /// It is not held, because there is not enough of it.
+    OutOfStock,
 }
 
 /// What `create_order` writes.
@@ -79,6 +85,9 @@ pub enum ShopError {
     /// The engine's store, which holds the only writer of an SQLite file, refused.
     #[error("the shop's database: {0}")]
     Store(#[from] keystep::store::StoreError),
+    /// A later owner of the execution has changed the reservation.
+    #[error("somebody else owns this execution now")]
+    GivenUp,
     /// The task that held the transaction ended without an answer.
     #[error("a task of the shop ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -113,17 +122,23 @@ impl Shop {
         Ok(Self::Postgres(PostgresShop::open(store, url, schema).await?))
     }
 
-    /// Holds goods back under `key`, all of them or none. The same key never does so twice: it
-    /// answers with what it holds already.
+    /// Holds a product back for a reservation. The same reservation never does so twice: it answers
+    /// with what it holds already.
     ///
     /// # Errors
     ///
-    /// Nothing is known to be held. Call again with the same key.
-    pub async fn reserve(&self, key: &str, items: &[Item]) -> Result<Reservation, ShopError> {
-        // In one order for everybody, so that two checkouts never wait for each other's products.
-        let mut items = items.to_vec();
-        items.sort_by(|one, other| one.sku.cmp(&other.sku));
-        on_either!(self, shop => shop.reserve(key.to_owned(), items).await)
+    /// Nothing is known to be held. Call again with the same claim.
+    pub async fn reserve(&self, claim: Claim, item: Item) -> Result<Reservation, ShopError> {
+        on_either!(self, shop => shop.reserve(claim, item).await)
+    }
+
+    /// Gives back all that a reservation holds. Nothing happens when it holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known to be given back. Call again with the same claim.
+    pub async fn release(&self, claim: Claim) -> Result<(), ShopError> {
+        on_either!(self, shop => shop.release(claim).await)
     }
 
     /// Writes the order in a transaction that it enlists with the step `cx`: it becomes visible

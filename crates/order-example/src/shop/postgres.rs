@@ -7,7 +7,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::sql::postgres as sql;
-use super::{Counts, NewOrder, Reservation, SchemaName, ShopError, request_id, rows};
+use super::{Claim, Counts, NewOrder, Reservation, SchemaName, ShopError, request_id, rows};
 use crate::domain::{Item, Line, Money, Order};
 
 /// The shop's tables in a PostgreSQL schema. Cheap to clone.
@@ -26,55 +26,94 @@ impl PostgresShop {
         Ok(Self { store, pool, schema })
     }
 
-    pub(super) async fn reserve(&self, key: String, items: Vec<Item>) -> Result<Reservation, ShopError> {
+    pub(super) async fn reserve(&self, claim: Claim, item: Item) -> Result<Reservation, ShopError> {
         // A step can be dropped at any await, a transaction that is just beginning must not be: so
         // a task of its own carries it to its end.
         let shop = self.clone();
-        let carried = tokio::spawn(async move { shop.reserve_in_transaction(key, items).await });
-        Ok(carried.await??)
+        let carried = tokio::spawn(async move {
+            let mut tx = shop.pool.begin().await?;
+            let line = shop.reserve_in(&mut tx, claim, item).await?;
+            tx.commit().await?;
+            Ok(line)
+        });
+        let line: Result<_, ShopError> = carried.await?;
+        Ok(line?.map_or(Reservation::OutOfStock, Reservation::Held))
     }
 
-    async fn reserve_in_transaction(
+    pub(super) async fn release(&self, claim: Claim) -> Result<(), ShopError> {
+        let shop = self.clone();
+        let carried = tokio::spawn(async move {
+            let mut tx = shop.pool.begin().await?;
+            shop.release_in(&mut tx, claim).await?;
+            Ok(tx.commit().await?)
+        });
+        carried.await?
+    }
+
+    async fn claim(&self, tx: &mut PgConnection, claim: &Claim) -> Result<(), ShopError> {
+        let held = sqlx::query(self.sql(sql::CLAIM_RESERVATION))
+            .bind(&claim.reservation)
+            .bind(claim.epoch)
+            .fetch_optional(tx)
+            .await?;
+        held.map(|_row| ()).ok_or(ShopError::GivenUp)
+    }
+
+    /// The line, or `None` when there is not enough; the claim stands in either case.
+    async fn reserve_in(
         &self,
-        key: String,
-        items: Vec<Item>,
-    ) -> Result<Reservation, sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
-        let first = sqlx::query(self.sql(sql::INSERT_RESERVATION))
-            .bind(&key)
+        tx: &mut PgConnection,
+        by: Claim,
+        item: Item,
+    ) -> Result<Option<Line>, ShopError> {
+        self.claim(tx, &by).await?;
+        let before = sqlx::query_as(self.sql(sql::RESERVATION_LINE))
+            .bind(&by.reservation)
+            .bind(&item.sku)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if let Some(line) = before {
+            return Ok(Some(rows::line(line)));
+        }
+        let Item { sku, qty } = item;
+        let taken: Option<(i64, String)> = sqlx::query_as(self.sql(sql::TAKE_STOCK))
+            .bind(&sku)
+            .bind(qty)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some((amount, currency)) = taken else {
+            return Ok(None);
+        };
+        sqlx::query(self.sql(sql::INSERT_RESERVATION_LINE))
+            .bind(&by.reservation)
+            .bind(&sku)
+            .bind(qty)
+            .bind(amount)
+            .bind(&currency)
             .execute(&mut *tx)
             .await?;
-        if first.rows_affected() == 0 {
-            let lines = sqlx::query_as(self.sql(sql::RESERVATION_LINES))
-                .bind(&key)
-                .fetch_all(&mut *tx)
-                .await?;
-            return Ok(Reservation::Held(lines.into_iter().map(rows::line).collect()));
-        }
-        let mut lines = Vec::with_capacity(items.len());
-        for Item { sku, qty } in items {
-            let taken: Option<(i64, String)> = sqlx::query_as(self.sql(sql::TAKE_STOCK))
+        let unit_price = Money { amount, currency };
+        Ok(Some(Line { sku, qty, unit_price }))
+    }
+
+    async fn release_in(&self, tx: &mut PgConnection, by: Claim) -> Result<(), ShopError> {
+        self.claim(tx, &by).await?;
+        let lines: Vec<rows::LineRow> = sqlx::query_as(self.sql(sql::RESERVATION_LINES))
+            .bind(&by.reservation)
+            .fetch_all(&mut *tx)
+            .await?;
+        for Line { sku, qty, .. } in lines.into_iter().map(rows::line) {
+            sqlx::query(self.sql(sql::GIVE_BACK_STOCK))
                 .bind(&sku)
                 .bind(qty)
-                .fetch_optional(&mut *tx)
-                .await?;
-            let Some((amount, currency)) = taken else {
-                tx.rollback().await?;
-                return Ok(Reservation::OutOfStock { sku });
-            };
-            sqlx::query(self.sql(sql::INSERT_RESERVATION_LINE))
-                .bind(&key)
-                .bind(&sku)
-                .bind(qty)
-                .bind(amount)
-                .bind(&currency)
                 .execute(&mut *tx)
                 .await?;
-            let unit_price = Money { amount, currency };
-            lines.push(Line { sku, qty, unit_price });
         }
-        tx.commit().await?;
-        Ok(Reservation::Held(lines))
+        sqlx::query(self.sql(sql::DELETE_RESERVATION_LINES))
+            .bind(&by.reservation)
+            .execute(tx)
+            .await?;
+        Ok(())
     }
 
     pub(super) async fn create_order(&self, cx: &StepContext, new: NewOrder) -> StepResult<Order> {

@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 use super::sql::sqlite as sql;
-use super::{Counts, NewOrder, Reservation, ShopError, request_id, rows};
+use super::{Claim, Counts, NewOrder, Reservation, ShopError, request_id, rows};
 use crate::domain::{Item, Line, Money, Order};
 
 /// The shop's tables in an SQLite file. Cheap to clone.
@@ -31,13 +31,13 @@ impl SqliteShop {
         Ok(Self { store, readers })
     }
 
-    pub(super) async fn reserve(&self, key: String, items: Vec<Item>) -> Result<Reservation, ShopError> {
-        let reserved = self.store.write(|writer| reserve(writer, key, items).boxed());
-        match reserved.await {
-            Ok(lines) => Ok(Reservation::Held(lines)),
-            Err(Stopped::OutOfStock { sku }) => Ok(Reservation::OutOfStock { sku }),
-            Err(Stopped::Shop(error)) => Err(error),
-        }
+    pub(super) async fn reserve(&self, claim: Claim, item: Item) -> Result<Reservation, ShopError> {
+        let reserved = self.store.write(|writer| reserve(writer, claim, item).boxed());
+        Ok(reserved.await?.map_or(Reservation::OutOfStock, Reservation::Held))
+    }
+
+    pub(super) async fn release(&self, claim: Claim) -> Result<(), ShopError> {
+        self.store.write(|writer| release(writer, claim).boxed()).await
     }
 
     pub(super) async fn create_order(&self, cx: &StepContext, new: NewOrder) -> StepResult<Order> {
@@ -95,50 +95,63 @@ async fn make_tables(writer: &mut SqliteConnection) -> Result<(), ShopError> {
     Ok(())
 }
 
-/// Why a transaction stopped half-way. The store takes back what it wrote.
-enum Stopped {
-    OutOfStock { sku: String },
-    Shop(ShopError),
+async fn claim(writer: &mut SqliteConnection, claim: &Claim) -> Result<(), ShopError> {
+    let held = sqlx::query(sql::CLAIM_RESERVATION)
+        .bind(&claim.reservation)
+        .bind(claim.epoch)
+        .fetch_optional(writer)
+        .await?;
+    held.map(|_row| ()).ok_or(ShopError::GivenUp)
 }
 
-impl<E: Into<ShopError>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        Self::Shop(error.into())
+/// The line, or `None` when there is not enough; the claim stands in either case.
+async fn reserve(writer: &mut SqliteConnection, by: Claim, item: Item) -> Result<Option<Line>, ShopError> {
+    claim(writer, &by).await?;
+    let before = sqlx::query_as(sql::RESERVATION_LINE)
+        .bind(&by.reservation)
+        .bind(&item.sku)
+        .fetch_optional(&mut *writer)
+        .await?;
+    if let Some(line) = before {
+        return Ok(Some(rows::line(line)));
     }
-}
-
-async fn reserve(writer: &mut SqliteConnection, key: String, items: Vec<Item>) -> Result<Vec<Line>, Stopped> {
-    let first = sqlx::query(sql::INSERT_RESERVATION)
-        .bind(&key)
+    let Item { sku, qty } = item;
+    let taken: Option<(i64, String)> = sqlx::query_as(sql::TAKE_STOCK)
+        .bind(&sku)
+        .bind(qty)
+        .fetch_optional(&mut *writer)
+        .await?;
+    let Some((amount, currency)) = taken else {
+        return Ok(None);
+    };
+    sqlx::query(sql::INSERT_RESERVATION_LINE)
+        .bind(&by.reservation)
+        .bind(&sku)
+        .bind(qty)
+        .bind(amount)
+        .bind(&currency)
         .execute(&mut *writer)
         .await?;
-    if first.rows_affected() == 0 {
-        let lines = sqlx::query_as(sql::RESERVATION_LINES)
-            .bind(&key)
-            .fetch_all(&mut *writer)
-            .await?;
-        return Ok(lines.into_iter().map(rows::line).collect());
-    }
-    let mut lines = Vec::with_capacity(items.len());
-    for Item { sku, qty } in items {
-        let taken: Option<(i64, String)> = sqlx::query_as(sql::TAKE_STOCK)
+    let unit_price = Money { amount, currency };
+    Ok(Some(Line { sku, qty, unit_price }))
+}
+
+async fn release(writer: &mut SqliteConnection, by: Claim) -> Result<(), ShopError> {
+    claim(writer, &by).await?;
+    let lines: Vec<rows::LineRow> = sqlx::query_as(sql::RESERVATION_LINES)
+        .bind(&by.reservation)
+        .fetch_all(&mut *writer)
+        .await?;
+    for Line { sku, qty, .. } in lines.into_iter().map(rows::line) {
+        sqlx::query(sql::GIVE_BACK_STOCK)
             .bind(&sku)
             .bind(qty)
-            .fetch_optional(&mut *writer)
-            .await?;
-        let Some((amount, currency)) = taken else {
-            return Err(Stopped::OutOfStock { sku });
-        };
-        sqlx::query(sql::INSERT_RESERVATION_LINE)
-            .bind(&key)
-            .bind(&sku)
-            .bind(qty)
-            .bind(amount)
-            .bind(&currency)
             .execute(&mut *writer)
             .await?;
-        let unit_price = Money { amount, currency };
-        lines.push(Line { sku, qty, unit_price });
     }
-    Ok(lines)
+    sqlx::query(sql::DELETE_RESERVATION_LINES)
+        .bind(&by.reservation)
+        .execute(writer)
+        .await?;
+    Ok(())
 }

@@ -7,7 +7,8 @@ use crate::domain::{Authorized, Order};
 use crate::shop::{NewOrder, Shop};
 
 /// Writes the order's row in a transaction that the engine commits together with this step's
-/// checkpoint: both are there or neither, whenever the process dies.
+/// checkpoint and the message that tells the rest of the world: all are there or none, whenever the
+/// process dies.
 pub async fn create_order(cx: StepContext, authorized: Authorized) -> StepResult<Order> {
     let shop = cx.get::<Shop>()?;
     let new = NewOrder {
@@ -15,5 +16,11 @@ pub async fn create_order(cx: StepContext, authorized: Authorized) -> StepResult
         reserved: cx.output_of(reserve_stock)?,
         payment_ref: authorized.authorization,
     };
-    shop.create_order(&cx, new).await
+    let order = shop.create_order(&cx, new).await?;
+    // Sent when the order is there, and never when it is not.
+    cx.emit(ORDER_CREATED, &order)?;
+    Ok(order)
 }
+
+/// The topic of orders that were created.
+const ORDER_CREATED: &str = "order.created";

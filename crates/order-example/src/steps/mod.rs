@@ -5,7 +5,7 @@ mod create_order;
 mod reserve_stock;
 mod send_receipt;
 
-pub use authorize_payment::authorize_payment;
+pub use authorize_payment::{authorize_payment, find_authorization, void_authorization};
 pub use create_order::create_order;
-pub use reserve_stock::reserve_stock;
+pub use reserve_stock::{release_stock, reserve_stock};
 pub use send_receipt::SendReceipt;

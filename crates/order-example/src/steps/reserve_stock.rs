@@ -2,30 +2,64 @@
 
 use keystep::{StepContext, StepError, StepResult};
 
-use crate::domain::{Checkout, Line, Money, Reserved};
-use crate::shop::{Reservation, Shop};
+use crate::domain::{Checkout, Item, Line, Money, Reserved};
+use crate::shop::{Claim, Reservation, Shop};
 
-/// Takes the goods from the shelf, all or none, and fixes their prices.
+/// Takes the goods from the shelf, line by line, and fixes their prices.
 ///
-/// The step's idempotency key is the reservation's key: an attempt that died after its commit is
-/// found again by the next one, which takes nothing more.
+/// Each line is a part of its own: an attempt that died after three lines goes on at the fourth. The
+/// step's idempotency key is the reservation's key, so that a line whose checkpoint was lost is found
+/// again and not taken twice.
 pub async fn reserve_stock(cx: StepContext, checkout: Checkout) -> StepResult<Reserved> {
     let shop = cx.get::<Shop>()?;
     let reservation = cx.idempotency_key();
-    match shop.reserve(&reservation, &checkout.items).await? {
-        Reservation::Held(lines) => {
-            let total = total(&lines)?;
-            Ok(Reserved {
-                reservation,
-                lines,
-                total,
+    let mut lines = Vec::with_capacity(checkout.items.len());
+    for item in in_one_order(checkout.items) {
+        let sku = item.sku.clone();
+        let reserving = shop.reserve(claim(&cx, &reservation), item);
+        let held = cx.step(format!("line/{sku}"), || async {
+            Ok(match reserving.await? {
+                Reservation::Held(line) => Some(line),
+                Reservation::OutOfStock => None,
             })
-        }
-        Reservation::OutOfStock { sku } => {
-            let why = format!("there is not enough of {sku}");
-            Err(StepError::terminal(why).code("out_of_stock"))
+        });
+        match held.await? {
+            Some(line) => lines.push(line),
+            // A step that fails is not undone: it cleans up behind itself.
+            None => return out_of_stock(&cx, &shop, &reservation, &sku).await,
         }
     }
+    let total = total(&lines)?;
+    Ok(Reserved {
+        reservation,
+        lines,
+        total,
+    })
+}
+
+/// Puts the goods back on the shelf, when a later step fails for good.
+pub async fn release_stock(cx: StepContext, reserved: Reserved) -> StepResult<()> {
+    let claim = claim(&cx, &reserved.reservation);
+    Ok(cx.get::<Shop>()?.release(claim).await?)
+}
+
+async fn out_of_stock(cx: &StepContext, shop: &Shop, reservation: &str, sku: &str) -> StepResult<Reserved> {
+    shop.release(claim(cx, reservation)).await?;
+    let why = format!("there is not enough of {sku}");
+    Err(StepError::terminal(why).code("out_of_stock"))
+}
+
+fn claim(cx: &StepContext, reservation: &str) -> Claim {
+    Claim {
+        reservation: reservation.to_owned(),
+        epoch: cx.fence().claim.epoch,
+    }
+}
+
+/// The same for everybody, so that two checkouts never wait for each other's products in a circle.
+fn in_one_order(mut items: Vec<Item>) -> Vec<Item> {
+    items.sort_by(|one, other| one.sku.cmp(&other.sku));
+    items
 }
 
 fn total(lines: &[Line]) -> StepResult<Money> {

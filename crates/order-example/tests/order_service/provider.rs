@@ -128,14 +128,14 @@ async fn a_request_without_a_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_gives_an_unknown_outcome() {
+async fn a_provider_that_is_away_was_not_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("has an address");
     drop(listener);
     let gateway = PaymentGateway::new(&format!("http://{address}")).expect("builds");
     let answer = gateway.authorize("k", &request(1000, "card_1")).await;
-    let Err(PaymentError::Unknown(why)) = answer else {
-        panic!("expected an unknown outcome, got {answer:?}");
+    let Err(PaymentError::NotSent(why)) = answer else {
+        panic!("expected that nothing was sent, got {answer:?}");
     };
     assert!(!why.contains(&address.to_string()), "{why}");
 }

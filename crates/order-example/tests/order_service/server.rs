@@ -163,6 +163,8 @@ impl Server {
             .arg(place.path("payments.jsonl"))
             .arg("--receipts")
             .arg(place.path("receipts.jsonl"))
+            .arg("--events")
+            .arg(place.path("events.jsonl"))
             .arg("--store-schema")
             .arg(place.schemas.store_schema.to_string())
             .arg("--shop-schema")

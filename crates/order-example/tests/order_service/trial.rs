@@ -14,7 +14,7 @@ use order_example::payments::PaymentGateway;
 use order_example::provider::Provider;
 use order_example::receipts::Receipts;
 use order_example::shop::{Counts, Shop};
-use order_example::workflow::order_create;
+use order_example::workflow::{ChargeMode, order_create};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -93,8 +93,8 @@ fn some_tea() -> Checkout {
 }
 
 /// Runs the schema of the service through all of it, at places like this one.
-async fn everything_happens_once(place: fn() -> Place) -> Report {
-    Trial::new(order_create(), some_tea())
+async fn everything_happens_once(place: fn() -> Place, mode: ChargeMode) -> Report {
+    Trial::new(order_create(mode), some_tea())
         .world(
             async move |clock| World::fresh(place(), clock).await,
             async |world: &World| world.open().await,
@@ -124,20 +124,32 @@ async fn everything_happens_once(place: fn() -> Place) -> Report {
         .await
 }
 
-fn expect_all_of_it(report: Report) {
+fn expect_all_of_it(report: Report, boundaries: usize) {
     println!("{report}");
-    assert_eq!(report.boundaries, 5, "a begin and four commits");
+    assert_eq!(report.boundaries, boundaries, "{report}");
     assert!(report.stories > 100, "{report}");
     assert!(report.takeovers >= 40, "{report}");
     assert!(report.fenced >= 8, "{report}");
 }
 
+/// A begin, a part for the line, and a commit for each step.
+const BOUNDARIES: usize = 6;
+
 #[tokio::test]
 async fn whatever_goes_wrong_there_is_one_of_each_on_sqlite() {
-    expect_all_of_it(everything_happens_once(Place::sqlite).await);
+    let report = everything_happens_once(Place::sqlite, ChargeMode::Idempotent).await;
+    expect_all_of_it(report, BOUNDARIES);
 }
 
 #[tokio::test]
 async fn whatever_goes_wrong_there_is_one_of_each_on_postgres() {
-    expect_all_of_it(everything_happens_once(Place::postgres).await);
+    let report = everything_happens_once(Place::postgres, ChargeMode::Idempotent).await;
+    expect_all_of_it(report, BOUNDARIES);
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_a_provider_that_is_asked_once_has_one_of_each_on_sqlite() {
+    let report = everything_happens_once(Place::sqlite, ChargeMode::AtMostOnce).await;
+    // That the payment begins is recorded too.
+    expect_all_of_it(report, BOUNDARIES + 1);
 }

@@ -59,7 +59,8 @@ pub async fn an_acquisition_keeps_the_checkpoints_of_the_run<S: Store>(harness: 
     for how in [How::TakeOver, How::Resume { keep_tries: false }] {
         let (won, _) = take(&*harness.there, old.execution, how).await;
         let after = progress(&*harness.there, won.id, won.run).await;
-        assert_eq!(before, after);
+        assert_eq!(before.input, after.input);
+        assert_eq!(before.checkpoints, after.checkpoints);
     }
 }
 

@@ -1,12 +1,14 @@
 //! Begin: one start for each key, whoever asks and however often.
 
+use std::time::Duration;
+
 use keystep::execution::{Claim, ExecutionId, Fence, State, WorkerId};
 use keystep::store::{Begin, Begun, How, Shapes, Store, Wanted};
 
 use crate::Harness;
 use crate::fixture::{
-    DAY, HOUR, all_at_once, assert_near, assert_unchanged, begin, begin_of, ended, payload, progress, record,
-    start, started, succeed, take,
+    DAY, HOUR, all_at_once, assert_near, assert_unchanged, begin, begin_of, ended, fail, payload, progress,
+    record, restart, start, started, succeed, take, write,
 };
 
 pub async fn a_begun_key_is_running_in_generation_one_and_epoch_one<S: Store>(harness: Harness<S>) {
@@ -34,7 +36,11 @@ pub async fn a_begun_key_is_running_in_generation_one_and_epoch_one<S: Store>(ha
     assert_eq!(record.input_hash, wanted.input_hash);
     assert_eq!((record.tries, record.tries_seq, record.lost), (0, 0, 0));
     assert_eq!((&record.failure, &record.output), (&None, &None));
-    assert_eq!((record.parked, record.wake_in), (None, None));
+    assert_eq!(
+        (record.parked, record.waits_for, record.wake_in),
+        (None, None, None)
+    );
+    assert_eq!((record.cancel, record.parent, record.purged), (None, None, false));
     assert_eq!((record.finished_at, record.expires_in), (None, None));
     assert_eq!(record.acquired_at, record.created_at);
     let progress = progress(&*harness.there, wanted.id, wanted.run).await;
@@ -189,4 +195,21 @@ pub async fn a_begin_needs_no_registered_worker<S: Store>(harness: Harness<S>) {
     start(&*harness.here, &wanted).await;
     let found = record(&*harness.there, wanted.id).await;
     assert_eq!(found.owner, Some(WorkerId(i64::MAX)));
+}
+
+pub async fn the_age_of_a_run_is_counted_from_its_begin<S: Store>(harness: Harness<S>) {
+    let fence = ended(&*harness.here, "k", fail()).await;
+    harness.clock.advance(3 * HOUR);
+    let found = record(&*harness.there, fence.execution).await;
+    assert_near(Some(found.age), Some(3 * HOUR), "it began then");
+    let (won, resumed) = take(
+        &*harness.there,
+        fence.execution,
+        How::Resume { keep_tries: false },
+    )
+    .await;
+    assert_near(Some(won.age), Some(3 * HOUR), "the same run");
+    write(resumed).then(fail()).written(&*harness.here).await;
+    let (won, _) = take(&*harness.there, fence.execution, restart()).await;
+    assert_near(Some(won.age), Some(Duration::ZERO), "a new run");
 }

@@ -1,7 +1,7 @@
 //! Payloads: bytes go in and the same bytes come out, whatever they are.
 
 use bytes::Bytes;
-use keystep::execution::{InputHash, ParkReason, Payload};
+use keystep::execution::{InputHash, ParkReason, Payload, WaitReason};
 use keystep::store::{Begin, Store, Then, Tries};
 
 use crate::Harness;
@@ -79,13 +79,20 @@ pub async fn a_failure_reads_back_byte_for_byte<S: Store>(harness: Harness<S>) {
                 retention: None,
             },
             Then::Wait {
-                delay: HOUR,
-                failure: failure.clone(),
+                delay: Some(HOUR),
+                reason: WaitReason::Retry,
+                failure: Some(failure.clone()),
                 tries,
+                signals: None,
+                wish: None,
             },
             Then::Park {
                 reason: ParkReason::Unreadable,
                 failure: Some(failure.clone()),
+            },
+            Then::Undone {
+                failure: failure.clone(),
+                retention: None,
             },
         ];
         for then in thens {

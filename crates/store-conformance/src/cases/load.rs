@@ -4,7 +4,9 @@ use keystep::execution::RunId;
 use keystep::store::{How, Store};
 
 use crate::Harness;
-use crate::fixture::{all_at_once, begin_of, every_end, payload, progress, start, started, take, write};
+use crate::fixture::{
+    HOUR, all_at_once, assert_near, begin_of, every_end, payload, progress, start, started, take, write,
+};
 
 pub async fn checkpoints_load_by_position<S: Store>(harness: Harness<S>) {
     let fence = started(&*harness.here, "k").await;
@@ -84,5 +86,17 @@ pub async fn checkpoints_of_other_executions_do_not_show<S: Store>(harness: Harn
         assert_eq!(found.input, payload(&format!("input of k{number}")));
         assert_eq!(found.checkpoints.len(), 1);
         assert_eq!(found.checkpoints[0].output, payload(&format!("of {number}")));
+    }
+}
+
+pub async fn a_load_tells_the_time_by_the_clock_of_the_checkpoints<S: Store>(harness: Harness<S>) {
+    let fence = started(&*harness.here, "k").await;
+    write(fence).step(0, "first").written(&*harness.here).await;
+    for hours in 0..3 {
+        let found = progress(&*harness.there, fence.execution, fence.run).await;
+        let since = found.now.duration_since(found.checkpoints[0].at);
+        let since = since.expect("recorded before");
+        assert_near(Some(since), Some(hours * HOUR), "since it was recorded");
+        harness.clock.advance(HOUR);
     }
 }

@@ -26,7 +26,10 @@ pub async fn a_write_sent_again_is_written_and_changes_nothing<S: Store>(harness
         let after = record(&*harness.there, fence.execution).await;
         assert_unchanged(&before, &after, "sent again");
         let now = progress(&*harness.there, fence.execution, fence.run).await;
-        assert_eq!(steps, now, "recorded once, under the first time");
+        assert_eq!(
+            steps.checkpoints, now.checkpoints,
+            "recorded once, under the first time"
+        );
     }
 }
 

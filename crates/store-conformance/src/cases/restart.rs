@@ -124,7 +124,7 @@ pub async fn a_recycled_key_is_a_new_generation_of_the_same_row<S: Store>(harnes
     assert!(expired.is_expired());
     let (won, fence) = win(&*harness.there, &acquire_of(expired.seen(), restart())).await;
     assert_eq!((won.generation, won.claim.epoch), (2, old.claim.epoch + 1));
-    let purged = harness.here.purge(10).await.expect("purged");
+    let purged = harness.here.purge(10, None).await.expect("purged");
     assert_eq!(purged, 0, "the old retention does not touch the new run");
     write(fence)
         .step(0, "anew")

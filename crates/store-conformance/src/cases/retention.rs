@@ -37,12 +37,12 @@ pub async fn a_finished_key_expires_after_its_retention<S: Store>(harness: Harne
         harness.clock.advance(DAY - MINUTE);
         let found = record(&*harness.there, fence.execution).await;
         assert!(!found.is_expired(), "{text}: a minute early");
-        assert_eq!(harness.there.purge(10).await.expect("purged"), 0);
+        assert_eq!(harness.there.purge(10, None).await.expect("purged"), 0);
         harness.clock.advance(2 * MINUTE);
         let found = record(&*harness.there, fence.execution).await;
         assert_eq!(found.expires_in, Some(Duration::ZERO), "{text}: over");
         assert!(found.is_expired());
-        assert_eq!(harness.there.purge(10).await.expect("purged"), 1);
+        assert_eq!(harness.there.purge(10, None).await.expect("purged"), 1);
     }
 }
 
@@ -52,7 +52,7 @@ pub async fn a_key_kept_for_ever_never_expires<S: Store>(harness: Harness<S>) {
         ended(&*harness.here, "failed", fail_kept(None)).await,
     ];
     harness.clock.advance(400 * DAY);
-    assert_eq!(harness.there.purge(10).await.expect("purged"), 0);
+    assert_eq!(harness.there.purge(10, None).await.expect("purged"), 0);
     for fence in kept {
         let found = record(&*harness.there, fence.execution).await;
         assert_eq!(found.expires_in, None);
@@ -72,7 +72,7 @@ pub async fn a_purge_deletes_the_checkpoints_too<S: Store>(harness: Harness<S>) 
     let sent = write(fence).step(0, "first").then(succeed_kept(Some(HOUR)));
     sent.written(&*harness.here).await;
     harness.clock.advance(2 * HOUR);
-    assert_eq!(harness.there.purge(10).await.expect("purged"), 1);
+    assert_eq!(harness.there.purge(10, None).await.expect("purged"), 1);
     for store in [&harness.here, &harness.there] {
         assert_eq!(find(&**store, fence.execution).await, None);
         let load = store.load(fence.execution, fence.run).await;
@@ -100,7 +100,7 @@ pub async fn a_purge_deletes_the_checkpoints_too<S: Store>(harness: Harness<S>) 
 pub async fn a_purge_touches_only_finished_executions<S: Store>(harness: Harness<S>) {
     let all = one_in_each_state(&*harness.here).await;
     harness.clock.advance(400 * DAY);
-    assert_eq!(harness.there.purge(100).await.expect("purged"), 2);
+    assert_eq!(harness.there.purge(100, None).await.expect("purged"), 4);
     for (state, fence) in all {
         let found = find(&*harness.there, fence.execution).await;
         assert_eq!(found.is_none(), state.is_finished(), "{state:?}");
@@ -114,7 +114,7 @@ pub async fn a_resumed_failure_is_not_purged<S: Store>(harness: Harness<S>) {
     let restarted = ended(&*harness.here, "restarted", fail_kept(Some(HOUR))).await;
     take(&*harness.here, restarted.execution, restart()).await;
     harness.clock.advance(DAY);
-    assert_eq!(harness.there.purge(10).await.expect("purged"), 0);
+    assert_eq!(harness.there.purge(10, None).await.expect("purged"), 0);
 }
 
 pub async fn a_purge_deletes_at_most_its_limit<S: Store>(harness: Harness<S>) {
@@ -124,7 +124,7 @@ pub async fn a_purge_deletes_at_most_its_limit<S: Store>(harness: Harness<S>) {
     harness.clock.advance(2 * HOUR);
     let mut counts = Vec::new();
     for limit in [0, 4, 4, 4, 4] {
-        counts.push(harness.there.purge(limit).await.expect("purged"));
+        counts.push(harness.there.purge(limit, None).await.expect("purged"));
     }
     assert_eq!(counts, [0, 4, 4, 2, 0]);
 }
@@ -136,10 +136,10 @@ pub async fn purges_at_once_count_each_execution_once<S: Store>(harness: Harness
     harness.clock.advance(2 * HOUR);
     let counts = all_at_once(4, |number| {
         let store = [&harness.here, &harness.there][number % 2].clone();
-        async move { store.purge(30).await.expect("purged") }
+        async move { store.purge(30, None).await.expect("purged") }
     })
     .await;
-    let rest = harness.here.purge(30).await.expect("purged");
+    let rest = harness.here.purge(30, None).await.expect("purged");
     assert_eq!(counts.iter().sum::<u32>() + rest, 30);
 }
 
@@ -153,7 +153,7 @@ pub async fn a_purge_that_meets_callers_leaves_no_half_state<S: Store>(harness: 
             let wanted = begin_of(&text);
             async move {
                 if number == 0 {
-                    store.purge(10).await.expect("purged");
+                    store.purge(10, None).await.expect("purged");
                     return None;
                 }
                 Some(store.begin(wanted).await.expect("old or new, but an answer"))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use keystep::execution::State;
 use keystep::store::{Commit, Confirm, Confirmed, Enlisted, How, Store, Verdict};
 
+use super::outbox::outbox;
 use crate::Harness;
 use crate::fixture::{
     Write, all_at_once, payload, progress, record, started, step_name, succeed, take, write,
@@ -136,6 +137,33 @@ pub async fn a_commit_that_is_dropped_happens_whole_or_not_at_all<S: Store>(harn
             assert_eq!(found, (*expected, *expected as usize), "{mark}");
         }
     }
+}
+
+pub async fn messages_are_committed_with_the_transaction<S: Store>(harness: Harness<S>) {
+    let transactions = harness.transactions();
+    let old = started(&*harness.here, "k").await;
+    let sent = write(old).step(0, "first").message("a").message("b");
+    for again in [false, true] {
+        let open = transactions.open(&harness.here, old, "k").await;
+        let verdict = harness.here.commit(with(&sent, open)).await;
+        assert_eq!(verdict.expect("a verdict"), Verdict::Written, "again: {again}");
+        assert_eq!(transactions.count(&harness.there, "k").await, 1, "again: {again}");
+        let found = outbox(&*harness.there).await;
+        let ids: Vec<_> = found.iter().map(|message| message.id).collect();
+        let expected: Vec<_> = sent.messages.iter().map(|message| message.id).collect();
+        assert_eq!(ids, expected, "again: {again}");
+    }
+    let exists = write(old).step(0, "second").message("c");
+    let open = transactions.open(&harness.here, old, "exists").await;
+    let verdict = harness.here.commit(with(&exists, open)).await;
+    assert_eq!(verdict.expect("a verdict"), Verdict::Exists(sent.write_id));
+    take(&*harness.there, old.execution, How::TakeOver).await;
+    let fenced = write(old).step(1, "second").message("d");
+    let open = transactions.open(&harness.here, old, "fenced").await;
+    let verdict = harness.here.commit(with(&fenced, open)).await;
+    assert_eq!(verdict.expect("a verdict"), Verdict::Fenced);
+    drop(transactions.open(&harness.here, old, "dropped").await);
+    assert_eq!(outbox(&*harness.there).await.len(), 2, "no others");
 }
 
 pub async fn transactions_of_many_steps_at_once_all_commit<S: Store>(harness: Harness<S>) {

@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 use super::index::{Index, Moment, Row, Step, rows};
-use super::{History, Promise, Report, Subject, Violation};
+use super::{History, Kinds, Promise, Report, Subject, Violation};
 
-pub(super) fn check(history: &History, transactional: &BTreeSet<String>) -> Report {
+pub(super) fn check(history: &History, kinds: &Kinds) -> Report {
     let index = Index::of(history);
     let mut found = Findings::default();
-    index.recorded_once(transactional, &mut found);
-    index.never_again(&mut found);
+    index.recorded_once(kinds, &mut found);
+    index.undone_in_reverse(kinds, &mut found);
+    index.never_again(kinds, &mut found);
     index.one_answer(&mut found);
     index.outcomes_stand(&mut found);
     index.no_answer_lost(&mut found);
     index.one_owner(&mut found);
     index.settled(&mut found);
-    index.no_needless_repeat(transactional, &mut found);
+    index.no_needless_repeat(kinds, &mut found);
     index.back_to_idle(&mut found);
     Report {
         violations: found.violations,
@@ -29,13 +30,13 @@ pub(super) fn check(history: &History, transactional: &BTreeSet<String>) -> Repo
 }
 
 #[derive(Default)]
-struct Findings {
+pub(super) struct Findings {
     violations: Vec<Violation>,
     late_attempts: usize,
 }
 
 impl Findings {
-    fn add(&mut self, promise: Promise, about: Subject, what: String) {
+    pub(super) fn add(&mut self, promise: Promise, about: Subject, what: String) {
         self.violations.push(Violation { promise, about, what });
     }
 }
@@ -48,7 +49,7 @@ fn acquisitions(moments: &[Moment<'_>]) -> usize {
 }
 
 impl Index<'_> {
-    fn recorded_once(&self, transactional: &BTreeSet<String>, found: &mut Findings) {
+    fn recorded_once(&self, kinds: &Kinds, found: &mut Findings) {
         for ((run, name), step) in &self.steps {
             let (recorded, ledger) = (step.recorded.len(), step.ledger);
             if recorded > 1 {
@@ -59,7 +60,10 @@ impl Index<'_> {
                 );
             }
             let expected = usize::from(recorded > 0);
-            if transactional.contains(*name) && ledger != expected {
+            let at_most_once = kinds.at_most_once.contains(*name);
+            let counted = at_most_once || kinds.transactional.contains(*name);
+            let unrecorded = at_most_once && recorded == 0 && ledger <= 1;
+            if counted && ledger != expected && !unrecorded {
                 found.add(
                     Promise::RecordedOnce,
                     Subject::Run(*run),
@@ -69,7 +73,7 @@ impl Index<'_> {
         }
     }
 
-    fn never_again(&self, found: &mut Findings) {
+    fn never_again(&self, kinds: &Kinds, found: &mut Findings) {
         for ((run, name), step) in &self.steps {
             let Some((at, recorded)) = step.recorded.first() else {
                 continue;
@@ -98,7 +102,8 @@ impl Index<'_> {
             }
             let mut of_attempts = step.began.iter().map(|(_, attempt)| attempt);
             let attempt = of_attempts.find(|attempt| attempt.nonce == recorded.nonce);
-            if !step.began.is_empty() && attempt.is_none_or(|attempt| attempt.epoch != recorded.epoch) {
+            let of_another = |epoch| epoch != recorded.epoch && !kinds.at_most_once.contains(*name);
+            if !step.began.is_empty() && attempt.is_none_or(|attempt| of_another(attempt.epoch)) {
                 found.add(
                     Promise::NeverAgain,
                     Subject::Run(*run),
@@ -147,7 +152,7 @@ impl Index<'_> {
         }
     }
 
-    /// No success changes within its run, and nothing that is kept changes before its time.
+    /// No outcome but a failure changes within its run, and nothing that is kept changes before its time.
     fn outcomes_stand(&self, found: &mut Findings) {
         for (execution, moments) in &self.rows {
             let mut last: Option<&Row<'_>> = None;
@@ -163,10 +168,11 @@ impl Index<'_> {
                     let kept = self.kept.get(&last.run).into_iter().flatten();
                     let mut kept = kept.filter(|(since, _)| (last.at..=at).contains(since));
                     let too_early = kept.any(|(_, until)| until.is_none_or(|until| at < until));
-                    let undone = last.state == "succeeded" && now.is_some_and(|row| row.run == last.run);
-                    let finished = matches!(last.state, "succeeded" | "failed");
+                    let final_here = matches!(last.state, "succeeded" | "undone" | "cancelled");
+                    let changed = final_here && now.is_some_and(|row| row.run == last.run);
+                    let finished = final_here || last.state == "failed";
                     let deleted = now.is_none() && !finished;
-                    if finished && too_early || undone || deleted {
+                    if finished && too_early || changed || deleted {
                         let became = now.map_or("deleted", |row| row.state);
                         found.add(
                             Promise::OneAnswer,
@@ -310,7 +316,8 @@ impl Index<'_> {
             }
         }
         for (execution, (state, wakes_later)) in &self.stands {
-            let at_rest = matches!(*state, "succeeded" | "failed" | "parked") || *wakes_later;
+            let ended = matches!(*state, "succeeded" | "failed" | "undone" | "cancelled");
+            let at_rest = ended || *state == "parked" || *wakes_later;
             if !at_rest {
                 found.add(
                     Promise::Settled,
@@ -328,7 +335,7 @@ impl Index<'_> {
         }
     }
 
-    fn no_needless_repeat(&self, transactional: &BTreeSet<String>, found: &mut Findings) {
+    fn no_needless_repeat(&self, kinds: &Kinds, found: &mut Findings) {
         let mut claims: HashMap<Uuid, HashSet<Uuid>> = HashMap::new();
         for row in self.rows.values().flat_map(|moments| rows(moments)) {
             claims.entry(row.run).or_default().insert(row.token);
@@ -337,7 +344,7 @@ impl Index<'_> {
             let workers: HashSet<i64> = step.began.iter().map(|(_, attempt)| attempt.worker).collect();
             let crashes: usize = workers.iter().filter_map(|worker| self.crashes.get(worker)).sum();
             let takeovers = claims.get(run).map_or(0, |tokens| tokens.len() - 1);
-            let rolled_back = match transactional.contains(*name) {
+            let rolled_back = match kinds.transactional.contains(*name) {
                 true => self.cuts_during(step),
                 false => 0,
             };

@@ -25,8 +25,9 @@ mod index;
 mod part;
 #[cfg(test)]
 mod tests;
+mod undo;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,8 @@ pub enum Event {
         /// The step's name.
         step: String,
     },
-    /// A row of a transactional step, found in the user's table.
+    /// An effect that is counted: a row of a transactional step, found in the user's table, or what
+    /// was done outside by a step that is done at most once.
     Ledger {
         /// The run.
         run: Uuid,
@@ -247,8 +249,12 @@ impl History {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Promise {
     /// A step is recorded at most once in a run, and a transactional step has exactly one row in
-    /// the user's table if it is recorded, and none otherwise.
+    /// the user's table if it is recorded, and none otherwise. One that is done at most once has
+    /// exactly one effect if it is recorded, and at most one otherwise.
     RecordedOnce,
+    /// What was done is undone in reverse, if it is undone; a run that ends as `undone` has undone all
+    /// of it, and one that ends with an output or a failure nothing.
+    Undone,
     /// No attempt of a step begins after the step was recorded, but for those of an owner that has
     /// lost its claim meanwhile; and what those do is never recorded.
     NeverAgain,
@@ -336,23 +342,45 @@ impl Report {
 /// Judges histories.
 #[derive(Debug, Clone, Default)]
 pub struct Checker {
+    kinds: Kinds,
+}
+
+/// Which steps are of which kind.
+#[derive(Debug, Clone, Default)]
+struct Kinds {
     transactional: BTreeSet<String>,
+    at_most_once: BTreeSet<String>,
+    /// With the name of its undo.
+    undoable: BTreeMap<String, String>,
 }
 
 impl Checker {
-    /// A checker that knows of no transactional steps.
+    /// A checker that knows of no special steps.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Steps of this name write a row of the user's in their own transaction.
     pub fn transactional(mut self, step: impl Into<String>) -> Self {
-        self.transactional.insert(step.into());
+        self.kinds.transactional.insert(step.into());
+        self
+    }
+
+    /// Steps of this name are done at most once, and verified: what is recorded may be of an attempt of
+    /// an earlier owner.
+    pub fn at_most_once(mut self, step: impl Into<String>) -> Self {
+        self.kinds.at_most_once.insert(step.into());
+        self
+    }
+
+    /// Steps of this name have an undo, whose attempts and checkpoint have this other name.
+    pub fn undoable(mut self, step: impl Into<String>, undo: impl Into<String>) -> Self {
+        self.kinds.undoable.insert(step.into(), undo.into());
         self
     }
 
     /// Looks for each broken promise.
     pub fn check(&self, history: &History) -> Report {
-        checks::check(history, &self.transactional)
+        checks::check(history, &self.kinds)
     }
 }

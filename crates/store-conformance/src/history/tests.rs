@@ -1,5 +1,7 @@
 //! The checker believes good histories and finds each broken promise.
 
+mod kinds;
+
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -418,7 +420,13 @@ fn an_execution_left_running_is_found() {
         let events = with(&stands("succeeded", false), vec![stands(state, false)]);
         assert_eq!(broken(events), [Promise::Settled]);
     }
-    for (state, wakes_later) in [("parked", false), ("failed", false), ("waiting", true)] {
+    for (state, wakes_later) in [
+        ("parked", false),
+        ("failed", false),
+        ("undone", false),
+        ("cancelled", false),
+        ("waiting", true),
+    ] {
         let events = with(&stands("succeeded", false), vec![stands(state, wakes_later)]);
         assert_eq!(broken(events), []);
     }

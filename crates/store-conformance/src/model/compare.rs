@@ -1,13 +1,13 @@
 //! When do two stores agree? What must be equal, and what the contract leaves open.
 //!
-//! Left open: the order of `due` and `orphans` among equals, the position that tries belong to when
+//! Left open: the order of `due`, `orphans` and checkpoints among equals, the position that tries belong to when
 //! there are none, times of the database, the number of an incarnation.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::time::{Duration, UNIX_EPOCH};
 
-use keystep::execution::{ExecutionRecord, Fence, Seen};
+use keystep::execution::{CheckpointRecord, ExecutionRecord, Fence, Seen};
 use keystep::store::{Acquired, Begun, Observation, Progress};
 
 /// Why two stores differ, for the reader of a failed test.
@@ -100,6 +100,7 @@ fn timeless(record: &ExecutionRecord) -> ExecutionRecord {
         created_at: UNIX_EPOCH,
         acquired_at: UNIX_EPOCH,
         finished_at: record.finished_at.map(|_| UNIX_EPOCH),
+        age: Duration::ZERO,
         tries_seq,
         ..record.clone()
     }
@@ -108,6 +109,9 @@ fn timeless(record: &ExecutionRecord) -> ExecutionRecord {
 pub(super) fn same_progress(model: Option<Progress>, store: Option<Progress>) -> Result<(), Difference> {
     let timeless = |progress: Option<Progress>| {
         progress.map(|mut progress| {
+            progress.now = UNIX_EPOCH;
+            let place = |one: &CheckpointRecord| (one.seq, one.step.clone());
+            progress.checkpoints.sort_by_key(place);
             for checkpoint in &mut progress.checkpoints {
                 checkpoint.at = UNIX_EPOCH;
             }

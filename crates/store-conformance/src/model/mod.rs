@@ -7,6 +7,7 @@
 //!
 //! The seed is printed when a run fails; `KEYSTEP_SEED=… cargo test random_operations` repeats it.
 
+mod beside;
 mod compare;
 mod operation;
 mod world;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use keystep::execution::{ParkReason, Payload};
+use keystep::execution::{CancelWish, ParkReason, Payload, WaitReason};
 use keystep::store::{Then, Tries};
 use rand::Rng;
 
@@ -28,6 +28,7 @@ pub(super) enum Operation {
         key: usize,
         worker: usize,
         shape: u8,
+        parent: Option<usize>,
         there: bool,
     },
     /// An earlier begin, sent again.
@@ -53,6 +54,7 @@ pub(super) enum Operation {
         claim: usize,
         step: Option<i32>,
         then: Then,
+        messages: usize,
         there: bool,
     },
     /// An earlier write, sent again.
@@ -81,7 +83,43 @@ pub(super) enum Operation {
     Retire {
         worker: usize,
     },
-    Purge,
+    /// How far a step has come, under one of the claims so far.
+    Progress {
+        claim: usize,
+        step: i32,
+        there: bool,
+    },
+    /// A signal to a run as it is now, or to an older one.
+    Signal {
+        key: usize,
+        name: u8,
+        once: bool,
+        outdated: bool,
+        there: bool,
+    },
+    /// An earlier signal, sent again.
+    SignalAgain {
+        signal: usize,
+        there: bool,
+    },
+    /// A wish to cancel a run as it is now, or an older one.
+    Wish {
+        key: usize,
+        wish: CancelWish,
+        outdated: bool,
+        there: bool,
+    },
+    Lead {
+        worker: usize,
+        there: bool,
+    },
+    /// The delivery of some of the oldest messages.
+    Deliver {
+        count: usize,
+    },
+    Purge {
+        remember: Option<Duration>,
+    },
     Advance {
         minutes: u32,
     },
@@ -103,6 +141,7 @@ pub(super) struct Past {
     pub(super) acquires: usize,
     pub(super) claims: usize,
     pub(super) writes: usize,
+    pub(super) signals: usize,
 }
 
 impl Operation {
@@ -110,11 +149,12 @@ impl Operation {
         let there = rng.random();
         let key = rng.random_range(0..KEYS);
         let worker = rng.random_range(0..WORKERS);
-        match rng.random_range(0..100) {
+        match rng.random_range(0..124) {
             0..8 => Self::Begin {
                 key,
                 worker,
                 shape: rng.random_range(1..=SHAPES),
+                parent: rng.random_bool(0.5).then(|| rng.random_range(0..KEYS)),
                 there,
             },
             8..11 if past.begins > 0 => Self::BeginAgain {
@@ -136,6 +176,7 @@ impl Operation {
                 claim: recent(rng, past.claims),
                 step: rng.random_bool(0.7).then(|| rng.random_range(0..STEPS)),
                 then: then(rng),
+                messages: rng.random_range(0..4_usize).saturating_sub(1),
                 there,
             },
             74..79 if past.writes > 0 => Self::CommitAgain {
@@ -154,7 +195,35 @@ impl Operation {
                 outdated: rng.random(),
             },
             90..91 => Self::Retire { worker },
-            91..93 => Self::Purge,
+            91..93 => Self::Purge {
+                remember: rng.random::<bool>().then_some(3 * HOUR + OFF),
+            },
+            100..104 if past.claims > 0 => Self::Progress {
+                claim: recent(rng, past.claims),
+                step: rng.random_range(0..STEPS),
+                there,
+            },
+            104..110 => Self::Signal {
+                key,
+                name: rng.random_range(0..2),
+                once: rng.random_bool(0.3),
+                outdated: rng.random_bool(0.2),
+                there,
+            },
+            110..113 if past.signals > 0 => Self::SignalAgain {
+                signal: recent(rng, past.signals),
+                there,
+            },
+            113..118 => Self::Wish {
+                key,
+                wish: [CancelWish::Stop, CancelWish::Undo][rng.random_range(0..2)],
+                outdated: rng.random_bool(0.2),
+                there,
+            },
+            118..121 => Self::Lead { worker, there },
+            121..124 => Self::Deliver {
+                count: rng.random_range(0..4),
+            },
             _ => Self::Advance {
                 minutes: rng.random_range(1..=180),
             },
@@ -189,7 +258,7 @@ fn then(rng: &mut impl Rng) -> Then {
         count: rng.random_range(1..9),
     };
     let retention = rng.random_bool(0.8).then(|| HOUR * rng.random_range(1..6) + OFF);
-    match rng.random_range(0..12) {
+    match rng.random_range(0..14) {
         0..6 => Then::Continue,
         6 => Then::Fail {
             failure: bytes(rng),
@@ -197,9 +266,19 @@ fn then(rng: &mut impl Rng) -> Then {
             retention,
         },
         7 | 8 => Then::Wait {
-            delay: MINUTE * rng.random_range(0..90) + OFF,
-            failure: bytes(rng),
+            delay: rng
+                .random_bool(0.8)
+                .then(|| MINUTE * rng.random_range(0..90) + OFF),
+            reason: [
+                WaitReason::Retry,
+                WaitReason::Timer,
+                WaitReason::Signal,
+                WaitReason::Child,
+            ][rng.random_range(0..4)],
+            failure: rng.random_bool(0.7).then(|| bytes(rng)),
             tries,
+            signals: rng.random::<bool>().then(|| rng.random_range(0..3)),
+            wish: [None, Some(CancelWish::Stop), Some(CancelWish::Undo)][rng.random_range(0..3)],
         },
         9 => Then::Park {
             reason: [
@@ -210,6 +289,11 @@ fn then(rng: &mut impl Rng) -> Then {
             failure: rng.random_bool(0.5).then(|| bytes(rng)),
         },
         10 => Then::Release,
+        11 => Then::Undone {
+            failure: bytes(rng),
+            retention,
+        },
+        12 => Then::Cancel { retention },
         // Without a recorded step there is no output to succeed with; the world replaces it.
         _ => Then::Succeed {
             output_step: step_name(rng.random_range(0..STEPS)),

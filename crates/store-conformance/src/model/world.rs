@@ -8,7 +8,8 @@ use keystep::clock::Clock;
 use keystep::execution::{ExecutionId, Fence, FullKey, InputHash, RunId, Seen, State, WorkerId, WriteId};
 use keystep::memory::MemoryStore;
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Confirm, Fresh, How, Register, Store, StoreError, Then, Verdict,
+    Acquire, Acquired, Beat, Begin, Begun, Confirm, Fresh, How, NewSignal, Register, Store, StoreError, Then,
+    Verdict,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -22,25 +23,26 @@ use crate::fixture::{
 };
 
 pub(super) struct World<S> {
-    model: [MemoryStore; 2],
-    store: [Arc<S>; 2],
+    pub(super) model: [MemoryStore; 2],
+    pub(super) store: [Arc<S>; 2],
     clock: Clock,
-    rng: StdRng,
+    pub(super) rng: StdRng,
     keys: Vec<FullKey>,
-    workers: Vec<Worker>,
+    pub(super) workers: Vec<Worker>,
     begins: Vec<Begin>,
     acquires: Vec<Acquire>,
     claims: Vec<Granted>,
     writes: Vec<Sent>,
+    pub(super) signals: Vec<NewSignal>,
     /// Rows as they were seen, the latest last.
     seen: HashMap<ExecutionId, Vec<Seen>>,
-    turn: usize,
+    pub(super) turn: usize,
     /// Which answers there were: a generator that never gets to some of them is blind there.
     pub(super) reached: BTreeSet<String>,
 }
 
-struct Worker {
-    id: WorkerId,
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
     /// Through which handle it was registered; `None` before that.
     handle: Option<usize>,
     /// What each store showed before the last beat.
@@ -49,9 +51,9 @@ struct Worker {
 
 /// The same claim as each store granted it: they number their incarnations differently.
 #[derive(Clone, Copy)]
-struct Granted {
-    model: Fence,
-    store: Fence,
+pub(super) struct Granted {
+    pub(super) model: Fence,
+    pub(super) store: Fence,
 }
 
 struct Sent {
@@ -60,10 +62,10 @@ struct Sent {
     written: bool,
 }
 
-type Outcome = Result<(), Difference>;
+pub(super) type Outcome = Result<(), Difference>;
 
 /// An error is a difference, because the memory store never answers one.
-fn answered<T>(answer: Result<T, StoreError>) -> Result<T, Difference> {
+pub(super) fn answered<T>(answer: Result<T, StoreError>) -> Result<T, Difference> {
     answer.map_err(|error| format!("the store answers an error: {error}"))
 }
 
@@ -80,6 +82,7 @@ impl<S: Store> World<S> {
             acquires: Vec::new(),
             claims: Vec::new(),
             writes: Vec::new(),
+            signals: Vec::new(),
             seen: HashMap::new(),
             turn: 0,
             reached: BTreeSet::new(),
@@ -99,6 +102,7 @@ impl<S: Store> World<S> {
             acquires: self.acquires.len(),
             claims: self.claims.len(),
             writes: self.writes.len(),
+            signals: self.signals.len(),
         };
         Operation::choose(&mut self.rng, past)
     }
@@ -109,9 +113,11 @@ impl<S: Store> World<S> {
                 key,
                 worker,
                 shape,
+                parent,
                 there,
             } => {
                 let begin = Begin {
+                    parent: parent.map(|key| self.id_of(key)),
                     owner: self.workers[worker].id,
                     plan: numbered_plan(shape).id,
                     shape: numbered_shape(shape),
@@ -156,8 +162,12 @@ impl<S: Store> World<S> {
                 claim,
                 step,
                 then,
+                messages,
                 there,
-            } => self.commit(claim, step, then, there).await,
+            } => {
+                let sent = self.new_write(claim, step, messages);
+                self.commit(claim, sent, then, there).await
+            }
             Operation::CommitAgain { write, there } => self.commit_again(write, there).await,
             Operation::Confirm { write, sent, there } => self.confirm(write, sent, there).await,
             Operation::Register { worker, there } => self.register(worker, there).await,
@@ -168,12 +178,30 @@ impl<S: Store> World<S> {
                 answered(self.model[0].retire(id).await)?;
                 answered(self.store[0].retire(id).await)
             }
-            Operation::Purge => {
-                let expected = answered(self.model[0].purge(1000).await)?;
-                let found = answered(self.store[1].purge(1000).await)?;
-                self.reach(format!("purge {}", expected > 0));
-                same("purge", &expected, &found)
-            }
+            Operation::Progress { claim, step, there } => self.put_down(claim, step, there).await,
+            Operation::Signal {
+                key,
+                name,
+                once,
+                outdated,
+                there,
+            } => match self.seen_row(key, outdated) {
+                Some(seen) => self.signal(seen, name, once, there).await,
+                None => Ok(()),
+            },
+            Operation::SignalAgain { signal, there } => self.signal_again(signal, there).await,
+            Operation::Wish {
+                key,
+                wish,
+                outdated,
+                there,
+            } => match self.seen_row(key, outdated) {
+                Some(seen) => self.wish(seen, wish, there).await,
+                None => Ok(()),
+            },
+            Operation::Lead { worker, there } => self.lead(worker, there).await,
+            Operation::Deliver { count } => self.deliver(count).await,
+            Operation::Purge { remember } => self.purge(remember).await,
             Operation::Advance { minutes } => {
                 self.clock.advance(Duration::from_secs(60) * minutes);
                 Ok(())
@@ -181,7 +209,7 @@ impl<S: Store> World<S> {
         }
     }
 
-    fn reach(&mut self, answer: String) {
+    pub(super) fn reach(&mut self, answer: String) {
         self.reached.insert(answer);
     }
 
@@ -192,6 +220,10 @@ impl<S: Store> World<S> {
         found
             .iter()
             .any(|row| row.claim.token == token && row.state != State::Running)
+    }
+
+    pub(super) fn id_of(&self, key: usize) -> ExecutionId {
+        ExecutionId::of(&self.keys[key])
     }
 
     fn seen_row(&mut self, key: usize, outdated: bool) -> Option<Seen> {
@@ -235,14 +267,30 @@ impl<S: Store> World<S> {
         Ok(())
     }
 
-    async fn commit(&mut self, claim: usize, step: Option<i32>, then: Then, there: bool) -> Outcome {
-        let granted = self.claims[self.claims.len() - 1 - claim];
-        let mut sent = write(granted.model);
+    fn new_write(&self, claim: usize, step: Option<i32>, messages: usize) -> Write {
+        let mut sent = write(self.granted(claim).model);
         if let Some(seq) = step {
             sent = sent.step(seq, &format!("output {}", self.turn));
         }
+        for number in 0..messages {
+            sent = sent.message(&format!("message {number} of {}", self.turn));
+        }
         sent.worker = self.workers[self.turn % WORKERS].id;
-        sent.then = self.with_an_output(granted.model, step, then).await?;
+        sent
+    }
+
+    /// One of the claims so far, counted from the latest.
+    pub(super) fn granted(&self, claim: usize) -> Granted {
+        self.claims[self.claims.len() - 1 - claim]
+    }
+
+    async fn commit(&mut self, claim: usize, mut sent: Write, then: Then, there: bool) -> Outcome {
+        let granted = self.granted(claim);
+        sent.then = self.with_an_output(&sent, then).await?;
+        if sent.checkpoint.is_none() && sent.then == Then::Continue {
+            // It leaves nothing by which a second send could be known.
+            sent.messages.clear();
+        }
         let verdict = self.send(&sent, granted, there).await?;
         self.reach(match verdict.0 {
             Verdict::Written => format!("Written {}", sent.then.state().as_str()),
@@ -258,13 +306,15 @@ impl<S: Store> World<S> {
     }
 
     /// A success needs the output of a step that is recorded, be it by this very write.
-    async fn with_an_output(&self, fence: Fence, step: Option<i32>, then: Then) -> Result<Then, Difference> {
+    async fn with_an_output(&self, sent: &Write, then: Then) -> Result<Then, Difference> {
+        let fence = sent.fence;
         let Then::Succeed { retention, .. } = then else {
             return Ok(then);
         };
         let progress = answered(self.model[0].load(fence.execution, fence.run).await)?;
         let recorded = progress.and_then(|progress| Some(progress.checkpoints.first()?.step.clone()));
-        let output = step.map(step_name).or(recorded);
+        let step = sent.checkpoint.as_ref().map(|new| new.step.clone());
+        let output = step.or(recorded);
         Ok(output.map_or(Then::Continue, |output_step| Then::Succeed {
             output_step,
             retention,
@@ -426,6 +476,8 @@ impl<S: Store> World<S> {
             reached.extend((!expected.is_empty()).then(|| "orphans".to_owned()));
             compare::same_set("orphans", &expected, &answered(store.orphans(wanted).await)?)?;
         }
+        self.look_beside(at).await?;
+        let (model, store) = (&self.model[at], &self.store[at]);
         for worker in &self.workers {
             let expected = answered(model.owned(worker.id).await)?;
             compare::same_set("owned", &expected, &answered(store.owned(worker.id).await)?)?;
@@ -458,6 +510,7 @@ impl From<Kind> for How {
                 shape: numbered_shape(shape),
                 input: payload("the input of a new generation"),
                 input_hash: InputHash([shape; 32]),
+                parent: None,
             })),
         }
     }

@@ -8,20 +8,28 @@
 //! `cargo xtask mutants`.
 
 mod begin;
+mod beside;
 mod commit;
 mod owners;
 mod rows;
 
 use std::future::Future;
+use std::time::Duration;
 
 use keystep::clock::Clock;
-use keystep::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
+use keystep::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use keystep::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
-    Progress, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, Inbox, ListQuery, Message,
+    NewProgress, NewSignal, Observation, PlanRecord, Progress, Register, Signalled, Store, StoreError,
+    StoreInfo, Verdict, Wanted,
 };
+use uuid::Uuid;
 
 pub use self::begin::{AttachMergedIntoBegin, BeginStartsTwice, KeysTrimmed};
+pub use self::beside::{
+    CountNotCompared, EveryWorkerLeads, FirstProgressStays, MessagesWithEachSend, NothingRemembered,
+    OutboxBackwards, SignalsSentTwice, WishForOwnersOnly, WishNotCompared,
+};
 pub use self::commit::{
     AcknowledgedBeforeVerdict, ClaimNotCompared, FenceMissing, PayloadsAsText, ResendIsFailure,
     StateNotCompared, VerdictJoinedOnStep,
@@ -97,9 +105,58 @@ pub trait Plant<S: Store>: Send + Sync + 'static {
         store.bury(worker, beat)
     }
 
+    /// See [`Store::progress`].
+    fn progress(
+        &self,
+        store: &S,
+        progress: NewProgress,
+    ) -> impl Future<Output = Result<Verdict, StoreError>> + Send {
+        store.progress(progress)
+    }
+
+    /// See [`Store::signal`].
+    fn signal(
+        &self,
+        store: &S,
+        signal: NewSignal,
+    ) -> impl Future<Output = Result<Signalled, StoreError>> + Send {
+        store.signal(signal)
+    }
+
+    /// See [`Store::wish_cancel`].
+    fn wish_cancel(
+        &self,
+        store: &S,
+        id: ExecutionId,
+        run: RunId,
+        wish: CancelWish,
+    ) -> impl Future<Output = Result<Option<Seen>, StoreError>> + Send {
+        store.wish_cancel(id, run, wish)
+    }
+
+    /// See [`Store::lead`].
+    fn lead(&self, store: &S, worker: WorkerId) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        store.lead(worker)
+    }
+
+    /// See [`Store::outbox`].
+    fn outbox(
+        &self,
+        store: &S,
+        but: Vec<ExecutionId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Message>, StoreError>> + Send {
+        store.outbox(but, limit)
+    }
+
     /// See [`Store::purge`].
-    fn purge(&self, store: &S, limit: u32) -> impl Future<Output = Result<u32, StoreError>> + Send {
-        store.purge(limit)
+    fn purge(
+        &self,
+        store: &S,
+        limit: u32,
+        remember: Option<Duration>,
+    ) -> impl Future<Output = Result<u32, StoreError>> + Send {
+        store.purge(limit, remember)
     }
 }
 
@@ -199,8 +256,49 @@ impl<S: Store, P: Plant<S>> Store for Planted<S, P> {
         self.store.retire(worker).await
     }
 
-    async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
-        self.plant.purge(&self.store, limit).await
+    async fn progress(&self, progress: NewProgress) -> Result<Verdict, StoreError> {
+        self.plant.progress(&self.store, progress).await
+    }
+
+    async fn signal(&self, signal: NewSignal) -> Result<Signalled, StoreError> {
+        self.plant.signal(&self.store, signal).await
+    }
+
+    async fn inbox(&self, id: ExecutionId, run: RunId) -> Result<Inbox, StoreError> {
+        self.store.inbox(id, run).await
+    }
+
+    async fn wish_cancel(
+        &self,
+        id: ExecutionId,
+        run: RunId,
+        wish: CancelWish,
+    ) -> Result<Option<Seen>, StoreError> {
+        self.plant.wish_cancel(&self.store, id, run, wish).await
+    }
+
+    async fn cancels(&self, worker: WorkerId) -> Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError> {
+        self.store.cancels(worker).await
+    }
+
+    async fn children(&self, parent: ExecutionId) -> Result<Vec<Seen>, StoreError> {
+        self.store.children(parent).await
+    }
+
+    async fn lead(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        self.plant.lead(&self.store, worker).await
+    }
+
+    async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
+        self.plant.outbox(&self.store, but, limit).await
+    }
+
+    async fn delivered(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        self.store.delivered(messages).await
+    }
+
+    async fn purge(&self, limit: u32, remember: Option<Duration>) -> Result<u32, StoreError> {
+        self.plant.purge(&self.store, limit, remember).await
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use keystep::execution::{ExecutionId, ExecutionRecord, Fence, State};
 use keystep::store::{
@@ -60,6 +61,7 @@ impl<S: Store> Plant<S> for CheckpointsByKey {
             enlisted: None,
             checkpoint: commit.checkpoint.clone(),
             then: commit.then.clone(),
+            messages: commit.messages.clone(),
             ..commit
         };
         let earlier = {
@@ -158,7 +160,7 @@ impl<S: Store> Plant<S> for EpochFalls {
 pub struct PurgeWithoutLimit;
 
 impl<S: Store> Plant<S> for PurgeWithoutLimit {
-    async fn purge(&self, store: &S, _limit: u32) -> Result<u32, StoreError> {
-        store.purge(u32::MAX).await
+    async fn purge(&self, store: &S, _limit: u32, remember: Option<Duration>) -> Result<u32, StoreError> {
+        store.purge(u32::MAX, remember).await
     }
 }

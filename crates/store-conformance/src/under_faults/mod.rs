@@ -25,7 +25,7 @@ pub trait Ground: Clone + Send + Sync + 'static {
     /// A handle onto the database.
     type Store: Store + Clone;
 
-    /// Opens a handle, as another process does.
+    /// Opens a handle, as another process does. All handles onto one database share one clock.
     fn open(&self) -> impl Future<Output = Self::Store> + Send;
 
     /// Writes a row with this mark in a transaction of the step's own, and enlists it. Not called

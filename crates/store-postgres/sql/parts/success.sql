@@ -4,6 +4,7 @@ ended AS (
     SET
         state = 10,
         owner = NULL,
+        cancel = NULL,
         ended_by = h.write_id,
         output_step = h.step,
         finished_at = h.at,

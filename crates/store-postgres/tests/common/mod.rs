@@ -146,6 +146,7 @@ pub(crate) fn begin_of(text: &str, owner: WorkerId) -> Begin {
         shape: SHAPE,
         input: payload("input"),
         input_hash: InputHash([7; 32]),
+        parent: None,
     }
 }
 
@@ -186,6 +187,7 @@ pub(crate) fn record(fence: Fence, step: &str, seq: i32, then: Then) -> Commit {
         }),
         then,
         enlisted: None,
+        messages: Vec::new(),
     }
 }
 
@@ -205,6 +207,7 @@ pub(crate) fn again(commit: &Commit) -> Commit {
         checkpoint: commit.checkpoint.clone(),
         then: commit.then.clone(),
         enlisted: None,
+        messages: commit.messages.clone(),
     }
 }
 

@@ -1,10 +1,15 @@
 //! What can a player do? One call of its store, and what it is told.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use keystep::execution::{ExecutionRecord, Fence, InputHash, RunId, Seen};
+use keystep::execution::{
+    CancelWish, ExecutionRecord, Fence, InputHash, RunId, Seen, State, WorkerId, WriteId,
+};
 use keystep::store::{
-    Acquired, Begin, Begun, Commit, Enlisted, Fresh, How, Progress, Store, StoreError, Verdict,
+    Acquired, Begin, Begun, Commit, Enlisted, Fresh, How, NewSignal, Progress, Signalled, Store, StoreError,
+    Verdict,
 };
 use keystep_postgres::PostgresStore;
 
@@ -25,6 +30,10 @@ pub(crate) enum Told {
     Lost,
     Begun(Begun),
     Purged(u32),
+    Signalled(Signalled),
+    /// The state of the row whose cancel is wanted; none when it is finished.
+    Wished(Option<State>),
+    Leads(bool),
 }
 
 impl Told {
@@ -78,7 +87,46 @@ impl Player {
 
     pub(crate) fn purges(&self) -> Act {
         let store = self.store.clone();
-        async move { Told::Purged(store.purge(10).await.expect("an answer")) }.boxed()
+        async move { Told::Purged(store.purge(10, None).await.expect("an answer")) }.boxed()
+    }
+
+    /// Purges, and leaves rows without payloads.
+    pub(crate) fn purges_but_remembers(&self) -> Act {
+        let store = self.store.clone();
+        let remember = Some(Duration::from_secs(3600));
+        async move { Told::Purged(store.purge(10, remember).await.expect("an answer")) }.boxed()
+    }
+
+    pub(crate) fn signals(&self, signal: NewSignal) -> Act {
+        let store = self.store.clone();
+        async move { Told::Signalled(store.signal(signal).await.expect("an answer")) }.boxed()
+    }
+
+    /// Wants what a fence is for cancelled.
+    pub(crate) fn cancels(&self, fence: Fence) -> Act {
+        let store = self.store.clone();
+        async move {
+            let wished = store.wish_cancel(fence.execution, fence.run, CancelWish::Undo);
+            Told::Wished(wished.await.expect("an answer").map(|seen| seen.state))
+        }
+        .boxed()
+    }
+
+    pub(crate) fn leads(&self, worker: WorkerId) -> Act {
+        let store = self.store.clone();
+        async move { Told::Leads(store.lead(worker).await.expect("an answer")) }.boxed()
+    }
+}
+
+/// A signal of the name `go`.
+pub(crate) fn signal_to(fence: &Fence, once: bool) -> NewSignal {
+    NewSignal {
+        id: fence.execution,
+        run: fence.run,
+        name: "go".into(),
+        payload: payload("news"),
+        once,
+        write_id: WriteId::fresh(),
     }
 }
 
@@ -90,6 +138,7 @@ pub(crate) fn restart() -> How {
         shape: SHAPE,
         input: payload("new input"),
         input_hash: InputHash([8; 32]),
+        parent: None,
     }))
 }
 

@@ -93,10 +93,14 @@ async fn a_row_that_stays_locked_is_given_up_without_a_write() {
 }
 
 /// Both keys begun in one statement.
-async fn begins_in_one_batch(stage: &mut Stage, player: &Player, keys: [&str; 2]) -> Vec<Call<Told>> {
+pub(crate) async fn begins_in_one_batch(
+    stage: &mut Stage,
+    player: &Player,
+    keys: [&str; 2],
+) -> [Call<Told>; 2] {
     let first = player.begins(begin_of(&format!("before {keys:?}"), OWNER));
     let acts = keys.map(|key| player.begins(begin_of(key, OWNER)));
-    stage.in_one_batch(player, first, acts.into()).await
+    stage.in_one_batch(player, first, acts).await
 }
 
 /// `hi` is a key whose id is greater than that of the other one: so it comes second in a sorted batch.

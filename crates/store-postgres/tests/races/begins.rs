@@ -5,6 +5,7 @@ use keystep::execution::{ExecutionRecord, State, WorkerId};
 use keystep::store::Begun;
 
 use super::acts::{Told, row};
+use super::batches::begins_in_one_batch;
 use super::stage::{Gate, Stage, orders, orders_of_equals};
 use crate::common::*;
 
@@ -69,6 +70,20 @@ async fn a_begin_whose_snapshot_is_older_than_the_winner_gets_its_row_all_the_sa
     let fence = started(&late.store, "a").await;
     stage.open(&early, Gate::Begin).await;
     assert_eq!(met(&begin.answer().await).claim, fence.claim);
+}
+
+/// A batch is not sent again as one begin is.
+#[tokio::test]
+async fn a_batch_of_begins_whose_snapshot_is_older_than_the_winner_gets_its_row_all_the_same() {
+    let mut stage = Stage::new().await;
+    let (early, late) = (stage.player("early").await, stage.player("late").await);
+    stage.close(&early, Gate::BeginHi).await;
+    let [other, hi] = begins_in_one_batch(&mut stage, &early, ["other", "hi"]).await;
+    stage.arrives(&hi, Gate::BeginHi).await;
+    let fence = started(&late.store, "hi").await;
+    stage.open(&early, Gate::BeginHi).await;
+    assert_eq!(met(&hi.answer().await).claim, fence.claim);
+    assert!(other.answer().await.started());
 }
 
 #[tokio::test]

@@ -153,13 +153,11 @@ async fn with_an_old_snapshot(
     stage.close(owner, Gate::Begin).await;
     let first = owner.commits(record(before, "one", 0, Then::Continue));
     let beside = owner.begins(begin_of("beside", WorkerId(1)));
-    let both = stage
-        .in_one_batch(owner, first, vec![beside, owner.commits(write)])
-        .await;
-    stage.arrives(&both[0], Gate::Begin).await;
+    let acts = [beside, owner.commits(write)];
+    let [beside, write] = stage.in_one_batch(owner, first, acts).await;
+    stage.arrives(&beside, Gate::Begin).await;
     meanwhile().await;
     stage.open(owner, Gate::Begin).await;
-    let [beside, write] = both.try_into().ok().expect("two calls");
     assert!(beside.answer().await.started());
     write.answer().await
 }

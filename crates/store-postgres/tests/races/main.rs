@@ -8,8 +8,11 @@ mod begins;
 mod common;
 mod fences;
 mod isolation;
+mod news;
 mod owners;
+mod relays;
 mod stage;
+mod tombstones;
 mod transactions;
 mod writes;
 

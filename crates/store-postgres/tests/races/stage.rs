@@ -40,11 +40,12 @@ pub(crate) struct Player {
 /// once may stop there again for its next row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// Before an execution is inserted: the statement's snapshot is taken, and nothing is locked.
+    /// Before an execution or the relay's leader is inserted: the statement's snapshot is taken, and
+    /// nothing is locked.
     Begin = 1,
     /// Before a checkpoint is inserted: the execution's row is locked.
     Record = 2,
-    /// Before an execution's row is changed: it is locked.
+    /// Before an execution's row or the relay's leader is changed: it is locked.
     Change = 3,
     /// Before an execution is deleted: it is locked.
     Remove = 4,
@@ -81,6 +82,12 @@ const TRIGGERS: &str = "
     CREATE CONSTRAINT TRIGGER commits AFTER INSERT OR UPDATE OR DELETE ON {schema}.executions
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.gate(5);
     CREATE CONSTRAINT TRIGGER commits AFTER INSERT OR UPDATE OR DELETE ON {schema}.checkpoints
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.gate(5);
+    CREATE TRIGGER leads BEFORE INSERT ON {schema}.relay
+        FOR EACH ROW EXECUTE FUNCTION {schema}.gate(1);
+    CREATE TRIGGER leads_instead BEFORE UPDATE ON {schema}.relay
+        FOR EACH ROW EXECUTE FUNCTION {schema}.gate(3);
+    CREATE CONSTRAINT TRIGGER commits AFTER INSERT OR UPDATE ON {schema}.relay
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.gate(5);
     CREATE TRIGGER begins_hi BEFORE INSERT ON {schema}.executions
         FOR EACH ROW WHEN (NEW.key = 'hi') EXECUTE FUNCTION {schema}.gate(6)";
@@ -296,16 +303,16 @@ impl Stage {
 
     /// Lets acts gather behind a first one, so that the player's lane takes them in one statement. The
     /// first one must pass none of the gates that are closed.
-    pub(crate) async fn in_one_batch<T: Send + 'static>(
+    pub(crate) async fn in_one_batch<T: Send + 'static, const ACTS: usize>(
         &mut self,
         player: &Player,
         first: BoxFuture<'static, T>,
-        acts: Vec<BoxFuture<'static, T>>,
-    ) -> Vec<Call<T>> {
+        acts: [BoxFuture<'static, T>; ACTS],
+    ) -> [Call<T>; ACTS] {
         self.close(player, Gate::Commit).await;
         let first = player.asked(first);
         self.arrives(&first, Gate::Commit).await;
-        let calls = acts.into_iter().map(|act| player.asked(act)).collect();
+        let calls = acts.map(|act| player.asked(act));
         // The runtime of a test has one thread: while this asks the server, all acts are begun, and a
         // call is in the lane's queue before it waits for the first time.
         self.arrives(&first, Gate::Commit).await;

@@ -2,7 +2,8 @@
 //! the second learns of the first.
 
 use keystep::execution::State;
-use keystep::store::{Store, Then, Verdict};
+use keystep::store::{Commit, NewMessage, Store, Then, Verdict};
+use uuid::Uuid;
 
 use super::acts::{Told, recorded, row};
 use super::stage::{Stage, orders_of_equals};
@@ -89,4 +90,31 @@ async fn a_step_that_appears_after_the_snapshot_is_never_overwritten_nor_finishe
     );
     let found = owner.store.find(vec![fence.execution]).await.expect("found");
     assert_eq!(found[0].state, State::Running, "the state did not change either");
+}
+
+#[tokio::test]
+async fn in_every_order_a_write_with_messages_that_is_sent_twice_leaves_them_once_and_in_order() {
+    let mut stage = Stage::new().await;
+    let (one, two) = (stage.player("one").await, stage.player("two").await);
+    for order in orders_of_equals(2, 3) {
+        let fence = started(&one.store, &format!("{order:?}")).await;
+        let message = |topic: &str| NewMessage {
+            id: Uuid::new_v4(),
+            topic: topic.into(),
+            payload: payload("message"),
+        };
+        let write = Commit {
+            messages: vec![message("first"), message("second")],
+            ..record(fence, "one", 0, Then::Continue)
+        };
+        let cast = vec![(&one, one.commits(again(&write))), (&two, two.commits(write))];
+        let told = stage.play(&order, cast).await;
+        let written = Told::Verdict(Verdict::Written);
+        assert!(told.iter().all(|told| *told == written), "{told:?} in {order:?}");
+        let messages = one.store.outbox(Vec::new(), 10).await.expect("an answer");
+        let topics: Vec<_> = messages.iter().map(|message| message.topic.as_str()).collect();
+        assert_eq!(topics, ["first", "second"], "in {order:?}");
+        let delivered = messages.iter().map(|message| message.id).collect();
+        one.store.delivered(delivered).await.expect("an answer");
+    }
 }

@@ -11,6 +11,7 @@ use crate::{reads, sql};
 const ACQUIRE: &str = include_str!("../../sql/acquire.sql");
 const RESTART: &str = include_str!("../../sql/restart.sql");
 const FORGET: &str = include_str!("../../sql/forget.sql");
+const FORGET_SIGNALS: &str = include_str!("../../sql/forget_signals.sql");
 
 impl Write for Acquire {
     type Answer = Acquired;
@@ -70,7 +71,7 @@ async fn restart(
     now: i64,
 ) -> Result<(), StoreError> {
     let seen = &acquire.seen;
-    let updated = sqlx::query(RESTART)
+    let updated = sqlx::query(sql::text(RESTART))
         .bind(seen.id.0)
         .bind(seen.run.0)
         .bind(seen.claim.epoch)
@@ -84,12 +85,16 @@ async fn restart(
         .bind(fresh.shape.0)
         .bind(fresh.input_hash.0.to_vec())
         .bind(fresh.input.0.to_vec())
+        .bind(fresh.parent.map(|parent| parent.0))
         .execute(&mut *conn);
     if updated.await.map_err(before_commit)?.rows_affected() == 0 {
         return Ok(());
     }
-    let forgotten = sqlx::query(FORGET).bind(seen.run.0).execute(conn);
-    forgotten.await.map(drop).map_err(before_commit)
+    for forget in [FORGET, FORGET_SIGNALS] {
+        let forgotten = sqlx::query(forget).bind(seen.run.0).execute(&mut *conn);
+        forgotten.await.map_err(before_commit)?;
+    }
+    Ok(())
 }
 
 fn wanted_fence(acquire: &Acquire) -> Fence {

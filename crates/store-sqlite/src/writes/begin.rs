@@ -46,6 +46,7 @@ pub(crate) fn bind_begin<'q>(query: Query<'q>, begin: &'q Begin, now: i64) -> Qu
         .bind(begin.plan.0)
         .bind(begin.shape.0)
         .bind(&begin.input_hash.0[..])
+        .bind(begin.parent.map(|parent| parent.0))
         .bind(&begin.key.schema)
         .bind(&begin.key.scope)
         .bind(&begin.key.key)

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 #[cfg(feature = "planted")]
 use keystep::bugs::{Bug, is_planted};
-use keystep::execution::{Fence, ParkReason, State, WorkerId, WriteId};
-use keystep::store::{Commit, Confirm, Confirmed, NewCheckpoint, StoreError, Then, Tries, Verdict};
+use keystep::execution::{CancelWish, Fence, ParkReason, State, WorkerId, WriteId};
+use keystep::store::{
+    Commit, Confirm, Confirmed, NewCheckpoint, NewMessage, StoreError, Then, Tries, Verdict,
+};
 use sqlx::SqliteConnection;
 
 use crate::batch::{Query, Row};
 use crate::error::before_commit;
 use crate::group::Write;
+use crate::writes::outbox;
 use crate::{rows, sql};
 
 pub(crate) const CHECKPOINTS: &str = include_str!("../../sql/checkpoints.sql");
@@ -31,6 +34,7 @@ pub(crate) struct Record {
     pub(crate) worker: WorkerId,
     pub(crate) checkpoint: Option<NewCheckpoint>,
     pub(crate) then: Then,
+    pub(crate) messages: Vec<NewMessage>,
 }
 
 /// What became of a write.
@@ -54,6 +58,7 @@ impl From<Commit> for Record {
             worker: commit.worker,
             checkpoint: commit.checkpoint,
             then: commit.then,
+            messages: commit.messages,
         }
     }
 }
@@ -64,19 +69,37 @@ impl Write for Record {
     fn bytes(&self) -> usize {
         let output = self.checkpoint.as_ref().map_or(0, |step| step.output.len());
         let failure = match &self.then {
-            Then::Fail { failure, .. } | Then::Wait { failure, .. } => failure.len(),
-            Then::Park { failure, .. } => failure.as_ref().map_or(0, |failure| failure.len()),
-            Then::Continue | Then::Succeed { .. } | Then::Release => 0,
+            Then::Fail { failure, .. } | Then::Undone { failure, .. } => failure.len(),
+            Then::Wait { failure, .. } | Then::Park { failure, .. } => {
+                failure.as_ref().map_or(0, |failure| failure.len())
+            }
+            Then::Continue | Then::Succeed { .. } | Then::Cancel { .. } | Then::Release => 0,
         };
-        output + failure
+        let messages: usize = self.messages.iter().map(|message| message.payload.len()).sum();
+        output + failure + messages
     }
 
     fn row(&self) -> Option<Row<'_>> {
         let writes = self.checkpoint.is_some() || self.then != Then::Continue;
-        writes.then_some(Row::Record(self))
+        // Whether there are to be messages is known only when the rest was written.
+        (writes && self.messages.is_empty()).then_some(Row::Record(self))
     }
 
     async fn apply(&self, conn: &mut SqliteConnection, now: i64) -> Result<Applied, StoreError> {
+        let applied = self.record(conn, now).await?;
+        let sends = applied == WRITTEN_NOW;
+        #[cfg(feature = "planted")]
+        let sends = sends || is_planted(Bug::MessagesUnseen);
+        if sends {
+            outbox::emit(&self.messages, &self.fence, conn, now).await?;
+        }
+        Ok(applied)
+    }
+}
+
+impl Record {
+    /// The checkpoint and the change of state.
+    async fn record(&self, conn: &mut SqliteConnection, now: i64) -> Result<Applied, StoreError> {
         if let Some(checkpoint) = &self.checkpoint {
             let insert = sqlx::query(sql::text(CHECKPOINTS));
             if !wrote_one(bind_checkpoint(insert, self, checkpoint, now), conn).await? {
@@ -98,7 +121,7 @@ impl Write for Record {
 }
 
 /// Runs a statement for one row, and answers whether it wrote it.
-async fn wrote_one(query: Query<'_>, conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+pub(crate) async fn wrote_one(query: Query<'_>, conn: &mut SqliteConnection) -> Result<bool, StoreError> {
     let written = query.execute(conn).await.map_err(before_commit)?;
     Ok(written.rows_affected() == 1)
 }
@@ -126,9 +149,12 @@ pub(crate) fn bind_ending<'q>(query: Query<'q>, record: &'q Record, ending: &End
     bind_fence(query, &record.fence)
         .bind(ending.state.code())
         .bind(record.write_id.0)
+        .bind(ending.at)
         .bind(ending.wake_at)
+        .bind(ending.heard)
+        .bind(ending.wish.map(CancelWish::code))
         .bind(ending.failure)
-        .bind(ending.parked.map(ParkReason::as_str))
+        .bind(ending.reason)
         .bind(ending.tries.map(|tries| tries.count))
         .bind(ending.tries.map(|tries| tries.seq))
         .bind(ending.output_step)
@@ -142,7 +168,7 @@ pub(crate) fn bind_ending<'q>(query: Query<'q>, record: &'q Record, ending: &End
         )
 }
 
-fn bind_fence<'q>(query: Query<'q>, fence: &Fence) -> Query<'q> {
+pub(crate) fn bind_fence<'q>(query: Query<'q>, fence: &Fence) -> Query<'q> {
     query
         .bind(fence.execution.0)
         .bind(fence.run.0)
@@ -154,9 +180,14 @@ fn bind_fence<'q>(query: Query<'q>, fence: &Fence) -> Query<'q> {
 #[derive(Debug)]
 pub(crate) struct Ending<'a> {
     state: State,
+    at: i64,
     wake_at: Option<i64>,
+    /// Of how many signals the owner knows that waits for more.
+    heard: Option<i32>,
+    /// The wish to cancel that the owner acts on.
+    wish: Option<CancelWish>,
     failure: Option<&'a [u8]>,
-    parked: Option<ParkReason>,
+    reason: Option<&'static str>,
     tries: Option<Tries>,
     output_step: Option<&'a str>,
     finished_at: Option<i64>,
@@ -168,9 +199,12 @@ impl<'a> Ending<'a> {
     pub(crate) fn of(then: &'a Then, now: i64) -> Option<Self> {
         let ending = Self {
             state: then.state(),
+            at: now,
             wake_at: None,
+            heard: None,
+            wish: None,
             failure: None,
-            parked: None,
+            reason: None,
             tries: None,
             output_step: None,
             finished_at: None,
@@ -198,13 +232,30 @@ impl<'a> Ending<'a> {
                 expires_at: retention.map(|kept| later(now, kept)),
                 ..ending
             },
+            Then::Undone { failure, retention } => Self {
+                failure: Some(&failure.0),
+                finished_at: Some(now),
+                expires_at: retention.map(|kept| later(now, kept)),
+                ..ending
+            },
+            Then::Cancel { retention } => Self {
+                finished_at: Some(now),
+                expires_at: retention.map(|kept| later(now, kept)),
+                ..ending
+            },
             Then::Wait {
                 delay,
+                reason,
                 failure,
                 tries,
+                signals,
+                wish,
             } => Self {
-                wake_at: Some(later(now, *delay)),
-                failure: Some(&failure.0),
+                wake_at: delay.map(|delay| later(now, delay)),
+                heard: *signals,
+                wish: *wish,
+                failure: failure.as_ref().map(|failure| &*failure.0),
+                reason: Some(reason.as_str()),
                 tries: Some(*tries),
                 ..ending
             },
@@ -212,7 +263,7 @@ impl<'a> Ending<'a> {
                 // A deploy may bring the missing shape at any time, so this one is always due.
                 wake_at: (*reason == ParkReason::UnknownShape).then_some(now),
                 failure: failure.as_ref().map(|failure| &*failure.0),
-                parked: Some(*reason),
+                reason: Some(reason.as_str()),
                 ..ending
             },
             Then::Release => Self {
@@ -223,7 +274,7 @@ impl<'a> Ending<'a> {
     }
 }
 
-fn later(now: i64, wait: Duration) -> i64 {
+pub(crate) fn later(now: i64, wait: Duration) -> i64 {
     now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 

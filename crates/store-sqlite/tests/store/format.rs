@@ -23,7 +23,7 @@ async fn tasks_that_open_a_new_file_at_the_same_time_all_succeed() {
         .collect();
     for opened in opening {
         let store = opened.await.expect("no panic").expect("an open store");
-        assert_eq!(store.purge(1).await.expect("a write"), 0);
+        assert_eq!(store.purge(1, None).await.expect("a write"), 0);
     }
 }
 
@@ -73,7 +73,7 @@ async fn a_format_that_only_newer_programs_can_read_is_refused_with_both_version
         SqliteStore::open(database.path()).await.map(drop),
     ] {
         let why = refusal(refused);
-        assert!(why.contains("format 8") && why.contains("format 1"), "{why}");
+        assert!(why.contains("format 8") && why.contains("format 2"), "{why}");
     }
     let why = refusal(store.beat(WorkerId(1)).await);
     assert!(

@@ -1,5 +1,6 @@
 //! What does the SQLite store promise beyond the common cases of every store?
 
+mod atomic;
 mod format;
 mod group;
 mod log;
@@ -7,6 +8,7 @@ mod others;
 mod processes;
 mod rules;
 mod sessions;
+mod submit;
 mod support;
 mod transactions;
 mod trial;

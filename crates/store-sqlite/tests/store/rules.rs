@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keystep::clock::Clock;
-use keystep::execution::{Fence, ParkReason, State, WorkerId, WriteId};
+use keystep::execution::{Fence, ParkReason, State, WaitReason, WorkerId, WriteId};
 use keystep::random;
 use keystep::store::{
     Acquire, Acquired, Commit, Confirm, Confirmed, How, Shapes, Store, StoreError, Then, Tries, Verdict,
@@ -29,15 +29,23 @@ fn endings() -> Vec<Then> {
             retention: None,
         },
         Then::Wait {
-            delay: Duration::from_secs(60),
-            failure: payload("later"),
+            delay: Some(Duration::from_secs(60)),
+            reason: WaitReason::Retry,
+            failure: Some(payload("later")),
             tries,
+            signals: None,
+            wish: None,
         },
         Then::Park {
             reason: ParkReason::Unreadable,
             failure: None,
         },
         Then::Release,
+        Then::Undone {
+            failure: payload("no"),
+            retention: None,
+        },
+        Then::Cancel { retention: None },
     ]
 }
 
@@ -143,10 +151,10 @@ async fn the_clock_of_the_options_decides_what_is_due_and_expired() {
     let waiting = start(&store, "waiting", OWNER).await;
     let finished = start(&store, "finished", OWNER).await;
     let hour = Duration::from_secs(3600);
-    let [mut fail, mut wait, ..] = <[Then; 4]>::try_from(endings()).expect("four");
+    let [mut fail, mut wait, ..] = <[Then; 6]>::try_from(endings()).expect("six");
     if let (Then::Fail { retention, .. }, Then::Wait { delay, .. }) = (&mut fail, &mut wait) {
         *retention = Some(hour);
-        *delay = hour;
+        *delay = Some(hour);
     }
     store.commit(ending_of(waiting, wait)).await.expect("an answer");
     store.commit(ending_of(finished, fail)).await.expect("an answer");
@@ -155,10 +163,10 @@ async fn the_clock_of_the_options_decides_what_is_due_and_expired() {
         limit: 10,
     };
     assert_eq!(store.due(wanted()).await.expect("a read"), []);
-    assert_eq!(store.purge(10).await.expect("a write"), 0);
+    assert_eq!(store.purge(10, None).await.expect("a write"), 0);
     clock.advance(hour + Duration::from_secs(1));
     assert_eq!(store.due(wanted()).await.expect("a read").len(), 1);
-    assert_eq!(store.purge(10).await.expect("a write"), 1);
+    assert_eq!(store.purge(10, None).await.expect("a write"), 1);
     assert_eq!(store.find(vec![finished.execution]).await.expect("a read"), []);
 }
 

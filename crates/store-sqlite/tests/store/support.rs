@@ -53,6 +53,7 @@ pub(crate) fn begin_of(key: &str, owner: WorkerId) -> Begin {
         shape: SHAPE,
         input: payload("input"),
         input_hash: InputHash([5; 32]),
+        parent: None,
     }
 }
 
@@ -78,6 +79,7 @@ pub(crate) fn commit_of(fence: Fence, step: &str, then: Then) -> Commit {
         }),
         then,
         enlisted: None,
+        messages: Vec::new(),
     }
 }
 
@@ -90,6 +92,7 @@ pub(crate) fn again(commit: &Commit) -> Commit {
         checkpoint: commit.checkpoint.clone(),
         then: commit.then.clone(),
         enlisted: None,
+        messages: commit.messages.clone(),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::worker::steps::{Entered, Site, work};
 pub(crate) struct Maker {
     /// The shape that the step was compiled into; a stored step is in none.
     pub(crate) shape: String,
+    /// The shape under former names of the steps, if they have any.
+    pub(crate) former: Option<String>,
     /// The step before it; known to a stored step only.
     pub(crate) after: String,
     /// Which code it is.
@@ -30,7 +32,7 @@ impl Maker {
     pub(crate) async fn run(self: Arc<Self>, cx: StepContext, mut trail: Trail) -> StepResult<Trail> {
         let site = cx.get::<Site>()?;
         let attempt = Entered::now(&cx, site.voice);
-        let gate = gate(&cx.key().schema, cx.step());
+        let gate = gate(&cx.key().schema, cx.step_name());
         let done = work(&cx, &site, &attempt, &trail, &gate).await;
         let done = done.and_then(|()| self.check(&cx, &trail));
         let nonce = attempt.end(done)?;
@@ -41,7 +43,7 @@ impl Maker {
             .clone();
         let run = cx.run_id().to_string();
         trail.made_by.push(Mark {
-            step: cx.step().to_owned(),
+            step: cx.step_name().to_owned(),
             code: self.code.clone(),
             plan: shape,
             run: if self.anonymous { String::new() } else { run },
@@ -54,12 +56,12 @@ impl Maker {
 
     fn check(&self, cx: &StepContext, trail: &Trail) -> StepResult<()> {
         let foreign = |what: &str| {
-            let error = StepError::terminal(format!("`{}` {what}: {:?}", cx.step(), trail.made_by));
+            let error = StepError::terminal(format!("`{}` {what}: {:?}", cx.step_name(), trail.made_by));
             Err(error.code(FOREIGN))
         };
         let marks = &trail.made_by;
         let born = marks.first().map_or(&self.shape, |first| &first.plan);
-        if !self.shape.is_empty() && *born != self.shape {
+        if !self.shape.is_empty() && *born != self.shape && self.former.as_ref() != Some(born) {
             return foreign("was compiled into another shape");
         }
         if self.shape.is_empty() && marks.last().is_none_or(|last| last.step != self.after) {
@@ -68,7 +70,7 @@ impl Maker {
         let expected = names(born);
         let before = marks.iter().map(|mark| mark.step.as_str());
         if !before
-            .chain([cx.step()])
+            .chain([cx.step_name()])
             .eq(expected.into_iter().take(marks.len() + 1))
         {
             return foreign("is not the next step of its plan");

@@ -46,6 +46,7 @@ impl Step for Stamp {
             after: self.after.clone(),
             code: self.ink.clone(),
             anonymous: self.anonymous,
+            former: None,
         };
         Arc::new(maker).run(cx, trail).await
     }

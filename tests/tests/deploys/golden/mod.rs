@@ -22,11 +22,24 @@ struct Version {
 }
 
 /// The newest one is last: it is what this program writes.
-const VERSIONS: [Version; 1] = [Version {
-    folder: "v1",
-    sqlite: &["crates/store-sqlite/migrations/0001_init.sql"],
-    postgres: &["crates/store-postgres/migrations/0001_init.sql"],
-}];
+const VERSIONS: [Version; 2] = [
+    Version {
+        folder: "v1",
+        sqlite: &["crates/store-sqlite/migrations/0001_init.sql"],
+        postgres: &["crates/store-postgres/migrations/0001_init.sql"],
+    },
+    Version {
+        folder: "v2",
+        sqlite: &[
+            "crates/store-sqlite/migrations/0001_init.sql",
+            "crates/store-sqlite/migrations/0002_vocabulary.sql",
+        ],
+        postgres: &[
+            "crates/store-postgres/migrations/0001_init.sql",
+            "crates/store-postgres/migrations/0002_vocabulary.sql",
+        ],
+    },
+];
 
 /// Name of a new folder: the tests write what they get there, and fail.
 const WRITE: &str = "KEYSTEP_WRITE_GOLDEN";

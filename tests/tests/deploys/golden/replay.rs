@@ -22,6 +22,7 @@ fn every_golden_history_goes_on_as_it_says(kind: Kind) {
         let place = version.load(kind);
         place.settle();
         let recorded_then = recorded(&place);
+        place.migrate();
         let told = replay(&place);
         if version.folder == Version::newest().folder {
             write_if_asked("outcomes.txt", &told);

@@ -44,7 +44,9 @@ impl Gate {
         self.state.borrow().arrived > 0
     }
 
-    pub(in crate::testing) async fn pass(&self) {
+    /// Arrives at the gate, and goes on when it is open. For whatever is no call of the store, such as
+    /// the body of a step.
+    pub async fn pass(&self) {
         self.state.send_modify(|state| state.arrived += 1);
         self.until(|state| state.open).await;
     }

@@ -15,9 +15,9 @@
 //! let faults = store.faults();
 //! faults.script(&[Call::Purge], 2, Fault::LoseAnswer);
 //!
-//! assert!(store.purge(1).await.is_ok());
-//! assert!(matches!(store.purge(1).await, Err(StoreError::Unknown(_))));
-//! assert!(store.purge(1).await.is_ok());
+//! assert!(store.purge(1, None).await.is_ok());
+//! assert!(matches!(store.purge(1, None).await, Err(StoreError::Unknown(_))));
+//! assert!(store.purge(1, None).await.is_ok());
 //! assert_eq!(faults.left(), 0);
 //! # }
 //! ```
@@ -80,6 +80,15 @@ pub enum Call {
     Observe,
     Bury,
     Retire,
+    Progress,
+    Signal,
+    Inbox,
+    WishCancel,
+    Cancels,
+    Children,
+    Lead,
+    Outbox,
+    Delivered,
     Purge,
 }
 
@@ -93,6 +102,11 @@ impl Call {
         Self::Commit,
         Self::Confirm,
         Self::Load,
+        Self::Progress,
+        Self::Signal,
+        Self::Inbox,
+        Self::WishCancel,
+        Self::Children,
     ];
 
     /// Whether the call changes something, so that a lost answer leaves its outcome unknown.
@@ -107,6 +121,11 @@ impl Call {
                 | Self::Beat
                 | Self::Bury
                 | Self::Retire
+                | Self::Progress
+                | Self::Signal
+                | Self::WishCancel
+                | Self::Lead
+                | Self::Delivered
                 | Self::Purge
         )
     }

@@ -1,10 +1,15 @@
 //! Every method of the store, with the script around it.
 
+use std::time::Duration;
+
+use uuid::Uuid;
+
 use crate::clock::Clock;
-use crate::execution::{ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
+use crate::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use crate::store::{
-    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, ListQuery, Observation, PlanRecord,
-    Progress, Register, Store, StoreError, StoreInfo, Verdict, Wanted,
+    Acquire, Acquired, Beat, Begin, Begun, Commit, Confirm, Confirmed, Inbox, ListQuery, Message,
+    NewProgress, NewSignal, Observation, PlanRecord, Progress, Register, Signalled, Store, StoreError,
+    StoreInfo, Verdict, Wanted,
 };
 
 use super::{Call, FaultyStore};
@@ -104,8 +109,58 @@ impl<S: Store> Store for FaultyStore<S> {
         self.faults.around(Call::Retire, work).await
     }
 
-    async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
-        let work = self.inner.purge(limit);
+    async fn progress(&self, progress: NewProgress) -> Result<Verdict, StoreError> {
+        let work = self.inner.progress(progress);
+        self.faults.around(Call::Progress, work).await
+    }
+
+    async fn signal(&self, signal: NewSignal) -> Result<Signalled, StoreError> {
+        let work = self.inner.signal(signal);
+        self.faults.around(Call::Signal, work).await
+    }
+
+    async fn inbox(&self, id: ExecutionId, run: RunId) -> Result<Inbox, StoreError> {
+        let work = self.inner.inbox(id, run);
+        self.faults.around(Call::Inbox, work).await
+    }
+
+    async fn wish_cancel(
+        &self,
+        id: ExecutionId,
+        run: RunId,
+        wish: CancelWish,
+    ) -> Result<Option<Seen>, StoreError> {
+        let work = self.inner.wish_cancel(id, run, wish);
+        self.faults.around(Call::WishCancel, work).await
+    }
+
+    async fn cancels(&self, worker: WorkerId) -> Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError> {
+        let work = self.inner.cancels(worker);
+        self.faults.around(Call::Cancels, work).await
+    }
+
+    async fn children(&self, parent: ExecutionId) -> Result<Vec<Seen>, StoreError> {
+        let work = self.inner.children(parent);
+        self.faults.around(Call::Children, work).await
+    }
+
+    async fn lead(&self, worker: WorkerId) -> Result<bool, StoreError> {
+        let work = self.inner.lead(worker);
+        self.faults.around(Call::Lead, work).await
+    }
+
+    async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
+        let work = self.inner.outbox(but, limit);
+        self.faults.around(Call::Outbox, work).await
+    }
+
+    async fn delivered(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        let work = self.inner.delivered(messages);
+        self.faults.around(Call::Delivered, work).await
+    }
+
+    async fn purge(&self, limit: u32, remember: Option<Duration>) -> Result<u32, StoreError> {
+        let work = self.inner.purge(limit, remember);
         self.faults.around(Call::Purge, work).await
     }
 }

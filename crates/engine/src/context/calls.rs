@@ -1,0 +1,124 @@
+//! How does a step call another schema? As an execution of its own, which it waits for: the step may run
+//! again, the called execution runs once.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StepContext;
+use super::outputs::decode;
+use crate::asks::Wait;
+use crate::engine::Engine;
+use crate::error::{FailureKind, StepError, StepResult};
+use crate::execution::{ExecutionId, WaitReason};
+use crate::key::Key;
+use crate::marks::Mark;
+use crate::policy::OnDuplicate;
+use crate::run_error::RunError;
+use crate::runs::locked;
+use crate::schema::Schema;
+
+/// How many executions may call each other in a chain.
+const CALL_DEPTH: usize = 16;
+/// When to look again after a child that nobody can bring on.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+impl StepContext {
+    /// Calls another schema for a key, and waits for its output, which is recorded with this step. When
+    /// this step runs again the called execution does not: it is waited for, or answers with its outcome.
+    ///
+    /// A failure of the called execution is a failure of this step: final when it is final, and without a
+    /// further try now when its tries are used up; a later call resumes both. While the called execution
+    /// waits, so does this one, put down. Cancelling this one cancels the called ones.
+    ///
+    /// # Errors
+    /// As above. The key of an execution that calls this one (`call_cycle`), a chain of more than
+    /// 16 calls (`call_depth`), and what is said at [`step`](Self::step): no further try now.
+    pub async fn call<In, Out>(
+        &self,
+        schema: &Schema<In, Out>,
+        key: impl Into<Key>,
+        input: In,
+    ) -> StepResult<Out>
+    where
+        In: Serialize + DeserializeOwned + Send + 'static,
+        Out: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let desk = self.put_down()?;
+        let key = key.into();
+        let full = key.clone().within(schema.name());
+        let full = full.map_err(|why| StepError::stop(why).code("bad_name"))?;
+        let child = ExecutionId::of(&full);
+        let mark = Mark::Call(&child.to_string()).of(&self.inner.recorded_as);
+        if let Some((output, _at)) = self.inner.recorded.get(&mark) {
+            return decode(&output, &mark);
+        }
+        *locked(&self.inner.names).entry(mark.clone()).or_default() += 1;
+        let Some(inner) = self.inner.engine.upgrade() else {
+            return Err(StepError::retry("the engine is gone"));
+        };
+        let engine = Engine { inner };
+        self.refuse_cycle(&engine, child).await?;
+        let call = engine
+            .run(schema, key, input)
+            .on_duplicate(OnDuplicate::Attach)
+            .called_by(self.execution_id());
+        let wait = |delay| Wait {
+            mark: None,
+            delay: Some(delay),
+            reason: WaitReason::Child,
+            signals: None,
+            called: Some(child),
+        };
+        match call.await {
+            Ok(output) => {
+                let bytes = self.encode(&output, "the output")?;
+                self.record(desk, mark, bytes).await?;
+                Ok(output)
+            }
+            Err(RunError::Waiting { due_in, .. }) => Err(desk.wait(wait(due_in.unwrap_or(LOOK_AGAIN))).await),
+            Err(RunError::Parked { .. }) => Err(desk.wait(wait(LOOK_AGAIN)).await),
+            Err(error) => Err(failed_child(error)),
+        }
+    }
+
+    /// Refuses to call an execution that waits for this one.
+    async fn refuse_cycle(&self, engine: &Engine, child: ExecutionId) -> StepResult<()> {
+        let mut caller = self.execution_id();
+        for _depth in 0..CALL_DEPTH {
+            if caller == child {
+                return Err(
+                    StepError::stop("an execution calls itself, or one that waits for it").code("call_cycle"),
+                );
+            }
+            let found = engine.inner.store.find(vec![caller]).await?;
+            match found.first().and_then(|record| record.parent) {
+                Some(parent) => caller = parent,
+                None => return Ok(()),
+            }
+        }
+        let why = format!("more than {CALL_DEPTH} executions call each other");
+        Err(StepError::stop(why).code("call_depth"))
+    }
+}
+
+/// What the end of a called execution means for the step that called it.
+fn failed_child(error: RunError) -> StepError {
+    match error {
+        RunError::Failed(failure) if failure.kind == FailureKind::Exhausted => {
+            // It was tried as often as it says: trying it again here would multiply that.
+            StepError::stop(format!("the called execution failed: {failure}")).code("child_failed")
+        }
+        RunError::Failed(failure) | RunError::Undone(failure) => {
+            StepError::terminal(format!("the called execution failed: {failure}")).code("child_failed")
+        }
+        RunError::Cancelled { .. } => {
+            StepError::terminal("the called execution was cancelled").code("child_cancelled")
+        }
+        RunError::InputMismatch { .. } | RunError::Invalid(_) | RunError::Unreadable(_) => {
+            StepError::stop(format!("the call is not possible: {error}"))
+        }
+        other => StepError::retry(format!("the called execution gave no outcome: {other}")),
+    }
+}
