@@ -48,6 +48,20 @@ pub(crate) struct Wait {
     pub(crate) called: Option<ExecutionId>,
 }
 
+impl Wait {
+    /// What several waits beside each other come to: until the first of them is over. With it comes what
+    /// the others want recorded. `None` for none.
+    pub(crate) fn first_of(mut waits: Vec<Self>) -> Option<(Self, Vec<(String, Bytes)>)> {
+        let delay = waits.iter().filter_map(|wait| wait.delay).min();
+        let at = waits.iter().position(|wait| wait.signals.is_some());
+        let earliest = || waits.iter().position(|wait| wait.delay == delay);
+        let at = at.or_else(earliest)?;
+        let chosen = waits.swap_remove(at);
+        let marks = waits.into_iter().filter_map(|wait| wait.mark).collect();
+        Some((Self { delay, ..chosen }, marks))
+    }
+}
+
 /// Where a body leaves what it wants.
 #[derive(Default)]
 pub(crate) struct Desk {
@@ -136,8 +150,10 @@ impl Recorded {
         locked(&self.marks).insert(name, (value, at));
     }
 
-    /// How many names there are of which this is true.
-    pub(crate) fn count(&self, is_wanted: impl Fn(&str) -> bool) -> usize {
-        locked(&self.marks).keys().filter(|name| is_wanted(name)).count()
+    /// How many there are of which this is true.
+    pub(crate) fn count(&self, is_wanted: impl Fn(&str, &Bytes) -> bool) -> usize {
+        let marks = locked(&self.marks);
+        let wanted = marks.iter().filter(|(name, (value, _at))| is_wanted(name, value));
+        wanted.count()
     }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::oneshot;
 
 use crate::asks::{Ask, Desk, Wait};
 use crate::context::StepContext;
@@ -72,6 +73,7 @@ impl Attempt<'_> {
         // Boxed, so that it is gone before anything is written for an attempt that was cancelled.
         let mut body = Box::pin(AssertUnwindSafe(cx.scope(work)).catch_unwind());
         let mut under_way = UnderWay::default();
+        let mut waits = Vec::new();
         // Its time runs from here on, and not from when the body comes to its first wait.
         let late = timeout.map(|timeout| (timeout, Box::pin(inner.clock.sleep(timeout))));
         let mut ends = Box::pin(ends(inner, run, late, ends_when_cancelled));
@@ -85,16 +87,16 @@ impl Attempt<'_> {
                     }
                 }
                 asks = asked(cx.desk()) => {
-                    let mut wait = None;
                     for ask in asks {
                         match ask {
-                            Ask::Wait(wanted) => wait = Some(wanted),
+                            Ask::Wait(wait) => waits.push(wait),
                             other => under_way.push(serve(other)),
                         }
                     }
-                    if let Some(wait) = wait {
-                        break AttemptEnd::Wait(wait);
-                    }
+                }
+                // What is answered first may come to a wait of its own.
+                () = std::future::ready(()), if !waits.is_empty() && under_way.is_empty() => {
+                    break put_down(std::mem::take(&mut waits), |mark| under_way.push(serve(mark)));
                 }
                 end = &mut ends => break end,
             }
@@ -111,6 +113,18 @@ impl Attempt<'_> {
     }
 }
 
+/// The end of an attempt that waits: with what is recorded of its waits but the one that ends it.
+fn put_down(waits: Vec<Wait>, mut record: impl FnMut(Ask)) -> AttemptEnd {
+    let Some((wait, marks)) = Wait::first_of(waits) else {
+        return AttemptEnd::Lost;
+    };
+    for (name, value) in marks {
+        let (nobody_hears, _) = oneshot::channel();
+        record(Ask::Record(name, value, nobody_hears));
+    }
+    AttemptEnd::Wait(wait)
+}
+
 /// What is done for a body beside it. Most bodies ask for nothing.
 #[derive(Default)]
 struct UnderWay<'a>(Option<Box<FuturesUnordered<BoxFuture<'a, Served>>>>);
@@ -118,6 +132,10 @@ struct UnderWay<'a>(Option<Box<FuturesUnordered<BoxFuture<'a, Served>>>>);
 impl<'a> UnderWay<'a> {
     fn push(&mut self, served: BoxFuture<'a, Served>) {
         self.0.get_or_insert_default().push(served);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|under_way| under_way.is_empty())
     }
 
     /// The next one that is done; never, when there is none.

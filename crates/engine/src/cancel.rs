@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::execution::{CancelWish, ExecutionId, State};
 use crate::inner::Inner;
 use crate::outcome::{shutting_down, unavailable};
-use crate::persist::{Persisted, Write, note, persist};
+use crate::persist::{Pause, Persisted, Write, note, persist};
 use crate::run_error::RunError;
 use crate::runs::{LocalRun, RunEnd};
 use crate::store::{How, StoreError, Then};
@@ -110,16 +110,21 @@ pub(crate) async fn cancel_unread(inner: &Inner, run: &LocalRun, retention: Opti
 /// Passes the wish on to the executions that a run has called.
 pub(crate) async fn cancel_children(inner: &Arc<Inner>, run: &LocalRun) {
     let wish = run.cancel_wish().unwrap_or(CancelWish::Stop);
-    if let Err(error) = pass_on(inner, run.id, wish).await {
-        // They end by themselves, and nobody waits for them.
+    let mut pause = Pause::default();
+    while let Err(error) = pass_on(inner, run.id, wish).await {
         note(&error);
+        if !pause.wait(inner, run).await {
+            // Whoever has it next passes it on.
+            return;
+        }
     }
 }
 
 async fn pass_on(inner: &Arc<Inner>, parent: ExecutionId, wish: CancelWish) -> Result<(), StoreError> {
     for child in inner.store.children(parent).await? {
         inner.store.wish_cancel(child.id, child.run, wish).await?;
-        if let Some(local) = inner.registry.running(child.id) {
+        let running = inner.registry.running(child.id);
+        if let Some(local) = running.filter(|local| local.fence().run == child.run) {
             local.cancel(wish);
         }
     }

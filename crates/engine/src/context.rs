@@ -12,7 +12,7 @@ mod transaction;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     /// How often each name was used in this run of the step.
     pub(crate) names: Mutex<HashMap<String, u32>>,
     pub(crate) messages: Mutex<Vec<NewMessage>>,
+    /// How many parts are being done at this moment.
+    pub(crate) parts_under_way: AtomicU32,
     pub(crate) cancelled: CancellationToken,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
@@ -172,7 +174,8 @@ impl StepContext {
     /// An attempt that fails sends nothing.
     ///
     /// # Errors
-    /// When the topic is not usable, or the payload can not be stored: no further try now.
+    /// When the topic is not usable, the payload can not be stored, or inside a part, a verify or an undo: no
+    /// further try now.
     pub fn emit<T: Serialize + DeserializeOwned>(
         &self,
         topic: impl Into<String>,
@@ -185,6 +188,15 @@ impl StepContext {
             check("topic", &topic, NAME_BYTES)
         };
         usable.map_err(|why| StepError::stop(why).code("bad_name"))?;
+        if self.is_bare() {
+            let why = "a verify and an undo send no messages: nothing is recorded with which they could go";
+            return Err(StepError::stop(why).code("no_durable_calls"));
+        }
+        if self.inner.parts_under_way.load(Ordering::Acquire) > 0 {
+            let why = "a message goes with its step, and a part is not done again when the step is: emit it \
+                       outside of the part";
+            return Err(StepError::stop(why).code("emit_in_part"));
+        }
         let json = self.encode(payload, "the message")?;
         let id = random::time_ordered();
         let message = NewMessage {
@@ -195,6 +207,11 @@ impl StepContext {
         };
         locked(&self.inner.messages).push(message);
         Ok(id)
+    }
+
+    /// Whether this is a verify or an undo, whose body records nothing of its own.
+    fn is_bare(&self) -> bool {
+        self.inner.desk.is_none() && !self.inner.inherits
     }
 
     /// Takes the messages that the attempt emitted, as JSON.
@@ -258,6 +275,7 @@ pub(crate) mod tests {
             desk: Some(Desk::default()),
             names: Mutex::default(),
             messages: Mutex::default(),
+            parts_under_way: AtomicU32::new(0),
             cancelled: CancellationToken::new(),
             clock: Clock::new(),
             limits: Limits::default(),

@@ -22,6 +22,7 @@ mod serve;
 mod undo;
 
 use std::pin::pin;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -311,6 +312,7 @@ impl Driver<'_> {
             desk: None,
             names: Mutex::default(),
             messages: Mutex::default(),
+            parts_under_way: AtomicU32::new(0),
             cancelled: self.run.cancelled.clone(),
             clock: self.inner.clock.clone(),
             limits: self.inner.limits,

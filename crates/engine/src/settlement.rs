@@ -109,6 +109,7 @@ impl Engine {
             }),
         }
     }
+
     /// Refuses what can be no output of the step in doubt: it could not be taken back.
     fn check_output(
         &self,
@@ -123,7 +124,14 @@ impl Engine {
         let Some(step) = in_doubt else {
             return Ok(());
         };
-        let given = step.body.gives(output.to_string().as_bytes());
+        let json = output.to_string();
+        let (size, limit) = (json.len(), self.inner.limits.payload_bytes);
+        if size > limit {
+            return Err(RunError::Invalid(format!(
+                "the output has {size} bytes, the limit is {limit}"
+            )));
+        }
+        let given = step.body.gives(json.as_bytes());
         given.map_err(|why| RunError::Invalid(format!("no output of the step `{}`: {why}", step.name)))
     }
 }

@@ -1,6 +1,8 @@
 //! How does a step call another schema? As an execution of its own, which it waits for: the step may run
 //! again, the called execution runs once.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,6 +23,8 @@ use crate::schema::Schema;
 
 /// How many executions may call each other in a chain.
 const CALL_DEPTH: usize = 16;
+/// How long an execution is put down at most for one that it has called.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// When to look again after a child that nobody can bring on.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -54,7 +58,7 @@ impl StepContext {
         if let Some((output, _at)) = self.inner.recorded.get(&mark) {
             return decode(&output, &mark);
         }
-        *locked(&self.inner.names).entry(mark.clone()).or_default() += 1;
+        let _under_way = OneCall::begin(&self.inner.names, &mark)?;
         let Some(inner) = self.inner.engine.upgrade() else {
             return Err(StepError::retry("the engine is gone"));
         };
@@ -74,10 +78,20 @@ impl StepContext {
         match call.await {
             Ok(output) => {
                 let bytes = self.encode(&output, "the output")?;
-                self.record(desk, mark, bytes).await?;
+                self.record(desk, mark.clone(), bytes).await?;
                 Ok(output)
             }
-            Err(RunError::Waiting { due_in, .. }) => Err(desk.wait(wait(due_in.unwrap_or(LOOK_AGAIN))).await),
+            Err(RunError::Waiting { due_in, .. }) => {
+                // Whoever ends the child wakes this one; should that be missed, it looks again while the
+                // outcome is kept.
+                let kept = schema
+                    .core()
+                    .options
+                    .retention
+                    .map_or(LONGEST_WAIT, |kept| kept / 2);
+                let patience = kept.min(LONGEST_WAIT);
+                Err(desk.wait(wait(due_in.unwrap_or(LOOK_AGAIN).min(patience))).await)
+            }
             Err(RunError::Parked { .. }) => Err(desk.wait(wait(LOOK_AGAIN)).await),
             Err(error) => Err(failed_child(error)),
         }
@@ -100,6 +114,33 @@ impl StepContext {
         }
         let why = format!("more than {CALL_DEPTH} executions call each other");
         Err(StepError::stop(why).code("call_depth"))
+    }
+}
+
+/// A call that is under way: a second one of the same execution beside it would record the same.
+struct OneCall<'a> {
+    names: &'a Names,
+    mark: &'a str,
+}
+
+type Names = Mutex<HashMap<String, u32>>;
+
+impl<'a> OneCall<'a> {
+    fn begin(names: &'a Names, mark: &'a str) -> StepResult<Self> {
+        let mut uses = locked(names);
+        let under_way = uses.entry(mark.to_owned()).or_default();
+        if *under_way > 0 {
+            let why = "a step calls an execution twice at once: call it once";
+            return Err(StepError::stop(why).code("name_used_twice"));
+        }
+        *under_way = 1;
+        Ok(Self { names, mark })
+    }
+}
+
+impl Drop for OneCall<'_> {
+    fn drop(&mut self) {
+        locked(self.names).remove(self.mark);
     }
 }
 

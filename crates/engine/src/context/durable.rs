@@ -5,6 +5,7 @@
 //! used once in one run of a step.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -66,7 +67,10 @@ impl StepContext {
         if let Some((output, _at)) = self.inner.recorded.get(&mark) {
             return decode(&output, &mark);
         }
-        let output = part().await?;
+        let output = {
+            let _no_messages = self.in_part();
+            part().await?
+        };
         let bytes = self.encode(&output, "the output")?;
         self.record(desk, mark, bytes).await?;
         Ok(output)
@@ -277,12 +281,19 @@ impl StepContext {
             *waits
         };
         let own = format!("{}::", self.recorded_as());
-        let earlier = self.inner.recorded.count(|recorded| {
+        // A wait whose deadline was over has had no signal.
+        let earlier = self.inner.recorded.count(|recorded, came| {
             !recorded.starts_with(&own)
+                && came != TOO_LATE
                 && matches!(Mark::read(recorded), Some((_, Some(Mark::Signal(of)))) if is_wait_for(of, name))
         });
+        let had_one = |number: &u32| {
+            let mark = Mark::Signal(&format!("{name}/{number}")).of(self.recorded_as());
+            let recorded = self.inner.recorded.get(&mark);
+            recorded.is_none_or(|(came, _at)| came != TOO_LATE)
+        };
+        let before = earlier + (1..number).filter(had_one).count();
         let numbered = format!("{name}/{number}");
-        let before = earlier + usize::try_from(number - 1).unwrap_or(usize::MAX);
         Ok(NextWait {
             mark: Mark::Signal(&numbered).of(self.recorded_as()),
             wait_mark: Mark::Wait(&numbered).of(self.recorded_as()),
@@ -309,6 +320,13 @@ impl StepContext {
             return Err(StepError::stop(why).code("name_used_twice"));
         }
         Ok(recorded)
+    }
+
+    /// While this lives no message is emitted: it would go with the step and not with the part, which is not
+    /// done again when the step is.
+    fn in_part(&self) -> InPart<'_> {
+        self.inner.parts_under_way.fetch_add(1, Ordering::AcqRel);
+        InPart(&self.inner.parts_under_way)
     }
 
     /// The desk of a step that may make durable calls now.
@@ -351,6 +369,15 @@ impl StepContext {
     /// The name under which what belongs to this step is recorded.
     fn recorded_as(&self) -> &str {
         &self.inner.recorded_as
+    }
+}
+
+/// A part that is being done.
+struct InPart<'a>(&'a AtomicU32);
+
+impl Drop for InPart<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

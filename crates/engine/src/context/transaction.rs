@@ -61,6 +61,11 @@ impl StepContext {
                 "a step can only join transactions of the store that its engine runs on",
             ));
         }
+        if self.is_bare() {
+            let why = "a verify and an undo can not enlist a transaction: write in one of your own, so that it \
+                       may be done again";
+            return Err(StepError::stop(why).code("no_durable_calls"));
+        }
         let mut slot = self.slot();
         if !matches!(*slot, TransactionSlot::Empty) {
             return Err(StepError::stop("this attempt has a transaction already"));

@@ -133,6 +133,8 @@ macro_rules! stories_suite {
             a_signal_to_what_is_finished_says_so,
             a_second_signal_is_refused_where_the_schema_says_so,
             a_wait_ends_at_its_deadline_counted_from_its_first_run,
+            a_signal_that_comes_after_a_wait_that_was_too_late_goes_to_the_next_wait,
+            of_a_sleep_and_a_signal_beside_each_other_the_first_one_ends_the_wait,
             queued_signals_come_to_the_waits_in_the_order_in_which_they_were_sent,
             what_was_delivered_stays_delivered_when_the_owner_dies,
             a_signal_that_the_schema_does_not_declare_is_an_error_on_both_sides,
@@ -179,6 +181,7 @@ macro_rules! stories_suite {
         $crate::stories_suite!($ground: relay:
             messages_are_delivered_in_order_with_the_ids_that_their_steps_got,
             an_attempt_that_fails_sends_nothing,
+            where_a_message_could_be_lost_it_is_refused,
             what_dies_before_its_write_has_sent_nothing,
             a_message_that_is_not_taken_holds_up_only_its_own_execution,
             a_message_is_kept_until_it_is_taken,

@@ -141,6 +141,41 @@ pub async fn an_attempt_that_fails_sends_nothing<G: Ground>(ground: G) {
     }
 }
 
+/// A part is not done again when its step is, and of an undo nothing is recorded but that it was done.
+pub async fn where_a_message_could_be_lost_it_is_refused<G: Ground>(ground: G) {
+    let (town, post) = (Town::on(ground).await, Post::default());
+    let inside: Schema<u64, u64> = Schema::new("test.relay")
+        .step("emit", |cx: StepContext, n: u64| async move {
+            cx.step("part", || async {
+                cx.emit("orders", &n)?;
+                Ok(n)
+            })
+            .await
+        })
+        .build();
+    let undone: Schema<u64, u64> = Schema::new("test.relay.undone")
+        .step("done", |_cx: StepContext, n: u64| async move { Ok(n) })
+        .undo(|cx: StepContext, n: u64| async move { cx.emit("orders", &n).map(|_id| ()) })
+        .step("fail", |_cx: StepContext, _n: u64| async move {
+            Err::<u64, _>(StepError::terminal("for good"))
+        })
+        .build();
+    let process = town.process(&inside).await;
+    let _relay = process.relay(post.clone());
+    let told = process.run(&inside, KEY, 1).await;
+    let code = |told: Result<u64, RunError>| match told {
+        Err(RunError::Failed(failure)) => failure.code,
+        Err(RunError::Parked { failure, .. }) => failure.and_then(|failure| failure.code),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(told).as_deref(), Some("emit_in_part"));
+    let other = town.process(&undone).await;
+    let told = other.run(&undone, KEY, 1).await;
+    assert_eq!(code(told).as_deref(), Some("no_durable_calls"));
+    emptied(&town).await;
+    assert!(post.payloads().is_empty());
+}
+
 /// The owner dies before its write reaches the store; the next one's message is the only one.
 pub async fn what_dies_before_its_write_has_sent_nothing<G: Ground>(ground: G) {
     let (town, post) = (Town::on(ground).await, Post::default());

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use keystep::{
-    RunError, Schema, SecondSignal, SignalSent, State, StepContext, StepError, StepResult, WaitReason,
+    Execution, RunError, Schema, SecondSignal, SignalSent, State, StepContext, StepError, StepResult,
+    WaitReason,
 };
 
 use super::town::{HOUR, KEY, Town, note, soon};
@@ -155,6 +156,76 @@ pub async fn a_wait_ends_at_its_deadline_counted_from_its_first_run<G: Ground>(g
     town.clock.advance(HOUR);
     process.until_is(&schema, State::Succeeded).await;
     assert_eq!(process.run(&schema, KEY, 1).await, Ok(text("too late")));
+}
+
+/// A wait that nobody answered has had no signal: the next one gets what was sent since.
+pub async fn a_signal_that_comes_after_a_wait_that_was_too_late_goes_to_the_next_wait<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let schema: Schema<u64, Option<u64>> = Schema::new("test.signals")
+        .signal("answer", SecondSignal::Refused)
+        .step("first", |cx: StepContext, _n: u64| async move {
+            Ok(cx.signal::<u64>("answer", Some(HOUR)).await?.is_none())
+        })
+        .step("second", |cx: StepContext, late: bool| async move {
+            assert!(late, "nobody had answered");
+            cx.signal::<u64>("answer", Some(HOUR)).await?;
+            cx.signal::<u64>("answer", None).await
+        })
+        .build();
+    let process = town.process(&schema).await;
+    assert_asks(process.run(&schema, KEY, 1).await);
+    for _wait in 0..2 {
+        let epoch = process.read(&schema).await.epoch;
+        town.clock.advance(HOUR);
+        let is_next = |execution: &Execution| execution.epoch > epoch && execution.state == State::Waiting;
+        process.until(&schema, is_next).await;
+    }
+    let sent = process.signal(&schema, KEY, "answer", &7).await;
+    assert_eq!(sent, Ok(SignalSent::Stored));
+    process.until_is(&schema, State::Succeeded).await;
+    assert_eq!(process.run(&schema, KEY, 1).await, Ok(Some(7)));
+}
+
+/// Waits beside each other end with the first of them, and each counts from its own begin.
+pub async fn of_a_sleep_and_a_signal_beside_each_other_the_first_one_ends_the_wait<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let schema: Schema<u64, String> = Schema::new("test.signals")
+        .signal("answer", SecondSignal::Refused)
+        .step("ask", |cx: StepContext, _n: u64| async move {
+            let one = cx.sleep("one", 2 * HOUR);
+            let other = cx.sleep("other", 3 * HOUR);
+            let sleeps = async { futures::future::try_join(one, other).await };
+            let signal = cx.signal::<String>("answer", None);
+            tokio::select! {
+                biased;
+                came = signal => Ok(came?.unwrap_or_default()),
+                slept = sleeps => slept.map(|_both| "slept".to_owned()),
+            }
+        })
+        .build();
+    for (key, sent, wanted) in [("sent", true, "yes"), ("slept", false, "slept")] {
+        let process = town.process(&schema).await;
+        let told = process.run(&schema, key, 1).await;
+        assert!(matches!(told, Err(RunError::Waiting { .. })), "{told:?}");
+        if sent {
+            let sent = process.signal(&schema, key, "answer", &text("yes")).await;
+            assert_eq!(sent, Ok(SignalSent::Stored));
+        } else {
+            // Three hours in all, and not two and three.
+            for _hour in 0..3 {
+                town.clock.advance(HOUR);
+            }
+        }
+        let outcome = soon(async {
+            loop {
+                match process.run(&schema, key, 1).await {
+                    Err(RunError::Waiting { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                    other => break other,
+                }
+            }
+        });
+        assert_eq!(outcome.await, Ok(text(wanted)));
+    }
 }
 
 /// Waits for two answers in one step, and for a third one in the next.
