@@ -184,6 +184,14 @@ impl Place {
         self.ground.schema()
     }
 
+    /// Whether others can write. Not while a process is stopped inside a write on SQLite.
+    pub fn can_write(&self) -> bool {
+        match self.kind {
+            Kind::Sqlite => self.runtime.block_on(ground::can_write(self.ground.url())),
+            Kind::Postgres => true,
+        }
+    }
+
     /// Holds the write lock of a SQLite file for so long, once it is called in some thread.
     pub fn write_lock(&self, time: Duration) -> impl FnOnce() + Send + use<> {
         let (runtime, url) = (self.runtime.handle().clone(), self.url().to_owned());

@@ -287,3 +287,12 @@ pub(super) async fn postgres(url: &str) -> sqlx::PgConnection {
     let options = PgConnectOptions::from_str(url).expect("a URL");
     options.connect().await.expect("the server answers")
 }
+
+/// Whether nobody holds the write lock of an SQLite file for longer than a write takes.
+pub(super) async fn can_write(url: &str) -> bool {
+    let mut connection = sqlite(url).await;
+    let begun = sqlx::raw_sql("PRAGMA busy_timeout = 200; BEGIN IMMEDIATE; ROLLBACK")
+        .execute(&mut connection)
+        .await;
+    begun.is_ok()
+}
