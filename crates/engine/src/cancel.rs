@@ -40,11 +40,17 @@ impl Engine {
         };
         let here = self.inner.registry.running(id);
         let here = here.filter(|run| run.fence().run == record.run);
-        if let Some(run) = &here {
+        let schema = self.inner.schemas.get(&record.shape);
+        let is_atomic = schema.is_some_and(|schema| schema.options.atomic);
+        if let Some(run) = here.as_ref().filter(|_run| is_atomic) {
             // Before it is written: its step may have the transaction that holds up all writes.
             run.cancel(wish);
         }
         let wished = self.inner.store.wish_cancel(id, record.run, wish).await;
+        if let Some(run) = &here {
+            // After it is written: what its owner puts down for it is not due again because of it.
+            run.cancel(wish);
+        }
         let Some(seen) = wished.map_err(|error| unavailable(&error))? else {
             let over = self.record(id).await?.filter(|over| over.run == record.run);
             return match over {
