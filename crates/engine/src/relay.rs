@@ -65,6 +65,9 @@ impl Engine {
     /// publisher. Of all processes that relay one store, one does so at a time; when it dies another one
     /// goes on. A delivered message is deleted.
     ///
+    /// A process that has relayed keeps that part as long as it lives, also when its [`Relay`] was dropped or
+    /// its publisher panicked: nobody else relays until it ends. Keep the relay for the life of the process.
+    ///
     /// A message is delivered at least once, and those of one execution in the order in which they were
     /// emitted. One that the publisher does not take holds up only those of its execution.
     pub fn relay(&self, publisher: impl Publisher) -> Relay {

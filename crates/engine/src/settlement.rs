@@ -57,10 +57,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`RunError::Invalid`] when there is no such execution, it is not parked for a reason that the
-    /// settlement is about, the output is none of that step, or inside a step that has an open transaction; [`RunError::Parked`] when this
-    /// process has not registered its shape: ask one that has; [`RunError::InProgress`] when somebody
-    /// else took it up at this moment; [`RunError::Unavailable`] when the store does not answer or this
-    /// process shuts down: try again, or elsewhere.
+    /// settlement is about, the output is none of that step, or inside a step that has an open transaction;
+    /// [`RunError::Parked`] when this process has not registered its shape: ask one that has;
+    /// [`RunError::InProgress`] when somebody else took it up at this moment; [`RunError::Unavailable`]
+    /// when the store does not answer or this process shuts down: try again, or elsewhere.
     pub async fn settle(
         &self,
         id: ExecutionId,
