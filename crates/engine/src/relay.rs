@@ -2,13 +2,16 @@
 //! publisher, again and again until it takes it: at least once, in order for each execution.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use crate::attempt::text_of;
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
 use crate::codec::{Place, Slot};
@@ -65,8 +68,8 @@ impl Engine {
     /// publisher. Of all processes that relay one store, one does so at a time; when it dies another one
     /// goes on. A delivered message is deleted.
     ///
-    /// A process that has relayed keeps that part as long as it lives, also when its [`Relay`] was dropped or
-    /// its publisher panicked: nobody else relays until it ends. Keep the relay for the life of the process.
+    /// A process that has relayed keeps that part as long as it lives, also when its [`Relay`] was dropped:
+    /// nobody else relays until it ends. Keep the relay for the life of the process.
     ///
     /// A message is delivered at least once, and those of one execution in the order in which they were
     /// emitted. One that the publisher does not take holds up only those of its execution.
@@ -125,10 +128,7 @@ async fn look(inner: &Inner, publisher: &impl Publisher, refused: &mut Refused) 
         }
         let id = message.id;
         let sent = match outgoing(inner, message) {
-            Ok(outgoing) => publisher
-                .publish(outgoing)
-                .await
-                .map_err(|error| error.to_string()),
+            Ok(outgoing) => published(publisher, outgoing).await,
             Err(why) => Err(format!("it can not be read: {why}")),
         };
         match sent {
@@ -147,6 +147,15 @@ async fn look(inner: &Inner, publisher: &impl Publisher, refused: &mut Refused) 
         inner.store.delivered(delivered).await?;
     }
     Ok(count)
+}
+
+/// Gives a message to the publisher, whose panic is a refusal: it must not end the relay.
+async fn published(publisher: &impl Publisher, message: Outgoing) -> Result<(), String> {
+    let publishing = AssertUnwindSafe(async { publisher.publish(message).await });
+    match publishing.catch_unwind().await {
+        Ok(published) => published.map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("the publisher panicked: {}", text_of(panic.as_ref()))),
+    }
 }
 
 fn outgoing(inner: &Inner, message: Message) -> Result<Outgoing, String> {

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -218,6 +219,33 @@ impl Publisher for Picky {
         }
         self.post.publish(message).await
     }
+}
+
+/// Panics at the first message that it is given.
+struct Clumsy {
+    post: Post,
+    has_panicked: AtomicBool,
+}
+
+impl Publisher for Clumsy {
+    async fn publish(&self, message: Outgoing) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let is_first = !self.has_panicked.swap(true, Ordering::SeqCst);
+        assert!(!is_first, "by script");
+        self.post.publish(message).await
+    }
+}
+
+pub async fn a_publisher_that_panics_is_given_the_message_again<G: Ground>(ground: G) {
+    let (town, schema, post) = (Town::on(ground).await, emitting(), Post::default());
+    let process = town.process(&schema).await;
+    process.run(&schema, KEY, 1).await.expect("an output");
+    let publisher = Clumsy {
+        post: post.clone(),
+        has_panicked: AtomicBool::new(false),
+    };
+    let _relay = process.relay(publisher);
+    emptied(&town).await;
+    assert_eq!(post.payloads(), ["10", "11", "12", "13"]);
 }
 
 pub async fn a_message_that_is_not_taken_holds_up_only_its_own_execution<G: Ground>(ground: G) {
