@@ -65,6 +65,7 @@ erased! {
     cancels(worker: WorkerId) -> Vec<(ExecutionId, RunId, CancelWish)>;
     children(parent: ExecutionId) -> Vec<Seen>;
     lead(worker: WorkerId) -> bool;
+    step_down(worker: WorkerId) -> ();
     outbox(but: Vec<ExecutionId>, limit: u32) -> Vec<Message>;
     delivered(messages: Vec<Uuid>) -> ();
     purge(limit: u32, remember: Option<Duration>) -> u32;

@@ -68,9 +68,6 @@ impl Engine {
     /// publisher. Of all processes that relay one store, one does so at a time; when it dies another one
     /// goes on. A delivered message is deleted.
     ///
-    /// A process that has relayed keeps that part as long as it lives, also when its [`Relay`] was dropped:
-    /// nobody else relays until it ends. Keep the relay for the life of the process.
-    ///
     /// A message is delivered at least once, and those of one execution in the order in which they were
     /// emitted. One that the publisher does not take holds up only those of its execution.
     pub fn relay(&self, publisher: impl Publisher) -> Relay {
@@ -84,12 +81,22 @@ impl Engine {
 }
 
 async fn relay(inner: Arc<Inner>, publisher: impl Publisher, ends: CancellationToken) {
+    deliver(&inner, publisher, ends).await;
+    // One that closes is retired, and leads no more by that.
+    if !inner.closing.is_cancelled() {
+        let stepped_down = inner.store.step_down(inner.liveness.worker()).await;
+        stepped_down.unwrap_or_else(|error| note(&error));
+    }
+}
+
+/// Delivers until the relay is to end.
+async fn deliver(inner: &Inner, publisher: impl Publisher, ends: CancellationToken) {
     let mut refused = Refused::default();
     let mut pause = Pause::default();
     loop {
         let delivered = tokio::select! {
             () = ends.cancelled() => return,
-            delivered = look(&inner, &publisher, &mut refused) => delivered,
+            delivered = look(inner, &publisher, &mut refused) => delivered,
         };
         match delivered {
             Ok(0) => {

@@ -173,6 +173,9 @@ pub trait Store: Send + Sync + 'static {
     /// not live any more. True while it is.
     fn lead(&self, worker: WorkerId) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// Leaves the outbox to whoever asks to lead next, if this worker is the one that reads it.
+    fn step_down(&self, worker: WorkerId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// The oldest messages of the outbox whose executions are not among `but`, in the order in which
     /// they were written, at most `limit`.
     fn outbox(

@@ -303,6 +303,7 @@ macro_rules! for_each_case {
                 delivered_messages_are_gone,
                 a_message_outlives_its_execution,
                 one_worker_leads_until_it_is_dead,
+                who_steps_down_leaves_the_outbox_to_others,
                 of_many_that_want_to_lead_one_does,
             }
             tombstone {

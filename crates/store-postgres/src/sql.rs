@@ -79,6 +79,7 @@ statements!(
     is_live,
     judge,
     lead,
+    step_down,
     list,
     load,
     load_plan,

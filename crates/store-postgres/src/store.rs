@@ -323,6 +323,11 @@ impl Store for PostgresStore {
         Ok(first(&rows, 0)?.unwrap_or(false))
     }
 
+    async fn step_down(&self, worker: WorkerId) -> Result<(), StoreError> {
+        let query = self.query(&self.inner.sql.step_down).bind(worker.0);
+        self.write(query).await.map(drop)
+    }
+
     async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
         let query = self
             .query(&self.inner.sql.outbox)

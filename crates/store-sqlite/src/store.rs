@@ -27,7 +27,7 @@ use crate::writer::Writer;
 use crate::writes::begin::meet;
 use crate::writes::cancel::Wish;
 use crate::writes::commit::Record;
-use crate::writes::outbox::{Delivered, Lead};
+use crate::writes::outbox::{Delivered, Lead, StepDown};
 use crate::writes::purge::Purge;
 use crate::writes::worker::{Beating, Bury, Retire};
 use crate::{migrate, reads};
@@ -301,6 +301,10 @@ impl Store for SqliteStore {
             Some(leads) => Ok(leads),
             None => self.inner.group.write(Lead { worker }).await,
         }
+    }
+
+    async fn step_down(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.inner.group.write(StepDown { worker }).await
     }
 
     async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {

@@ -385,6 +385,12 @@ impl Store for MemoryStore {
         Ok(tables.leader == Some(worker) && tables.workers.is_live(worker))
     }
 
+    async fn step_down(&self, worker: WorkerId) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        tables.leader = tables.leader.filter(|leader| *leader != worker);
+        Ok(())
+    }
+
     async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
         let tables = self.tables();
         let wanted = tables.outbox.iter();

@@ -288,6 +288,24 @@ pub async fn one_worker_leads_until_it_is_dead<S: Store>(harness: Harness<S>) {
     assert!(leads(&*harness.here, third).await);
 }
 
+pub async fn who_steps_down_leaves_the_outbox_to_others<S: Store>(harness: Harness<S>) {
+    let first = registered(&*harness.here).await;
+    let second = registered(&*harness.there).await;
+    assert!(leads(&*harness.here, first).await);
+    harness.there.step_down(second).await.expect("answered");
+    assert!(!leads(&*harness.there, second).await, "it did not lead");
+    for _again in 0..2 {
+        harness.here.step_down(first).await.expect("answered");
+    }
+    assert!(leads(&*harness.there, second).await);
+    assert!(!leads(&*harness.here, first).await);
+    harness.there.step_down(second).await.expect("answered");
+    assert!(
+        leads(&*harness.here, first).await,
+        "who stepped down may lead again"
+    );
+}
+
 pub async fn of_many_that_want_to_lead_one_does<S: Store>(harness: Harness<S>) {
     for _round in 0..5 {
         let mut workers = Vec::new();

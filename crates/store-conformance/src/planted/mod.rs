@@ -289,6 +289,10 @@ impl<S: Store, P: Plant<S>> Store for Planted<S, P> {
         self.plant.lead(&self.store, worker).await
     }
 
+    async fn step_down(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.store.step_down(worker).await
+    }
+
     async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
         self.plant.outbox(&self.store, but, limit).await
     }

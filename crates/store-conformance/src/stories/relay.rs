@@ -202,6 +202,22 @@ pub async fn what_dies_before_its_write_has_sent_nothing<G: Ground>(ground: G) {
     town.notes.are(&["emit", "emit"]);
 }
 
+/// The process lives on: another one has to get its turn.
+pub async fn a_relay_that_is_dropped_leaves_the_rest_to_another_process<G: Ground>(ground: G) {
+    let (town, schema) = (Town::on(ground).await, emitting());
+    let (here, there) = (town.process(&schema).await, town.process(&schema).await);
+    let (first, second) = (Post::default(), Post::default());
+    let relay = here.relay(first.clone());
+    here.run(&schema, "one", 1).await.expect("an output");
+    first.has(4).await;
+    let _other = there.relay(second.clone());
+    drop(relay);
+    here.run(&schema, "two", 2).await.expect("an output");
+    second.has(4).await;
+    emptied(&town).await;
+    assert_eq!(second.payloads(), ["20", "21", "22", "23"]);
+}
+
 /// Does not take the messages of one execution until it is told so.
 struct Picky {
     post: Post,

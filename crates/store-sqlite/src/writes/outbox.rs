@@ -12,6 +12,7 @@ use crate::{reads, rows, sql};
 
 const EMITS: &str = include_str!("../../sql/emits.sql");
 const LEAD: &str = include_str!("../../sql/lead.sql");
+const STEP_DOWN: &str = include_str!("../../sql/step_down.sql");
 const DELIVERED: &str = include_str!("../../sql/delivered.sql");
 
 /// Puts messages of an owner's write into the outbox, inside the transaction that has just written it.
@@ -54,6 +55,25 @@ impl Write for Lead {
         let taken = sqlx::query(LEAD).bind(self.worker.0).execute(&mut *conn);
         taken.await.map_err(before_commit)?;
         Ok(reads::leads(conn, self.worker).await? == Some(true))
+    }
+}
+
+/// A wish to read the outbox no more.
+#[derive(Debug)]
+pub(crate) struct StepDown {
+    pub(crate) worker: WorkerId,
+}
+
+impl Write for StepDown {
+    type Answer = ();
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    async fn apply(&self, conn: &mut SqliteConnection, _now: i64) -> Result<(), StoreError> {
+        let stepped_down = sqlx::query(STEP_DOWN).bind(self.worker.0).execute(conn);
+        stepped_down.await.map(drop).map_err(before_commit)
     }
 }
 

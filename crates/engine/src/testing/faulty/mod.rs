@@ -87,6 +87,7 @@ pub enum Call {
     Cancels,
     Children,
     Lead,
+    StepDown,
     Outbox,
     Delivered,
     Purge,
@@ -125,6 +126,7 @@ impl Call {
                 | Self::Signal
                 | Self::WishCancel
                 | Self::Lead
+                | Self::StepDown
                 | Self::Delivered
                 | Self::Purge
         )

@@ -149,6 +149,11 @@ impl<S: Store> Store for FaultyStore<S> {
         self.faults.around(Call::Lead, work).await
     }
 
+    async fn step_down(&self, worker: WorkerId) -> Result<(), StoreError> {
+        let work = self.inner.step_down(worker);
+        self.faults.around(Call::StepDown, work).await
+    }
+
     async fn outbox(&self, but: Vec<ExecutionId>, limit: u32) -> Result<Vec<Message>, StoreError> {
         let work = self.inner.outbox(but, limit);
         self.faults.around(Call::Outbox, work).await
