@@ -23,6 +23,8 @@ use crate::store::{Message, StoreError};
 
 /// How many messages one look reads.
 const LOOK_ROWS: u32 = 256;
+/// After how many delivered messages they are deleted: so many are delivered again when the process dies.
+const DELETED_TOGETHER: usize = 32;
 /// How long an empty outbox is left alone.
 const IDLE: Duration = Duration::from_millis(250);
 /// How long the messages of an execution wait after the publisher refused one, at first and at most.
@@ -127,8 +129,11 @@ async fn look(inner: &Inner, publisher: &impl Publisher, refused: &mut Refused) 
         let all = messages.iter().map(|message| message.id).collect();
         inner.store.delivered(all).await?;
     }
-    let mut delivered = Vec::new();
+    let (mut delivered, mut count) = (Vec::new(), 0);
     for message in messages {
+        if delivered.len() >= DELETED_TOGETHER {
+            inner.store.delivered(std::mem::take(&mut delivered)).await?;
+        }
         let execution = message.execution;
         if refused.holds(execution, now) {
             continue;
@@ -142,6 +147,7 @@ async fn look(inner: &Inner, publisher: &impl Publisher, refused: &mut Refused) 
             Ok(()) => {
                 refused.forget(execution);
                 delivered.push(id);
+                count += 1;
             }
             Err(error) => {
                 tracing::warn!(%execution, message = %id, error, "a message was not taken");
@@ -149,8 +155,7 @@ async fn look(inner: &Inner, publisher: &impl Publisher, refused: &mut Refused) 
             }
         }
     }
-    let count = delivered.len();
-    if count > 0 {
+    if !delivered.is_empty() {
         inner.store.delivered(delivered).await?;
     }
     Ok(count)
