@@ -80,6 +80,27 @@ pub(super) fn assert_fails(told: Result<u64, RunError>, code: &str, kind: Failur
     );
 }
 
+pub async fn a_child_is_called_once_at_a_time_and_answers_again_afterwards<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let child = child(None);
+    let called = child.clone();
+    let parent: Schema<u64, u64> = Schema::new("test.parent")
+        .step("call", move |cx: StepContext, n: u64| {
+            let child = called.clone();
+            async move {
+                let (one, other) = (cx.call(&child, CHILD, n), cx.call(&child, CHILD, n));
+                let (one, other) = futures::join!(one, other);
+                let refused = other.expect_err("the first one is under way");
+                assert!(refused.to_string().contains("twice at once"), "{refused}");
+                Ok(one? + cx.call(&child, CHILD, n).await?)
+            }
+        })
+        .build();
+    let process = town.process_with(both(&parent, &child)).await;
+    assert_eq!(process.run(&parent, KEY, 1).await, Ok(20));
+    town.notes.are(&["work"]);
+}
+
 pub async fn a_parent_that_is_retried_does_not_run_its_child_again<G: Ground>(ground: G) {
     let town = Town::on(ground).await;
     let child = child(None);

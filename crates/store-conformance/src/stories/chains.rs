@@ -4,13 +4,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use keystep::store::StoreError;
 use keystep::{
     AfterFailure, CancelWish, FailureKind, RunError, Schema, State, StepContext, StepError, StepResult,
 };
 
 use super::calls::{CHILD, assert_fails, both, child, id_of, parent, state_of_child};
 use super::town::{KEY, Town, soon};
-use crate::faulty::Gate;
+use crate::faulty::{Call, Fault, Gate};
 use crate::under_faults::Ground;
 
 pub async fn a_child_that_is_cancelled_fails_its_parent<G: Ground>(ground: G) {
@@ -29,6 +30,31 @@ pub async fn a_child_that_is_cancelled_fails_its_parent<G: Ground>(ground: G) {
         "child_cancelled",
         FailureKind::Terminal,
     );
+}
+
+pub async fn a_wish_reaches_the_child_although_the_store_was_away_at_first<G: Ground>(ground: G) {
+    let (town, gate) = (Town::on(ground).await, Gate::closed());
+    let child = child(Some(&gate));
+    let parent = parent(&child);
+    let process = town.process_with(both(&parent, &child)).await;
+    let called = soon(process.run(&parent, KEY, 1).submit())
+        .await
+        .expect("it begins");
+    soon(gate.arrived(1)).await;
+    for nth in 1..=2 {
+        let away = StoreError::Unavailable("by script".into());
+        process.faults.script(&[Call::Children], nth, Fault::Refuse(away));
+    }
+    let cancelled = process.cancel(id_of("test.parent", KEY), CancelWish::Stop).await;
+    assert_eq!(cancelled, Ok(()));
+    let told = soon(called.wait()).await;
+    assert!(matches!(told, Err(RunError::Cancelled { .. })), "{told:?}");
+    let cancelled = async {
+        while state_of_child(&process, &child).await != State::Cancelled {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(cancelled).await;
 }
 
 pub async fn cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves<G: Ground>(ground: G) {

@@ -65,6 +65,7 @@ macro_rules! stories_suite {
         );
         $crate::stories_suite!($ground: settle:
             what_a_person_knows_to_be_done_goes_on_with_that_output,
+            an_output_that_is_too_large_is_refused_before_it_is_stored,
             what_a_person_knows_not_to_be_done_runs_once_more,
             what_a_person_lets_fail_is_failed_for_good_and_what_came_before_is_undone,
             a_verdict_that_is_not_about_how_it_is_parked_is_refused,
@@ -160,6 +161,7 @@ macro_rules! stories_suite {
             a_lazy_step_with_a_transaction_is_recorded_with_it,
         );
         $crate::stories_suite!($ground: calls:
+            a_child_is_called_once_at_a_time_and_answers_again_afterwards,
             a_parent_that_is_retried_does_not_run_its_child_again,
             a_parent_whose_owner_dies_waits_for_the_child_that_it_had_called,
             a_child_that_dies_with_its_parent_goes_on_where_it_was,
@@ -174,6 +176,7 @@ macro_rules! stories_suite {
         );
         $crate::stories_suite!($ground: chains:
             a_child_that_is_cancelled_fails_its_parent,
+            a_wish_reaches_the_child_although_the_store_was_away_at_first,
             cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves,
             executions_that_would_wait_for_each_other_are_told_so,
             a_chain_of_sixteen_calls_is_possible_and_a_longer_one_is_refused,

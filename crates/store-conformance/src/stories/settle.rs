@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use keystep::{
-    FailureKind, ParkReason, Retry, RunError, Schema, Settlement, State, StepContext, StepError, Verified,
+    FailureKind, Limits, ParkReason, Retry, RunError, Schema, Settlement, State, StepContext, StepError,
+    Verified,
 };
 use serde_json::json;
 
@@ -36,6 +37,35 @@ pub async fn what_a_person_knows_to_be_done_goes_on_with_that_output<G: Ground>(
     let done = there.read(&schema).await;
     assert!(marks(&done).contains(&"pay::@settled/1"), "{done:?}");
     town.stores(id, WHY).await;
+}
+
+pub async fn an_output_that_is_too_large_is_refused_before_it_is_stored<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let schema: Schema<u64, String> = Schema::new("test.settle")
+        .step("pay", |_cx: StepContext, _n: u64| async move {
+            Err::<String, _>("who knows".into())
+        })
+        .at_most_once()
+        .build();
+    let limits = Limits {
+        payload_bytes: 100,
+        ..Limits::default()
+    };
+    let process = town
+        .process_with(|builder| builder.schema(schema.clone()).limits(limits))
+        .await;
+    let told = process.run(&schema, KEY, 1).await;
+    assert!(matches!(told, Err(RunError::Parked { .. })), "{told:?}");
+    let id = process.read(&schema).await.id;
+    let settled = process
+        .settle(id, Settlement::Done(json!("x".repeat(100))), WHY)
+        .await;
+    assert!(matches!(settled, Err(RunError::Invalid(_))), "{settled:?}");
+    assert_eq!(
+        process.settle(id, Settlement::Done(json!("x")), WHY).await,
+        Ok(())
+    );
+    assert_eq!(process.run(&schema, KEY, 1).await, Ok("x".to_owned()));
 }
 
 pub async fn what_a_person_knows_not_to_be_done_runs_once_more<G: Ground>(ground: G) {
