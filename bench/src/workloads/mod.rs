@@ -30,7 +30,10 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         Workload::Limit => limit::run(args, &ground).await,
         Workload::Storm => storm::run(args, &ground).await,
         Workload::Recovery => recovery::run(args, &ground).await,
-        Workload::Sleepers => sleepers::run(args, &ground).await,
+        Workload::Sleepers => {
+            sleepers::run(args, &ground).await?;
+            spread::run(args, &ground).await
+        }
         Workload::Backlog => backlog::run(args, &ground).await,
         Workload::Purge => purge::run(args, &ground).await,
         Workload::Mixed => mixed::run(args, &ground).await,

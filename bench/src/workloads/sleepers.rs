@@ -10,7 +10,6 @@ use keystep::clock::Clock;
 use keystep::{Engine, Filter, RunError, Schema, State, StepError, WorkerOptions};
 use tokio::sync::Notify;
 
-use super::spread;
 use crate::args::Args;
 use crate::counters::{Cost, Counter};
 use crate::ground::Ground;
@@ -46,7 +45,7 @@ pub(crate) async fn run(args: &Args, ground: &Ground) -> Result<()> {
         .with("all_finished_p50_ms", all.millis(0.5))
         .with("all_finished_max_ms", all.millis(1.0))
         .print(args.json);
-    spread::run(args, ground).await
+    Ok(())
 }
 
 /// From the moment at which they are due: until all have finished, and until each was in its last

@@ -1,10 +1,8 @@
-//! What can people and programs read about executions, and what may an operator do?
+//! What can people and programs read about executions?
 
 use std::time::{Duration, SystemTime};
 
-use crate::admission::take_in_task;
 use crate::codec::{Place, Slot};
-use crate::context::StepContext;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::execution::{
@@ -15,11 +13,10 @@ use crate::inner::Inner;
 use crate::key::Key;
 use crate::limits::LIST_ROWS;
 use crate::marks;
-use crate::outcome::{shutting_down, unavailable};
+use crate::outcome::unavailable;
 use crate::run_error::RunError;
 use crate::schema::Schema;
-use crate::store::{How, ListQuery};
-use crate::take::Taken;
+use crate::store::ListQuery;
 
 /// An execution as people read it. Without payloads.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,55 +172,6 @@ impl Engine {
             .map(|record| view(&self.inner, record))
             .collect();
         Ok(Page { executions, next })
-    }
-
-    /// For operators: lets a parked, failed, waiting or ready execution go on, with fresh tries, in
-    /// this process. It does not wait for the outcome.
-    ///
-    /// # Errors
-    /// [`RunError::Invalid`] when there is no such execution, or it succeeded, was undone or cancelled, or
-    /// inside a step that has an open transaction; [`RunError::InProgress`] when it runs, or somebody else took it up at
-    /// this moment; [`RunError::Parked`] when this process has not registered its shape: ask one
-    /// that has; [`RunError::Unavailable`] when the store does not answer or this process shuts
-    /// down: try again, or elsewhere.
-    pub async fn resume(&self, id: ExecutionId) -> Result<Execution, RunError> {
-        StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
-        if self.inner.closing.is_cancelled() {
-            return Err(shutting_down());
-        }
-        let Some(record) = self.record(id).await? else {
-            return Err(RunError::Invalid(format!("there is no execution {id}")));
-        };
-        if record.state.is_finished() && record.state != State::Failed {
-            let state = record.state.as_str();
-            return Err(RunError::Invalid(format!(
-                "the execution {id} is {state}: it can not go on"
-            )));
-        }
-        if !self.inner.schemas.contains_key(&record.shape) {
-            return Err(RunError::Parked {
-                execution: id,
-                reason: ParkReason::UnknownShape,
-                failure: None,
-            });
-        }
-        let taken = if record.state == State::Running {
-            Taken::Lost
-        } else {
-            let how = How::Resume { keep_tries: false };
-            take_in_task(&self.inner, record.seen(), how, None).await?
-        };
-        match taken {
-            Taken::Won(_run) => self
-                .find_id(id)
-                .await?
-                .ok_or_else(|| RunError::Invalid(format!("there is no execution {id}"))),
-            Taken::Lost => Err(RunError::InProgress {
-                execution: id,
-                step: None,
-                since: record.acquired_at,
-            }),
-        }
     }
 
     /// The lazy steps whose outputs ride with a checkpoint; none where it can not be read.

@@ -70,6 +70,7 @@ pub mod limits;
 mod lookout;
 mod marks;
 pub mod memory;
+mod operate;
 mod outcome;
 mod outcomes;
 mod persist;
