@@ -211,6 +211,7 @@ planted! {
         the_oldest_messages_come_first_without_those_left_out;
     a_leader_that_is_not_alone_is_found: both(planted::EveryWorkerLeads)
         => one_worker_leads_until_it_is_dead,
+        who_steps_down_leaves_the_outbox_to_others,
         of_many_that_want_to_lead_one_does;
     a_purge_that_remembers_nothing_is_found: both(planted::NothingRemembered)
         => a_purge_can_leave_a_tombstone,
