@@ -269,7 +269,11 @@ where
         if let Some(wish) = wish {
             call = call.after_failure(wish);
         }
-        call.submit().await.map_err(|error| self.refused(&error, ask))
+        // Dropping the call stops nothing: what it began goes on, and the next equal request finds it.
+        match tokio::time::timeout(self.operation.0.store_patience, call.submit()).await {
+            Ok(submitted) => submitted.map_err(|error| self.refused(&error, ask)),
+            Err(late) => Err(self.operation.store_unavailable(&late, &ask.key)),
+        }
     }
 
     async fn settle(&self, ask: &Ask, handle: Handle<Out>) -> Settled<Out> {

@@ -14,10 +14,11 @@ fn refusal() -> StoreError {
 
 #[tokio::test]
 async fn while_the_store_is_down_nothing_is_done_and_the_client_is_told_when_to_come_back() {
-    for place in Place::both() {
+    let away = StoreError::Unavailable("no route to host".into());
+    for (place, error) in Place::both().into_iter().zip([away, refusal()]) {
         let (script, faults) = (Script::default(), Faults::default());
         let service = Service::start_with(&place, &rerun(notes()), &script, &faults).await;
-        faults.script_outage(ASKS, &refusal());
+        faults.script_outage(ASKS, &error);
         let refused = within(service.send(request("k", "{}"))).await;
         assert_eq!(
             (refused.status, refused.problem().as_str()),
@@ -38,9 +39,12 @@ async fn a_store_that_does_not_answer_is_not_waited_for_without_a_limit() {
     let operation = notes().store_patience(std::time::Duration::from_millis(50));
     let place = Place::memory();
     let service = Service::start_with(&place, &rerun(operation), &script, &faults).await;
-    faults.script_each(&[Call::Find], Fault::HoldBefore(Default::default()));
-    let refused = within(service.send(request("k", "{}"))).await;
-    assert_eq!(refused.problem(), "idempotency-store-unavailable");
+    for held in [Call::Find, Call::Begin] {
+        faults.script_each(&[held], Fault::HoldBefore(Default::default()));
+        let refused = within(service.send(request(&format!("{held:?}"), "{}"))).await;
+        assert_eq!(refused.problem(), "idempotency-store-unavailable");
+        faults.clear();
+    }
     assert_eq!(script.runs(), 0);
 }
 

@@ -1,7 +1,10 @@
 //! Which requests are keyed? Those of the operation's method; everything else passes.
 
-use http::{Method, Request};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
 use keystep_http::Operation;
+use tower::ServiceExt;
 
 use crate::stage::{Place, Script, Service, notes, request, rerun, user, with};
 
@@ -62,4 +65,32 @@ async fn a_patch_is_keyed_only_when_it_has_a_key() {
         .send(with(patch(true), "idempotency-key", "\"again\""))
         .await;
     assert_eq!(malformed.problem(), "idempotency-key-malformed");
+}
+
+#[tokio::test]
+async fn any_service_of_tower_can_be_wrapped() {
+    let handler = notes()
+        .scope(|_everybody| Some("the only one".to_owned()))
+        .after_crash(keystep_http::AfterCrash::Rerun);
+    let place = Place::memory();
+    let engine = place
+        .engine(&Default::default(), |builder| builder.schema(handler.schema()))
+        .await;
+    let plain = tower::service_fn(|request: Request<Full<Bytes>>| async move {
+        let body = request.into_body().collect().await?.to_bytes();
+        Ok::<_, std::convert::Infallible>(Response::new(Full::new(body)))
+    });
+    let service = tower::ServiceBuilder::new()
+        .layer(handler.layer(&engine))
+        .service(plain);
+    for is_replay in [false, true] {
+        let (parts, _body) = request("k", "{}").into_parts();
+        let asked = Request::from_parts(parts, Full::new(Bytes::from_static(b"{}")));
+        let response = service.clone().oneshot(asked).await.expect("infallible");
+        assert_eq!(response.headers().contains_key("idempotent-replayed"), is_replay);
+        assert_eq!(
+            response.into_body().collect().await.expect("whole").to_bytes(),
+            "{}"
+        );
+    }
 }
