@@ -12,7 +12,7 @@ use keystep::InputHash;
 use serde::de::DeserializeOwned;
 
 use crate::fingerprint;
-use crate::key::ClientKey;
+use crate::key::{ClientKey, as_written};
 use crate::operation::{Demand, Operation, Settings};
 use crate::prefer::Prefer;
 use crate::problem::{FieldError, Problem, kinds};
@@ -230,14 +230,10 @@ impl Settings {
 }
 
 fn missing(operation: &Operation) -> Problem {
+    let header = as_written(&operation.0.key.header);
     let detail = match operation.0.demand {
-        Demand::HeaderOrBody => {
-            format!(
-                "Send the header {}, or the key in the body.",
-                operation.0.key.header
-            )
-        }
-        _ => format!("Send the header {}.", operation.0.key.header),
+        Demand::HeaderOrBody => format!("Send the header {header}, or the key in the body."),
+        _ => format!("Send the header {header}."),
     };
     let problem = Problem::new(kinds::IDEMPOTENCY_KEY_MISSING, detail);
     operation.about_keys(problem, "2.7")
