@@ -300,9 +300,9 @@ where
         outcome: Pin<&mut impl Future<Output = Result<Out, RunError>>>,
     ) -> Settled<Out> {
         let Wait { limit, late, applied } = self.wait_for(prefer, verdict);
-        let waits_for_another = verdict == Verdict::Attached && !limit.is_zero();
-        let place = waits_for_another.then(|| self.operation.0.waiters.enter(id));
-        let limit = if let Some(None) = place {
+        let needs_place = verdict == Verdict::Attached && !limit.is_zero();
+        let place = needs_place.then(|| self.operation.0.waiters.enter(id)).flatten();
+        let limit = if needs_place && place.is_none() {
             Duration::ZERO
         } else {
             limit
@@ -357,6 +357,12 @@ where
             Waited::Ended(Err(error)) => {
                 metrics::outcome(operation, how.as_str());
                 let problem = operation.problem_of(&error, &ask.key, settled.id);
+                let ended = matches!(
+                    error,
+                    RunError::Failed(_) | RunError::Undone(_) | RunError::Cancelled { .. }
+                );
+                // What is no outcome can not be one again.
+                let how = if ended { how } else { How::Executed };
                 return Err(self.dress(ask.key, settled.id, how, settled.applied).on(problem));
             }
             Waited::Busy => {

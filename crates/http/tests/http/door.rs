@@ -272,6 +272,7 @@ async fn what_is_put_down_for_later_says_when_to_come_back() {
         .expect("seconds");
     assert!((60..=90).contains(&pause), "{pause}");
     assert!(first.json()["operation"].is_string());
+    assert!(!first.is_replay());
     assert_eq!(
         shop.post(&door, request("k", TEA)).await.status,
         201,
