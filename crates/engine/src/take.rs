@@ -186,13 +186,14 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
                         },
                         input: None,
                         settled: settled.map(Box::new),
+                        heeds_wishes: false,
                     };
                     drive(&inner, &run, owned).await
                 }
                 Err(NoCode::Park(..)) if record.cancel == Some(CancelWish::Stop) => {
                     cancel_unread(&inner, &run, Some(DEFAULT_RETENTION)).await
                 }
-                Err(stop) => put_back(&inner, &run, stop).await,
+                Err(stop) => put_back(&inner, &run, stop, record.cancel).await,
             }
         }
     };
@@ -238,6 +239,7 @@ pub(crate) fn begin_run(
         },
         input: Some(input),
         settled: None,
+        heeds_wishes: false,
     };
     let work = {
         let inner = Arc::clone(inner);
@@ -379,10 +381,10 @@ pub(crate) async fn steps_of(
     steps.collect()
 }
 
-/// Puts an execution down whose code can not be had.
-async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
+/// Puts an execution down whose code can not be had. This wish to cancel it does not help.
+async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode, wish: Option<CancelWish>) -> RunEnd {
     match stop {
-        NoCode::Park(reason, why) => match park(inner, run, reason, why).await {
+        NoCode::Park(reason, why) => match park(inner, run, reason, why, wish).await {
             Stop::End(end) => end,
             // Nothing is known here that could be lost: the audit of owned rows takes it up.
             Stop::Restarted => RunEnd::Lost,

@@ -217,6 +217,7 @@ fn not_now(judged: Judged) -> Result<Verdict, StoreError> {
         (EXISTS, Some(by)) => Ok(Verdict::Exists(by)),
         // A statement that waits for the row and still gets none has seen it go.
         (FENCED | BUSY, _) => Ok(Verdict::Fenced),
+        (WISHED, _) => Ok(Verdict::Wished),
         (RESTARTED, _) => Err(StoreError::Restarted),
         (other, _) => Err(unknown_verdict(Some(other))),
     }

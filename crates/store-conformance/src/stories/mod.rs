@@ -32,6 +32,7 @@ pub mod undo;
 pub mod unowned;
 pub mod verify;
 pub mod waits;
+pub mod wishes;
 
 /// Makes one test for each story. The function, which is in the module around this line's, makes a fresh
 /// [`Ground`](crate::under_faults::Ground).
@@ -117,6 +118,18 @@ macro_rules! stories_suite {
             a_verify_is_given_the_key_of_its_step,
             a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
             a_verify_whose_owner_dies_is_asked_again,
+        );
+        $crate::stories_suite!($ground: wishes:
+            a_wish_just_before_a_failure_that_could_be_resumed_comes_first,
+            what_an_attempt_is_known_not_to_have_done_is_kept_when_a_wish_comes_first,
+            a_wish_just_before_it_is_parked_in_doubt_has_it_verified_once_more,
+            what_stays_in_doubt_under_a_wish_is_left_to_a_person,
+            a_wish_just_before_it_is_parked_as_unreadable_stops_it,
+            a_wish_just_before_it_is_parked_as_lost_too_often_is_acted_on,
+            what_was_lost_too_often_under_a_wish_is_cancelled_and_not_parked,
+            a_wish_just_before_an_undo_is_parked_has_it_tried_once_more,
+            a_verify_that_is_put_down_under_a_wish_keeps_its_pause,
+            a_wish_while_a_verify_is_put_down_has_it_asked_at_once,
         );
         $crate::stories_suite!($ground: waits:
             a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,
