@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::cancel::Caller;
 use crate::codec::{Place, Slot};
 use crate::decide::{Existing, Meeting, ShapeKnown, meet};
 use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen, State, WaitReason};
@@ -42,6 +43,12 @@ pub(crate) struct Request {
     pub(crate) on_expired: OnExpired,
     /// The execution whose step makes this call.
     pub(crate) parent: Option<ExecutionId>,
+}
+
+impl Request {
+    fn caller(&self) -> Option<Caller> {
+        self.parent.map(|parent| Caller::of(&self.inner, parent))
+    }
 }
 
 /// Who works on a call.
@@ -225,6 +232,7 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         hash: request.hash,
         parent: request.parent,
     };
+    let caller = request.caller();
     let closer = CloseOpening {
         inner: Arc::clone(&inner),
         id: new.id,
@@ -233,7 +241,16 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         // Boxed, because the work that follows may take much longer.
         let (opened, work) = Box::pin(begin(&inner, &schema, new)).await;
         drop(closer);
+        let begun = match &opened {
+            Opened::Started(run) => Some(Arc::clone(run)),
+            Opened::Exists(..) | Opened::Failed(_) => None,
+        };
         publish.send_replace(Some(opened));
+        if let (Some(caller), Some(run)) = (caller, begun)
+            && let Some(wish) = Box::pin(caller.wish(&inner)).await
+        {
+            run.cancel(wish);
+        }
         if let Some(work) = work {
             work.await;
         }
@@ -475,7 +492,8 @@ async fn acquire(
     verdict: Verdict,
     known: Known,
 ) -> Result<Option<Admitted>, RunError> {
-    match take_in_task(&request.inner, record.seen(), how, None).await? {
+    let caller = request.caller();
+    match take_in_task(&request.inner, record.seen(), how, None, caller).await? {
         Taken::Won(run) => here(request, run, verdict, known).await.map(Some),
         Taken::Lost => Ok(None),
     }
@@ -487,9 +505,10 @@ pub(crate) async fn take_in_task(
     seen: Seen,
     how: How,
     settled: Option<Settled>,
+    caller: Option<Caller>,
 ) -> Result<Taken, RunError> {
     let inner_of_task = Arc::clone(inner);
-    let taking = inner.spawn(async move { take(&inner_of_task, seen, how, settled).await });
+    let taking = inner.spawn(async move { take(&inner_of_task, seen, how, settled, caller).await });
     finished(taking).await
 }
 

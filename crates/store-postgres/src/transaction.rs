@@ -18,7 +18,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
 use uuid::Uuid;
 
-use crate::batch::{BUSY, EXISTS, FENCED, RESTARTED, WRITTEN, WRITTEN_BEFORE, fetch_within};
+use crate::batch::{BUSY, EXISTS, FENCED, RESTARTED, WISHED, WRITTEN, WRITTEN_BEFORE, fetch_within};
 use crate::bind::{self, Bound};
 use crate::error::Trouble;
 use crate::op::Write;

@@ -186,12 +186,18 @@ macro_rules! stories_suite {
             a_parent_goes_on_as_soon_as_its_child_is_over,
             a_child_that_is_over_before_its_parent_is_put_down_is_not_missed,
             a_parent_of_a_parked_child_waits_until_somebody_has_settled_it,
+            a_parent_goes_on_as_soon_as_an_execution_is_over_that_somebody_else_has_begun,
         );
         $crate::stories_suite!($ground: chains:
             a_child_that_is_cancelled_fails_its_parent,
             a_wish_reaches_the_child_although_the_store_was_away_at_first,
             cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves,
+            a_child_whose_begin_is_on_its_way_when_its_parent_is_cancelled_does_nothing,
+            a_child_that_is_being_resumed_when_its_parent_is_cancelled_does_nothing,
             executions_that_would_wait_for_each_other_are_told_so,
+            executions_that_were_begun_apart_and_wait_for_each_other_are_told_so,
+            one_that_was_put_down_for_another_is_not_called_by_it,
+            two_that_wait_for_the_same_one_are_no_ring,
             a_chain_of_sixteen_calls_is_possible_and_a_longer_one_is_refused,
         );
         $crate::stories_suite!($ground: relay:
