@@ -10,6 +10,7 @@ use keystep::{
 
 use super::calls::{CHILD, both, parent, state_of_child};
 use super::town::{HOUR, KEY, Process, Town, note, soon};
+use crate::faulty::Call;
 use crate::under_faults::Ground;
 
 #[track_caller]
@@ -134,6 +135,21 @@ pub async fn a_parent_goes_on_as_soon_as_an_execution_is_over_that_somebody_else
     assert!(matches!(told, Err(RunError::Waiting { .. })), "{told:?}");
     let here = town.process_with(both(&parent, &child)).await;
     assert_waits_for_child(here.run(&parent, KEY, 1).await);
+    // The first look says that it is not over, the next ones are for its end.
+    let looks = || {
+        here.faults
+            .calls()
+            .iter()
+            .filter(|call| **call == Call::Find)
+            .count()
+    };
+    let before = looks();
+    soon(async {
+        while looks() < before + 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     signal_child(&there, &child).await;
     // Its own wake-up comes after a minute.
     let goes_on = here.until_is(&parent, State::Succeeded);
