@@ -13,9 +13,8 @@ use super::StepContext;
 use super::outputs::decode;
 use crate::asks::{Desk, Wait};
 use crate::engine::Engine;
-use crate::error::{FailureKind, StepError, StepResult};
-use crate::execution::{ExecutionId, ExecutionRecord, WaitReason};
-use crate::handle::Handle;
+use crate::error::{Failure, FailureKind, StepError, StepResult};
+use crate::execution::{ExecutionId, ExecutionRecord, InputHash, WaitReason};
 use crate::key::Key;
 use crate::marks::Mark;
 use crate::policy::{OnDuplicate, Verdict};
@@ -33,8 +32,9 @@ impl StepContext {
     /// Calls another schema for a key, and waits for its output, which is recorded with this step. When
     /// this step runs again the called execution does not: it is waited for, or answers with its outcome.
     ///
-    /// A failure of the called execution is a failure of this step: final when it is final, and without a
-    /// further try now when its tries are used up; a later call resumes both. While the called execution
+    /// A failure of the called execution is a failure of this step, with its code (`child_failed` if it has
+    /// none): final when it is final, and without a further try now when its tries are used up; a later
+    /// call resumes both. While the called execution
     /// waits, so does this one, put down. Cancelling this one cancels the called ones.
     ///
     /// # Errors
@@ -51,8 +51,41 @@ impl StepContext {
         In: Serialize + DeserializeOwned + Send + 'static,
         Out: Serialize + DeserializeOwned + Send + 'static,
     {
+        self.call_under(schema, key.into(), input, None).await
+    }
+
+    /// The same, and the key's fingerprint is the given one and not that of the input: for front doors,
+    /// which call so too.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_as<In, Out>(
+        &self,
+        schema: &Schema<In, Out>,
+        key: impl Into<Key>,
+        input: In,
+        fingerprint: InputHash,
+    ) -> StepResult<Out>
+    where
+        In: Serialize + DeserializeOwned + Send + 'static,
+        Out: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.call_under(schema, key.into(), input, Some(fingerprint))
+            .await
+    }
+
+    async fn call_under<In, Out>(
+        &self,
+        schema: &Schema<In, Out>,
+        key: Key,
+        input: In,
+        fingerprint: Option<InputHash>,
+    ) -> StepResult<Out>
+    where
+        In: Serialize + DeserializeOwned + Send + 'static,
+        Out: Serialize + DeserializeOwned + Send + 'static,
+    {
         let desk = self.put_down()?;
-        let key = key.into();
         let full = key.clone().within(schema.name());
         let full = full.map_err(|why| StepError::stop(why).code("bad_name"))?;
         let child = ExecutionId::of(&full);
@@ -70,9 +103,16 @@ impl StepContext {
             .run(schema, key, input)
             .on_duplicate(OnDuplicate::Attach)
             .called_by(self.execution_id());
+        let call = match fingerprint {
+            Some(hash) => call.fingerprint(hash),
+            None => call,
+        };
         let called = call.submit().await;
-        let is_new = |called: &Handle<Out>| called.verdict() == Verdict::Started;
-        if !called.as_ref().is_ok_and(is_new) {
+        let is_there = match &called {
+            Ok(called) => called.verdict() != Verdict::Started,
+            Err(error) => matches!(error, RunError::Waiting { .. } | RunError::Parked { .. }),
+        };
+        if is_there {
             self.note_wait(desk, &engine, child).await?;
         }
         let told = match called {
@@ -158,11 +198,9 @@ fn failed_child(error: RunError) -> StepError {
     match error {
         RunError::Failed(failure) if failure.kind == FailureKind::Exhausted => {
             // It was tried as often as it says: trying it again here would multiply that.
-            StepError::stop(format!("the called execution failed: {failure}")).code("child_failed")
+            passed_on(StepError::stop, failure)
         }
-        RunError::Failed(failure) | RunError::Undone(failure) => {
-            StepError::terminal(format!("the called execution failed: {failure}")).code("child_failed")
-        }
+        RunError::Failed(failure) | RunError::Undone(failure) => passed_on(StepError::terminal, failure),
         RunError::Cancelled { .. } => {
             StepError::terminal("the called execution was cancelled").code("child_cancelled")
         }
@@ -170,5 +208,14 @@ fn failed_child(error: RunError) -> StepError {
             StepError::stop(format!("the call is not possible: {error}"))
         }
         other => StepError::retry(format!("the called execution gave no outcome: {other}")),
+    }
+}
+
+/// The failure of a called execution as the failure of the step that called it, under its own code.
+fn passed_on(meaning: impl FnOnce(String) -> StepError, failure: Failure) -> StepError {
+    let error = meaning(format!("the called execution failed: {failure}"));
+    match failure.code {
+        Some(code) => error.code(code),
+        None => error.code("child_failed"),
     }
 }
