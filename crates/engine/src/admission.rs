@@ -44,12 +44,6 @@ pub(crate) struct Request {
     pub(crate) parent: Option<ExecutionId>,
 }
 
-impl Request {
-    fn caller(&self) -> Option<Caller> {
-        self.parent.map(|parent| Caller::of(&self.inner, parent))
-    }
-}
-
 /// What a call wants of its key.
 pub(crate) enum Aim {
     /// Its outcome: a free key begins with this input.
@@ -300,7 +294,7 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         hash: *hash,
         parent: request.parent,
     };
-    let caller = request.caller();
+    let caller = Caller::of(&inner, request.parent);
     let closer = CloseOpening {
         inner: Arc::clone(&inner),
         id: new.id,
@@ -309,16 +303,12 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         // Boxed, because the work that follows may take much longer.
         let (opened, work) = Box::pin(begin(&inner, &schema, new)).await;
         drop(closer);
-        let begun = match &opened {
-            Opened::Started(run) => Some(Arc::clone(run)),
-            Opened::Exists(..) | Opened::Free | Opened::Failed(_) => None,
-        };
-        publish.send_replace(Some(opened));
-        if let (Some(caller), Some(run)) = (caller, begun)
+        if let (Some(caller), Opened::Started(run)) = (caller, &opened)
             && let Some(wish) = Box::pin(caller.wish(&inner)).await
         {
             run.cancel(wish);
         }
+        publish.send_replace(Some(opened));
         if let Some(work) = work {
             work.await;
         }
@@ -560,7 +550,7 @@ async fn acquire(
     verdict: Verdict,
     known: Known,
 ) -> Result<Met, RunError> {
-    let caller = request.caller();
+    let caller = Caller::of(&request.inner, request.parent);
     match take_in_task(&request.inner, record.seen(), how, None, caller).await? {
         Taken::Won(run) => here(request, run, verdict, known).await.map(Met::Admitted),
         Taken::Lost => Ok(Met::Changed),

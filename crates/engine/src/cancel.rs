@@ -76,9 +76,9 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn of(inner: &Inner, id: ExecutionId) -> Self {
-        let run = inner.registry.running(id);
-        Self { id, run }
+    pub(crate) fn of(inner: &Inner, id: Option<ExecutionId>) -> Option<Self> {
+        let run = inner.registry.running(id?);
+        Some(Self { id: id?, run })
     }
 
     pub(crate) fn id(&self) -> ExecutionId {

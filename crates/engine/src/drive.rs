@@ -118,6 +118,7 @@ impl Owned {
     fn reset(&mut self, record: &ExecutionRecord) {
         self.input = None;
         self.taken_over = false;
+        self.heeds_wishes = false;
         self.lost = record.lost;
         self.tries = Tries {
             seq: record.tries_seq,

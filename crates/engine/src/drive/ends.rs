@@ -152,7 +152,7 @@ impl Driver<'_> {
 
     /// Whether the run ends before another attempt, and how.
     pub(super) fn over(&self) -> Option<Over> {
-        if self.run.cancelled.is_cancelled() {
+        if self.run.cancel_wish().is_some() {
             return Some(Over::Cancelled);
         }
         let left = self.time_left();
