@@ -85,6 +85,17 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// Blocks every token that was given out, for services that start from now on.
+    pub(crate) fn block_everybody(&self) {
+        let file = self.path("tokens");
+        let lines = std::fs::read_to_string(&file).expect("reads");
+        let lines = lines.lines().map(|line| {
+            let line = line.trim_end_matches(" blocked");
+            format!("{line} blocked\n")
+        });
+        std::fs::write(file, lines.collect::<String>()).expect("writes");
+    }
+
     pub(crate) async fn shop(&self) -> Shop {
         let opened = order_example::service::open_database(&self.database, &self.schemas).await;
         let (_, shop) = opened.expect("opens");
@@ -208,6 +219,12 @@ impl Server {
             client: reqwest::Client::new(),
             tokens: place.tokens.clone(),
         }
+    }
+
+    /// The next line that the process prints.
+    pub(crate) async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.stdout.next_line()).await;
+        line.expect("in time").expect("reads").expect("a line")
     }
 
     /// Sends the process a signal.
