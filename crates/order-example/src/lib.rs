@@ -25,6 +25,7 @@ pub mod database;
 pub mod demo;
 pub mod domain;
 pub mod events;
+pub mod hooks;
 pub mod http;
 pub mod ledger;
 pub mod payments;
