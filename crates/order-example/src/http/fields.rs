@@ -6,7 +6,7 @@
 use keystep_http::FieldError;
 use serde_json::{Map, Value};
 
-use crate::domain::{Money, Payment};
+use crate::domain::{Delivery, Money, Payment};
 
 /// The longest name: a card, a kind of delivery, an order's number.
 const MAX_NAME: usize = 64;
@@ -29,7 +29,10 @@ pub(super) struct Errors(Vec<FieldError>);
 impl Errors {
     /// Notes what is wrong at a pointer.
     pub(super) fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
-        self.0.push(FieldError::new(pointer, message));
+        self.0.push(FieldError {
+            pointer: pointer.into(),
+            message: message.into(),
+        });
     }
 
     /// The value, if nothing was wrong.
@@ -143,20 +146,66 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A text of whatever form; `None` when it is missing or null.
+    pub(super) fn any_text(&self, name: &str, errors: &mut Errors) -> Option<String> {
+        let text = self.member(name)?.as_str();
+        if text.is_none() {
+            errors.add(self.pointer(name), "must be a text");
+        }
+        text.map(str::to_owned)
+    }
+
+    /// A way to pay that the shop knows; `None` for one that it does not.
+    pub(super) fn known_payment(&self, name: &str, errors: &mut Errors) -> Option<Payment> {
+        let value = self.needed(name, errors)?;
+        let fields = Self::at(value, self.pointer(name), errors);
+        match fields.name("method", errors)?.as_str() {
+            "card" | "cash" | "invoice" => payment(value, self.pointer(name), errors),
+            _ => None,
+        }
+    }
+
+    /// A change of a text: whether it is there, and then whether it is null.
+    pub(super) fn text_change(&self, name: &str, errors: &mut Errors) -> Option<Option<String>> {
+        match self.members?.get(name)? {
+            Value::Null => Some(None),
+            _ => self.text(name, errors).map(Some),
+        }
+    }
+
+    /// A change of an address, which is a text or an object.
+    pub(super) fn address_change(&self, name: &str, errors: &mut Errors) -> Option<Option<Value>> {
+        match self.members?.get(name)? {
+            Value::Null => Some(None),
+            address @ Value::Object(_) if !has_nul(address) => Some(Some(address.clone())),
+            Value::String(_) => self.text(name, errors).map(|text| Some(Value::String(text))),
+            _ => {
+                errors.add(self.pointer(name), "must be a text, or an object without NUL");
+                None
+            }
+        }
+    }
+
     /// A way to pay.
     pub(super) fn payment(&self, name: &str, errors: &mut Errors) -> Option<Payment> {
         let value = self.needed(name, errors)?;
         payment(value, self.pointer(name), errors)
     }
 
-    /// A list of at most so many ways to pay; none when it is missing.
-    pub(super) fn payments(&self, name: &str, most: usize, errors: &mut Errors) -> Vec<Payment> {
+    /// A list of at most so many ways to pay, if it is there.
+    pub(super) fn payments(&self, name: &str, most: usize, errors: &mut Errors) -> Option<Vec<Payment>> {
         self.list(name, most, errors, payment)
     }
 
-    /// A list of at most so many names; none when it is missing.
-    pub(super) fn names(&self, name: &str, most: usize, errors: &mut Errors) -> Vec<String> {
-        self.list(name, most, errors, named)
+    /// A list of at most so many ways of delivery, if it is there.
+    pub(super) fn deliveries(&self, name: &str, most: usize, errors: &mut Errors) -> Option<Vec<Delivery>> {
+        self.list(name, most, errors, |value, at, errors| {
+            let known = value.as_str().and_then(delivery);
+            if known.is_none() {
+                errors.add(at, "must be courier");
+            }
+            known
+        })
     }
 
     fn list<T>(
@@ -165,19 +214,31 @@ impl<'a> Fields<'a> {
         most: usize,
         errors: &mut Errors,
         read: impl Fn(&Value, String, &mut Errors) -> Option<T>,
-    ) -> Vec<T> {
+    ) -> Option<Vec<T>> {
         let pointer = self.pointer(name);
-        let Some(value) = self.member(name) else {
-            return Vec::new();
-        };
-        let Some(list) = value.as_array().filter(|list| (1..=most).contains(&list.len())) else {
+        let list = self.member(name)?.as_array();
+        let Some(list) = list.filter(|list| (1..=most).contains(&list.len())) else {
             errors.add(pointer, format!("must be a list of 1 to {most}"));
-            return Vec::new();
+            return None;
         };
         let entries = list.iter().enumerate();
-        entries
-            .filter_map(|(at, entry)| read(entry, format!("{pointer}/{at}"), errors))
-            .collect()
+        let read = entries.filter_map(|(at, entry)| read(entry, format!("{pointer}/{at}"), errors));
+        Some(read.collect())
+    }
+}
+
+/// A way of delivery by its word.
+pub(super) fn delivery(word: &str) -> Option<Delivery> {
+    (word == "courier").then_some(Delivery::Courier)
+}
+
+/// A text with NUL can not be kept by every database.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
     }
 }
 
@@ -186,8 +247,8 @@ fn payment(value: &Value, at: String, errors: &mut Errors) -> Option<Payment> {
     let method = fields.name("method", errors)?;
     match method.as_str() {
         "card" => fields.name("cardId", errors).map(|card_id| Payment::Card { card_id }),
-        "cash" => Some(Payment::Cash),
-        "invoice" => Some(Payment::Invoice),
+        "cash" => Some(Payment::Cash {}),
+        "invoice" => Some(Payment::Invoice {}),
         _ => {
             errors.add(fields.pointer("method"), "must be card, cash or invoice");
             None
