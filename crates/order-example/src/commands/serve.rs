@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use super::{asked_to_end, say};
 use crate::config::{Policies, Store};
 use crate::database::{Database, Schemas};
+use crate::domain::OfferSecret;
 use crate::provider::Provider;
 use crate::service::{Service, ServiceConfig};
 use crate::tokens::{DEMO_USER, Tokens};
@@ -34,7 +35,7 @@ pub struct ServeArgs {
     /// What the ids of offers are derived with, the same for all processes. Without it, one that is
     /// made once and kept in the database.
     #[arg(long, env = "ORDERS_OFFER_SECRET", hide_env_values = true, value_name = "TEXT")]
-    offer_secret: Option<String>,
+    offer_secret: Option<OfferSecret>,
     /// Where the payment provider is; without it, one runs inside this process.
     #[arg(long, env = "ORDERS_PROVIDER_URL", hide_env_values = true, value_name = "URL")]
     provider_url: Option<String>,

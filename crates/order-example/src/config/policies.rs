@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use clap::ValueEnum;
 
 use crate::workflow::ChargeMode;
@@ -63,7 +64,7 @@ pub struct Policies {
     pub replay: Replay,
     /// A second name for the header that marks replays.
     #[arg(long, env = "ORDERS_REPLAY_HEADER", value_name = "NAME")]
-    pub replay_header: Option<String>,
+    pub replay_header: Option<HeaderName>,
     /// Whether the same payment may come under two keys.
     #[arg(long, env = "ORDERS_DUPLICATE_PAYLOAD", value_enum, default_value_t)]
     pub duplicate_payload: DuplicatePayload,

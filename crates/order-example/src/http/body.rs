@@ -33,6 +33,7 @@ pub(super) fn json(
         }
         Problem::new(kinds::MALFORMED_BODY, "The body ended early.")
     })?;
-    keystep_http::read_json(&body)
-        .map_err(|why| Problem::new(kinds::MALFORMED_BODY, format!("The body can not be read: {why}.")))
+    let canonical = keystep::canonical_json(&body, &[]);
+    let read = canonical.and_then(|body| serde_json::from_slice(&body));
+    read.map_err(|why| Problem::new(kinds::MALFORMED_BODY, format!("The body can not be read: {why}.")))
 }

@@ -24,14 +24,16 @@ const OPERATIONS: &str = "/api/v1/operations/op_";
 
 /// The schemas that routes run.
 pub struct Schemas {
-    create: Schema<Checkout, Receipt>,
-    request: Schema<Requested, Receipt>,
-    change: Schema<Change, Order>,
-    pay: Schema<PaymentRequest, Captured>,
+    pub(super) create: Schema<Checkout, Receipt>,
+    pub(super) request: Schema<Requested, Receipt>,
+    pub(super) change: Schema<Change, Order>,
+    pub(super) pay: Schema<PaymentRequest, Captured>,
 }
 
 /// The keyed routes.
 pub struct Doors {
+    /// The schemas behind them.
+    pub(super) schemas: Schemas,
     /// Makes an order, under the id of its offer or under the header.
     pub(super) create: FrontDoor<Checkout, Receipt>,
     /// Makes an order under the header, which also has the id of its offer.
@@ -85,10 +87,11 @@ impl Doors {
         let pay = with(Operation::post("payment.process", "/api/v1/payments"))
             .concurrency(concurrency(policies.concurrency_payments, policies));
         Self {
-            create: FrontDoor::new(engine.clone(), schemas.create, orders("order.create")),
-            request: FrontDoor::new(engine.clone(), schemas.request, orders("order.request")),
-            change: FrontDoor::new(engine.clone(), schemas.change, change),
-            pay: FrontDoor::new(engine.clone(), schemas.pay, pay),
+            create: FrontDoor::new(engine.clone(), schemas.create.clone(), orders("order.create")),
+            request: FrontDoor::new(engine.clone(), schemas.request.clone(), orders("order.request")),
+            change: FrontDoor::new(engine.clone(), schemas.change.clone(), change),
+            pay: FrontDoor::new(engine.clone(), schemas.pay.clone(), pay),
+            schemas,
         }
     }
 }

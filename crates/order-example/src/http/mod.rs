@@ -19,6 +19,7 @@ pub mod doors;
 
 mod around;
 mod auth;
+mod body;
 mod cart;
 mod checkout;
 mod create;
@@ -44,7 +45,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::compat;
+use crate::compat::{self, OpenCompat};
 use crate::config::Policies;
 use crate::domain::OfferSecret;
 use crate::shop::Shop;
@@ -62,6 +63,8 @@ pub struct Api {
     pub shop: Shop,
     /// The routes that run schemas.
     pub doors: Doors,
+    /// The routes of older services.
+    pub compat: OpenCompat,
     /// Decides who is let in.
     pub gate: Gate,
     /// What the ids of offers are derived with.

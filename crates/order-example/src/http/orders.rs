@@ -219,7 +219,7 @@ pub(super) async fn steps(
     let order = find(&api, caller.name(), &order_nr).await?;
     let key = order.request_id.map(|id| key_of(caller.name(), id));
     let execution = match key {
-        Some(key) => api.engine.find(api.doors.create.schema(), key).await,
+        Some(key) => api.engine.find(&api.doors.schemas.create, key).await,
         None => Ok(None),
     };
     let execution = execution.map_err(problems::engine_unavailable)?;

@@ -43,8 +43,10 @@ macro_rules! answers {
 }
 
 answers! {
-    /// Of what shows something of a user's.
-    Shows [PRIVATE];
+    /// Of what shows something of a user's, if the client does not have it.
+    ShowsConditionally [PRIVATE] "malformed-precondition";
+    /// Of what shows one thing of a user's, if the client does not have it.
+    ShowsOneConditionally [PRIVATE] "not-found" "malformed-precondition";
     /// Of what shows one thing of a user's.
     ShowsOne [PRIVATE] "not-found";
     /// Of what changes the cart.

@@ -30,6 +30,11 @@ params! {
     OfCancel [if_match()];
     /// Of what changes a cart.
     OfCart [header("If-Match", "The cart that the client has seen.", "\"c_7f3a.3\"")];
+    /// Of what is about one order.
+    OfOneOrder [json!({
+        "name": "nr", "in": "path", "required": true, "description": "The order's number.",
+        "schema": {"type": "string"}, "example": "20240102-000017",
+    })];
     /// Of what may be known already.
     IfKnown [header("If-None-Match", "What the client has already.", "\"4\"")];
 }

@@ -309,6 +309,63 @@ schemas! {
             }]},
         },
     });
+    /// Where to look for what is being done.
+    Accepted [] json!({
+        "type": "object",
+        "required": ["operation", "state"],
+        "properties": {
+            "operation": {"type": "string"},
+            "state": {"type": "string", "enum": ["running"]},
+        },
+    });
+    /// The policy of keys.
+    Policy [] json!({
+        "type": "object",
+        "required": [
+            "header", "syntax", "maxLength", "scope", "fingerprint", "ttl", "inFlightLease", "replayHeader",
+            "operations",
+        ],
+        "properties": {
+            "header": {"type": "string"},
+            "syntax": {"type": "string", "enum": ["lenient", "strict"]},
+            "maxLength": {"type": "integer"},
+            "scope": {"type": "array", "items": {"type": "string"}},
+            "fingerprint": {"type": "string", "enum": ["canonical", "raw", "fields", "off"]},
+            "ttl": {"type": "string", "pattern": "^PT"},
+            "inFlightLease": {"type": "string", "pattern": "^PT"},
+            "replayHeader": {"type": "string"},
+            "operations": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["method", "path", "required", "concurrency", "onError"],
+                    "properties": {
+                        "method": {"type": "string"},
+                        "path": {"type": "string"},
+                        "required": {"type": "boolean"},
+                        "concurrency": {"type": "string", "enum": ["wait", "reject", "accept"]},
+                        "onError": {
+                            "type": "string",
+                            "enum": ["persist-final", "retry-errors", "replay-all", "success-only"],
+                        },
+                    },
+                },
+            },
+        },
+    });
+    /// What a problem means.
+    ProblemPage [] json!({
+        "type": "object",
+        "required": ["type", "title", "status", "retryable", "sameKey", "next"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "retryable": {"type": "boolean"},
+            "sameKey": {"type": "boolean"},
+            "next": {"type": "string"},
+        },
+    });
     /// A problem of RFC 9457.
     Problem [] json!({
         "type": "object",
