@@ -193,6 +193,12 @@ impl OfferSecret {
     }
 }
 
+impl From<String> for OfferSecret {
+    fn from(secret: String) -> Self {
+        Self(secret.into_bytes())
+    }
+}
+
 impl FromStr for OfferSecret {
     type Err = &'static str;
 

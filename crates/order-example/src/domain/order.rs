@@ -151,6 +151,17 @@ pub struct Cancel {
     pub seen: Seen<i64>,
 }
 
+impl Order {
+    /// Its next version, which makes the next version of the list of orders after this one.
+    pub(crate) fn raised(self, list: i64) -> Self {
+        Self {
+            version: self.version + 1,
+            orders_version: list + 1,
+            ..self
+        }
+    }
+}
+
 impl OrderPatch {
     /// The comment and the address of an order after this.
     pub(crate) fn applied(self, order: &Order) -> (Option<String>, Option<Value>) {

@@ -4,7 +4,7 @@
 use keystep::{StepContext, StepResult};
 
 use super::{Decided, Shop, ShopError, on_either};
-use crate::domain::{Cancel, Change, Checkout, Order, OrderList};
+use crate::domain::{Cancel, Cart, Change, Checkout, Order, OrderList, Refusal, Status};
 
 /// What `create_order` writes.
 pub struct NewOrder {
@@ -107,4 +107,57 @@ impl Shop {
     pub async fn cancel_order_in(&self, cx: &StepContext, cancel: Cancel) -> StepResult<Order> {
         on_either!(self, shop => shop.cancel_order_in(cx, cancel).await)
     }
+}
+
+/// Whether what is ordered is still there to be ordered, in the transaction that orders it: the list of
+/// orders at this version, and this cart.
+pub(super) fn check_list_and_cart(checkout: &Checkout, list: i64, cart: &Cart) -> Result<(), Refusal> {
+    if !checkout.seen_orders.includes(&list) {
+        return Err(Refusal::OrdersChanged { current: list });
+    }
+    match &checkout.offer.cart {
+        Some(offered) if *offered != cart.at() => Err(Refusal::OfferStale),
+        _ => Ok(()),
+    }
+}
+
+/// The order after a change, while the list of orders has this version. It makes the next one, if it
+/// changes anything.
+pub(super) fn changed(before: Option<Order>, change: Change, list: i64) -> Result<Order, Refusal> {
+    let before = before.ok_or(Refusal::NotFound("order"))?;
+    if !change.seen.includes(&before.version) {
+        return Err(Refusal::VersionMismatch {
+            current: before.version,
+        });
+    }
+    if before.status == Status::Cancelled {
+        return Err(Refusal::OrderStateConflict);
+    }
+    let (comment, address) = change.patch.applied(&before);
+    if (&comment, &address) == (&before.comment, &before.address) {
+        return Ok(before);
+    }
+    Ok(Order {
+        comment,
+        address,
+        ..before.raised(list)
+    })
+}
+
+/// The order after it was cancelled, while the list of orders has this version. It makes the next one,
+/// unless the order was cancelled before.
+pub(super) fn cancelled(before: Option<Order>, cancel: &Cancel, list: i64) -> Result<Order, Refusal> {
+    let before = before.ok_or(Refusal::NotFound("order"))?;
+    if before.status == Status::Cancelled {
+        return Ok(before);
+    }
+    if !cancel.seen.includes(&before.version) {
+        return Err(Refusal::VersionMismatch {
+            current: before.version,
+        });
+    }
+    Ok(Order {
+        status: Status::Cancelled,
+        ..before.raised(list)
+    })
 }

@@ -6,8 +6,8 @@
 
 use keystep::{ExecutionId, StepContext, StepResult};
 
-use super::{Decided, Shop, ShopError, on_either};
-use crate::domain::{Captured, PaymentRequest};
+use super::{Decided, Shop, ShopError, on_either, rows};
+use crate::domain::{Captured, PaymentRequest, PaymentStatus, Refusal, Status};
 
 /// What `record_payment` writes.
 pub struct NewPayment {
@@ -73,5 +73,31 @@ impl Shop {
     /// The database is away. Call again later.
     pub async fn payment_like(&self, request: &PaymentRequest) -> Result<Option<Captured>, ShopError> {
         on_either!(self, shop => shop.payment_like(request).await)
+    }
+}
+
+/// Whether an execution may take money for an order, as the order's row says.
+pub(super) fn may_pay(by: ExecutionId, order: Option<rows::ToPayRow>) -> Decided<Hold> {
+    let Some((status, total, paid, paying)) = order else {
+        return Ok(Err(Refusal::NotFound("order")));
+    };
+    if paid >= total {
+        return Ok(Err(Refusal::OrderAlreadyPaid));
+    }
+    if rows::from_word::<Status>(status)? == Status::Cancelled {
+        return Ok(Err(Refusal::OrderStateConflict));
+    }
+    let is_free = paying.is_none_or(|other| other == by.0);
+    Ok(Ok(if is_free { Hold::Held } else { Hold::Busy }))
+}
+
+/// The payment that was recorded under this id.
+pub(super) fn recorded(payment_id: String, request: PaymentRequest, created_at: String) -> Captured {
+    Captured {
+        payment_id,
+        order_nr: request.order_nr,
+        amount: request.amount,
+        status: PaymentStatus::Captured,
+        created_at,
     }
 }

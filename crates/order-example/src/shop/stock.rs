@@ -22,6 +22,16 @@ pub enum Reservation {
     OutOfStock,
 }
 
+impl Claim {
+    /// Of somebody after whom no owner of an execution changes the reservation.
+    pub(super) fn for_ever(reservation: String) -> Self {
+        Self {
+            reservation,
+            epoch: i64::MAX,
+        }
+    }
+}
+
 impl Shop {
     /// Holds a product back for a reservation. The same reservation never does so twice.
     ///

@@ -150,7 +150,7 @@ pub async fn a_lookup_under_another_fingerprint_is_refused_while_it_runs_and_aft
 
 pub async fn a_lookup_resumes_what_failed_unless_it_is_to_begin_anew<G: Ground>(ground: G) {
     let town = Town::on(ground).await;
-    let schema = failing(|why| StepError::retry(why));
+    let schema = failing(StepError::retry);
     let process = town.process(&schema).await;
     let failed = soon(process.run(&schema, KEY, 4).fingerprint(MINE)).await;
     assert!(matches!(failed, Err(RunError::Failed(_))), "{failed:?}");
@@ -168,7 +168,7 @@ pub async fn a_lookup_resumes_what_failed_unless_it_is_to_begin_anew<G: Ground>(
 
 pub async fn a_lookup_replays_a_final_failure<G: Ground>(ground: G) {
     let town = Town::on(ground).await;
-    let schema = failing(|why| StepError::terminal(why));
+    let schema = failing(StepError::terminal);
     let process = town.process(&schema).await;
     let failed = soon(process.run(&schema, KEY, 4).fingerprint(MINE)).await;
     let replayed = found(&process, &schema).await;
