@@ -5,6 +5,7 @@
 //! before the claim binds the key, and a repeated request meets no check that its own first attempt made
 //! fail.
 
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -176,7 +177,7 @@ where
         };
         let _in_flight = InFlight::of(&self.operation);
         let wish = self.operation.0.on_error.wish();
-        let Some(handle) = self.find(&ask).await? else {
+        let Some(handle) = self.find(&ask, wish).await? else {
             return Ok(Look::Free(Free {
                 door: self,
                 ask,
@@ -232,14 +233,18 @@ where
     }
 
     /// Asks the engine what the key has.
-    pub(crate) async fn find(&self, ask: &Ask) -> Result<Option<Handle<Out>>, Problem> {
+    pub(crate) async fn find(
+        &self,
+        ask: &Ask,
+        wish: Option<AfterFailure>,
+    ) -> Result<Option<Handle<Out>>, Problem> {
         let operation = &self.operation;
         let mut lookup = self
             .engine
             .lookup(&self.schema, ask.key())
             .fingerprint(ask.hash)
             .on_duplicate(OnDuplicate::Attach);
-        if let Some(wish) = operation.0.on_error.wish() {
+        if let Some(wish) = wish {
             lookup = lookup.after_failure(wish);
         }
         match tokio::time::timeout(operation.0.store_patience, lookup).await {
@@ -267,10 +272,20 @@ where
         call.submit().await.map_err(|error| self.refused(&error, ask))
     }
 
-    /// Waits for a call as long as the policies and the client say.
-    pub(crate) async fn settle(&self, ask: &Ask, handle: Handle<Out>) -> Settled<Out> {
+    async fn settle(&self, ask: &Ask, handle: Handle<Out>) -> Settled<Out> {
         let (id, verdict) = (handle.id(), handle.verdict());
-        let Wait { limit, late, applied } = self.wait_for(ask.prefer, verdict);
+        self.wait(ask.prefer, id, verdict, pin!(handle.wait())).await
+    }
+
+    /// Waits for a call as long as the policies and the client say.
+    pub(crate) async fn wait(
+        &self,
+        prefer: Prefer,
+        id: ExecutionId,
+        verdict: Verdict,
+        outcome: Pin<&mut impl Future<Output = Result<Out, RunError>>>,
+    ) -> Settled<Out> {
+        let Wait { limit, late, applied } = self.wait_for(prefer, verdict);
         let waits_for_another = verdict == Verdict::Attached && !limit.is_zero();
         let place = waits_for_another.then(|| self.operation.0.waiters.enter(id));
         let limit = if let Some(None) = place {
@@ -278,7 +293,7 @@ where
         } else {
             limit
         };
-        let result = match tokio::time::timeout(limit, handle.wait()).await {
+        let result = match tokio::time::timeout(limit, outcome).await {
             Ok(result) => Waited::Ended(result),
             Err(_late) => late,
         };
@@ -356,7 +371,13 @@ where
         })
     }
 
-    fn dress(&self, key: ClientKey, execution: ExecutionId, how: How, applied: Option<Prefer>) -> Dress {
+    pub(crate) fn dress(
+        &self,
+        key: ClientKey,
+        execution: ExecutionId,
+        how: How,
+        applied: Option<Prefer>,
+    ) -> Dress {
         Dress {
             operation: self.operation.clone(),
             key,
