@@ -68,6 +68,9 @@ pub struct Policies {
     /// Whether the same payment may come under two keys.
     #[arg(long, env = "ORDERS_DUPLICATE_PAYLOAD", value_enum, default_value_t)]
     pub duplicate_payload: DuplicatePayload,
+    /// Lets clients of the two older services in without a token, all as one customer.
+    #[arg(long, env = "ORDERS_COMPAT_ANONYMOUS", default_value_t, value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub compat_anonymous: bool,
     /// Whether the payment provider may be asked twice under one key.
     #[arg(long, env = "ORDERS_CHARGE_MODE", value_enum, default_value_t)]
     pub charge_mode: ChargeMode,

@@ -41,6 +41,32 @@ impl FromRequestParts<Arc<Api>> for Caller {
     }
 }
 
+/// Who asks at a mount of an older service: those knew no users, so whoever runs this one may let their
+/// clients in without a token.
+pub(crate) struct Visitor(User);
+
+impl Visitor {
+    /// The owner of what is asked for.
+    pub(crate) fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let is_open = api.policies.compat_anonymous || api.gate.hooks.are_open();
+        if is_open && !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Self(User::new(ANYBODY)));
+        }
+        api.gate.let_in(&parts.headers).map(Self)
+    }
+}
+
+/// The one customer that clients without a token are. A user's name has no `*`.
+const ANYBODY: &str = "*";
+
 impl Gate {
     /// Who shows these headers.
     ///

@@ -47,11 +47,7 @@ pub struct Doors {
 impl Schemas {
     /// The schemas under these policies.
     pub fn new(policies: &Policies) -> Self {
-        let policy = Policy {
-            charge_mode: policies.charge_mode,
-            step_retries: policies.step_retries,
-            retention: policies.ttl_s,
-        };
+        let policy = workflow_policy(policies);
         Self {
             create: order_create(policy),
             request: order_request(policy),
@@ -93,6 +89,15 @@ impl Doors {
             pay: FrontDoor::new(engine.clone(), schemas.pay.clone(), pay),
             schemas,
         }
+    }
+}
+
+/// What of the policies holds for all schemas.
+pub(crate) fn workflow_policy(policies: &Policies) -> Policy {
+    Policy {
+        charge_mode: policies.charge_mode,
+        step_retries: policies.step_retries,
+        retention: policies.ttl_s,
     }
 }
 

@@ -16,7 +16,7 @@ const MAX_TEXT: usize = 1000;
 const LARGEST: i64 = 9_007_199_254_740_991;
 
 /// The members of one object, being read.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     members: Option<&'a Map<String, Value>>,
     /// The JSON pointer of the object.
     at: String,
@@ -24,11 +24,11 @@ pub(super) struct Fields<'a> {
 
 /// What was found wrong so far.
 #[derive(Default)]
-pub(super) struct Errors(Vec<FieldError>);
+pub(crate) struct Errors(Vec<FieldError>);
 
 impl Errors {
     /// Notes what is wrong at a pointer.
-    pub(super) fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
         self.0.push(FieldError {
             pointer: pointer.into(),
             message: message.into(),
@@ -40,14 +40,14 @@ impl Errors {
     /// # Errors
     ///
     /// All that was wrong.
-    pub(super) fn none<T>(self, value: T) -> Result<T, Vec<FieldError>> {
+    pub(crate) fn none<T>(self, value: T) -> Result<T, Vec<FieldError>> {
         if self.0.is_empty() { Ok(value) } else { Err(self.0) }
     }
 }
 
 impl<'a> Fields<'a> {
     /// The members of the body.
-    pub(super) fn of(body: &'a Value, errors: &mut Errors) -> Self {
+    pub(crate) fn of(body: &'a Value, errors: &mut Errors) -> Self {
         Self::at(body, String::new(), errors)
     }
 
@@ -119,7 +119,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number within bounds that must be there.
-    pub(super) fn number_in(&self, name: &str, min: i64, max: i64, errors: &mut Errors) -> Option<i64> {
+    pub(crate) fn number_in(&self, name: &str, min: i64, max: i64, errors: &mut Errors) -> Option<i64> {
         let number = whole(self.needed(name, errors)?).filter(|number| (min..=max).contains(number));
         if number.is_none() {
             errors.add(self.pointer(name), format!("must be a whole number from {min} to {max}"));
@@ -174,7 +174,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A change of an address, which is a text or an object.
-    pub(super) fn address_change(&self, name: &str, errors: &mut Errors) -> Option<Option<Value>> {
+    pub(crate) fn address_change(&self, name: &str, errors: &mut Errors) -> Option<Option<Value>> {
         match self.members?.get(name)? {
             Value::Null => Some(None),
             address @ Value::Object(_) if !has_nul(address) => Some(Some(address.clone())),

@@ -51,9 +51,14 @@ use crate::domain::OfferSecret;
 use crate::shop::Shop;
 
 pub use auth::Gate;
-pub(crate) use auth::Caller;
+use auth::Caller;
 use doors::Doors;
 pub use orders::{StepRow, Steps};
+
+// What the mounts of older services are made of as well.
+pub(crate) use auth::Visitor;
+pub(crate) use fields::{Errors, Fields};
+pub(crate) use problems::{invalid, shop_unavailable};
 
 /// What the handlers need.
 pub struct Api {

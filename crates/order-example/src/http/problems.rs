@@ -122,7 +122,7 @@ pub(super) fn failed(failure: &Failure) -> Option<Problem> {
 }
 
 /// The problem for a body with these faults.
-pub(super) fn invalid(errors: Vec<FieldError>) -> Problem {
+pub(crate) fn invalid(errors: Vec<FieldError>) -> Problem {
     let detail = "Nothing was done. Mend what errors names; the same key may be used.";
     Problem::new(kinds::VALIDATION_FAILED, detail).errors(&errors)
 }
@@ -133,7 +133,7 @@ pub(super) fn not_found(what: &str) -> Problem {
 }
 
 /// The problem for a database that does not answer.
-pub(super) fn shop_unavailable(error: ShopError) -> Problem {
+pub(crate) fn shop_unavailable(error: ShopError) -> Problem {
     unavailable(&error)
 }
 

@@ -38,6 +38,7 @@ mod policies;
 mod provider;
 mod requests;
 mod server;
+mod services;
 mod shutdown;
 mod stores;
 mod trial;

@@ -98,7 +98,7 @@ impl Place {
 
     pub(crate) async fn shop(&self) -> Shop {
         let opened = order_example::service::open_database(&self.database, &self.schemas).await;
-        let (_, shop) = opened.expect("opens");
+        let (_, shop, _) = opened.expect("opens");
         shop
     }
 
@@ -219,6 +219,34 @@ impl Server {
             client: reqwest::Client::new(),
             tokens: place.tokens.clone(),
         }
+    }
+
+    /// Starts a service that must not start, with these variables; what it says instead.
+    pub(crate) async fn refuses_to_start(place: &Place, variables: &[(&str, &str)]) -> String {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .env("ORDERS_DATABASE_URL", place.database.url())
+            .envs(variables.iter().copied())
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output()).await;
+        let output = output.expect("in time").expect("runs");
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    /// Asks until the answer is as it must become.
+    pub(crate) async fn until(&self, path: &str, done: impl Fn(&Answer) -> bool) -> Answer {
+        let asking = async {
+            loop {
+                let answer = self.get(path).await;
+                if done(&answer) {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("in time")
     }
 
     /// The next line that the process prints.
