@@ -22,7 +22,7 @@ use crate::persist::{Pause, Resend};
 use crate::policy::{AfterFailure, OnDuplicate, OnExpired, Verdict};
 use crate::random;
 use crate::run_error::RunError;
-use crate::runs::{LocalRun, Look, Opened, RunEnd};
+use crate::runs::{LocalRun, Look, Opened, Opening, RunEnd};
 use crate::schema::SchemaCore;
 use crate::settlement::Settled;
 use crate::store::{Begin, Begun, Fresh, How, StoreError};
@@ -35,13 +35,35 @@ pub(crate) struct Request {
     pub(crate) schema: Arc<SchemaCore>,
     pub(crate) id: ExecutionId,
     pub(crate) key: FullKey,
-    pub(crate) input: Bytes,
-    pub(crate) hash: InputHash,
+    pub(crate) aim: Aim,
     pub(crate) on_duplicate: OnDuplicate,
     pub(crate) after_failure: Option<AfterFailure>,
     pub(crate) on_expired: OnExpired,
     /// The execution whose step makes this call.
     pub(crate) parent: Option<ExecutionId>,
+}
+
+/// What a call wants of its key.
+pub(crate) enum Aim {
+    /// Its outcome: a free key begins with this input.
+    Run { input: Bytes, hash: InputHash },
+    /// What it has already, under this fingerprint if one is given: a free key stays free.
+    Join(Option<InputHash>),
+}
+
+impl Aim {
+    /// The fingerprint that is compared, if any is.
+    fn hash(&self) -> Option<InputHash> {
+        match self {
+            Self::Run { hash, .. } => Some(*hash),
+            Self::Join(hash) => *hash,
+        }
+    }
+
+    /// Whether a run with this fingerprint is meant.
+    fn fits(&self, run: InputHash) -> bool {
+        self.hash().is_none_or(|hash| hash == run)
+    }
 }
 
 /// Who works on a call.
@@ -90,12 +112,24 @@ impl Known {
 
 /// Finds out, or decides, who works on a call.
 pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
-    let admitted = find_worker(request, Known::default()).await?;
-    request.schema.calls.admitted(admitted.verdict());
+    join(request).await?.ok_or_else(run_is_gone)
+}
+
+/// The same for a call that may only join what its key has; `None` when the key is free.
+pub(crate) async fn join(request: &Request) -> Result<Option<Admitted>, RunError> {
+    let admitted = seek(request, Known::default()).await?;
+    if let Some(admitted) = &admitted {
+        request.schema.calls.admitted(admitted.verdict());
+    }
     Ok(admitted)
 }
 
+/// Finds out who works on a call that was admitted before.
 pub(crate) async fn find_worker(request: &Request, known: Known) -> Result<Admitted, RunError> {
+    seek(request, known).await?.ok_or_else(run_is_gone)
+}
+
+async fn seek(request: &Request, known: Known) -> Result<Option<Admitted>, RunError> {
     if request.inner.closing.is_cancelled() {
         return Err(shutting_down());
     }
@@ -104,14 +138,14 @@ pub(crate) async fn find_worker(request: &Request, known: Known) -> Result<Admit
     {
         // Nothing here waits: whoever replays in a loop must still let others run.
         tokio::task::consume_budget().await;
-        return Ok(Admitted::Finished(end));
+        return Ok(Some(Admitted::Finished(end)));
     }
     // Boxed, so that a caller who waits for an outcome does not hold the room for this too.
     Box::pin(ask_until_known(request, known)).await
 }
 
 /// Asks the store until it is known who works on a call.
-async fn ask_until_known(request: &Request, mut known: Known) -> Result<Admitted, RunError> {
+async fn ask_until_known(request: &Request, mut known: Known) -> Result<Option<Admitted>, RunError> {
     let inner = &request.inner;
     let mut pause = Pause::default();
     loop {
@@ -130,16 +164,19 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Admitted
                 } else {
                     Verdict::Attached
                 };
-                return here(request, run, verdict, known).await;
+                return here(request, run, verdict, known).await.map(Some);
             }
             Opened::Exists(record, asked) => {
-                if let Some(admitted) = meet_existing(request, &record, asked, known).await? {
-                    return Ok(admitted);
+                match meet_existing(request, &record, asked, known).await? {
+                    Met::Admitted(admitted) => return Ok(Some(admitted)),
+                    Met::Free => return Ok(None),
+                    Met::Changed => {}
                 }
                 // Somebody else acquired it: how that ends is news for this caller too, so that
                 // many who race to resume do not use up one try each.
                 known.epoch.get_or_insert(record.claim.epoch + 1);
             }
+            Opened::Free => return Ok(None),
             Opened::Failed(error) => return Err(unavailable(&error)),
         }
         // A moment for whoever changed the row.
@@ -193,36 +230,67 @@ fn run_is_gone() -> RunError {
 
 /// Looks the key up in this process, or asks the store; true when this caller asked.
 async fn open(request: &Request) -> (Opened, bool) {
-    let (mut opening, asked) = match request.inner.registry.look(request.id) {
-        Look::Running(run) => return (Opened::Started(run), false),
-        Look::Opening(opening) => (opening, false),
-        Look::Ask(publish) => {
+    let registry = &request.inner.registry;
+    let looked = match &request.aim {
+        Aim::Run { .. } => Some(registry.look(request.id)),
+        Aim::Join(_) => registry.peek(request.id),
+    };
+    match looked {
+        None => (read(request).await, true),
+        Some(Look::Running(run)) => (Opened::Started(run), false),
+        Some(Look::Opening(opening)) => (heard(opening).await, false),
+        Some(Look::Ask(publish)) => {
             let opening = publish.subscribe();
             ask(request, publish);
-            (opening, true)
+            (heard(opening).await, true)
         }
-    };
+    }
+}
+
+/// What the one who asks the store has heard.
+async fn heard(mut opening: Opening) -> Opened {
     let opened = opening.wait_for(Option::is_some).await;
     let lost = || {
         Opened::Failed(StoreError::Unknown(
             "the ask for this key ended without an answer".to_owned(),
         ))
     };
-    (
-        opened.ok().and_then(|opened| opened.clone()).unwrap_or_else(lost),
-        asked,
-    )
+    opened.ok().and_then(|opened| opened.clone()).unwrap_or_else(lost)
+}
+
+/// What the store has of the key; begins nothing.
+async fn read(request: &Request) -> Opened {
+    let inner = &request.inner;
+    let asked = inner.clock.elapsed();
+    let mut resend = Resend::new();
+    loop {
+        match inner.store.find(vec![request.id]).await {
+            Ok(found) => {
+                let record = found.into_iter().next();
+                return record.map_or(Opened::Free, |record| Opened::Exists(Arc::new(record), asked));
+            }
+            Err(error) => {
+                if !resend.after(&error, &inner.stopped).await {
+                    return Opened::Failed(error);
+                }
+            }
+        }
+    }
 }
 
 /// Asks the store for the key, in a task of the engine's, which then drives what it began.
 fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
+    let Aim::Run { input, hash } = &request.aim else {
+        // Dropping the sender tells whoever listens.
+        return;
+    };
     let inner = Arc::clone(&request.inner);
     let schema = Arc::clone(&request.schema);
     let new = NewKey {
         id: request.id,
         key: request.key.clone(),
-        input: request.input.clone(),
-        hash: request.hash,
+        input: input.clone(),
+        hash: *hash,
         parent: request.parent,
     };
     let closer = CloseOpening {
@@ -316,27 +384,36 @@ fn sleeps(record: &ExecutionRecord) -> bool {
     record.state == State::Waiting && !hurries && !record.wake_in.is_some_and(|due_in| due_in.is_zero())
 }
 
-/// Applies the caller's policies to what its key has already. `None`: look again.
+/// What came of a call that met what its key has already.
+enum Met {
+    Admitted(Admitted),
+    /// The key is to be used anew, which this call may not do.
+    Free,
+    /// It changed meanwhile: look again.
+    Changed,
+}
+
+/// Applies the caller's policies to what its key has already.
 async fn meet_existing(
     request: &Request,
     record: &ExecutionRecord,
     asked: Duration,
     known: Known,
-) -> Result<Option<Admitted>, RunError> {
+) -> Result<Met, RunError> {
     let inner = &request.inner;
     same_key(request, &record.key)?;
     same_run(known, record.run)?;
     let is_news = known.epoch.is_some_and(|epoch| record.claim.epoch >= epoch);
     if is_news
-        && record.input_hash == request.hash
+        && request.aim.fits(record.input_hash)
         && let Some(end) = end_of(inner, record).await?
     {
-        return Ok(Some(Admitted::Finished(end)));
+        return Ok(Met::Admitted(Admitted::Finished(end)));
     }
     let existing = Existing {
         state: record.state,
         expired: record.is_expired(),
-        same_input: record.input_hash == request.hash,
+        same_input: request.aim.fits(record.input_hash),
         failure: record
             .failure
             .as_ref()
@@ -352,7 +429,10 @@ async fn meet_existing(
             generation: record.generation,
             state: record.state,
         }),
-        Meeting::Asleep => Ok(end_of(inner, record).await?.map(Admitted::Finished)),
+        Meeting::Asleep => Ok(match end_of(inner, record).await? {
+            Some(end) => Met::Admitted(Admitted::Finished(end)),
+            None => Met::Changed,
+        }),
         Meeting::Replay => {
             let end = outcome(inner, record).await?;
             if let RunEnd::Succeeded(output) = &end {
@@ -361,33 +441,23 @@ async fn meet_existing(
                     .outcomes
                     .keep(record.id, &record.key, record.input_hash, output, time);
             }
-            Ok(Some(Admitted::Finished(end)))
+            Ok(Met::Admitted(Admitted::Finished(end)))
         }
         Meeting::Resume { keep_tries } => {
-            acquire(
-                request,
-                record,
-                How::Resume { keep_tries },
-                Verdict::Resumed,
-                known,
-            )
-            .await
+            let how = How::Resume { keep_tries };
+            acquire(request, record, how, Verdict::Resumed, known).await
         }
-        Meeting::Restart => {
-            let fresh = fresh(request)?;
-            acquire(
-                request,
-                record,
-                How::Restart(Box::new(fresh)),
-                Verdict::Started,
-                known,
-            )
-            .await
-        }
+        Meeting::Restart => match &request.aim {
+            Aim::Run { input, hash } => {
+                let how = How::Restart(Box::new(fresh(request, input, *hash)?));
+                acquire(request, record, how, Verdict::Started, known).await
+            }
+            Aim::Join(_) => Ok(Met::Free),
+        },
         Meeting::Busy if request.on_duplicate == OnDuplicate::Reject && !known.admitted => {
             Err(in_progress(inner, request.id, Some(record)).await)
         }
-        Meeting::Busy => Ok(Some(Admitted::There(record.run, record.claim.epoch))),
+        Meeting::Busy => Ok(Met::Admitted(Admitted::There(record.run, record.claim.epoch))),
         Meeting::Parked(reason) => Err(RunError::Parked {
             execution: record.id,
             reason,
@@ -400,7 +470,7 @@ async fn meet_existing(
             let (inner_of_task, seen) = (Arc::clone(inner), record.seen());
             let parking = inner.spawn(async move { park_unknown(&inner_of_task, seen).await });
             if !finished(parking).await? {
-                return Ok(None);
+                return Ok(Met::Changed);
             }
             Err(RunError::Parked {
                 execution: record.id,
@@ -423,17 +493,15 @@ fn same_key(request: &Request, key: &FullKey) -> Result<(), RunError> {
 
 /// The same key with another input is refused.
 fn same_input(request: &Request, hash: InputHash) -> Result<(), RunError> {
-    if request.hash == hash {
+    if request.aim.fits(hash) {
         return Ok(());
     }
     Err(mismatch(request, hash))
 }
 
-fn mismatch(request: &Request, hash: InputHash) -> RunError {
-    RunError::InputMismatch {
-        expected: hash,
-        got: request.hash,
-    }
+fn mismatch(request: &Request, expected: InputHash) -> RunError {
+    let got = request.aim.hash().unwrap_or(expected);
+    RunError::InputMismatch { expected, got }
 }
 
 fn shape_known(inner: &Inner, record: &ExecutionRecord) -> ShapeKnown {
@@ -446,7 +514,7 @@ fn shape_known(inner: &Inner, record: &ExecutionRecord) -> ShapeKnown {
     }
 }
 
-fn fresh(request: &Request) -> Result<Fresh, RunError> {
+fn fresh(request: &Request, input: &Bytes, input_hash: InputHash) -> Result<Fresh, RunError> {
     let run = RunId::fresh();
     let place = Place {
         run,
@@ -455,14 +523,14 @@ fn fresh(request: &Request) -> Result<Fresh, RunError> {
     let input = request
         .inner
         .codecs
-        .encode(request.input.clone(), &place)
+        .encode(input.clone(), &place)
         .map_err(|why| RunError::Invalid(format!("the codec refused the input: {why}")))?;
     Ok(Fresh {
         run,
         plan: request.schema.plan.id,
         shape: request.schema.plan.shape,
         input,
-        input_hash: request.hash,
+        input_hash,
         parent: request.parent,
     })
 }
@@ -474,10 +542,10 @@ async fn acquire(
     how: How,
     verdict: Verdict,
     known: Known,
-) -> Result<Option<Admitted>, RunError> {
+) -> Result<Met, RunError> {
     match take_in_task(&request.inner, record.seen(), how, None).await? {
-        Taken::Won(run) => here(request, run, verdict, known).await.map(Some),
-        Taken::Lost => Ok(None),
+        Taken::Won(run) => here(request, run, verdict, known).await.map(Met::Admitted),
+        Taken::Lost => Ok(Met::Changed),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,18 +11,19 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::admission::{Request, admit};
+use crate::admission::{Aim, Request, admit};
 use crate::context::StepContext;
 use crate::engine::Engine;
 use crate::execution::{ExecutionId, InputHash};
 use crate::fingerprint::fingerprint;
 use crate::handle::{Handle, outcome};
+use crate::inner::Inner;
 use crate::json;
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::policy::{AfterFailure, OnDuplicate, OnExpired};
 use crate::run_error::RunError;
-use crate::schema::Schema;
+use crate::schema::{Schema, SchemaCore};
 use crate::submission::Submission;
 
 /// A call that is being made. Await it, or [`submit`](Self::submit) it.
@@ -108,12 +110,7 @@ where
     pub async fn submit(self) -> Result<Handle<Out>, RunError> {
         let within = self.within;
         let request = self.request()?;
-        let admitted = match within {
-            Some(limit) => tokio::time::timeout(limit, admit(&request))
-                .await
-                .map_err(|_late| RunError::TimedOut(limit))??,
-            None => admit(&request).await?,
-        };
+        let admitted = in_time(within, admit(&request)).await?;
         Ok(Handle::new(request, admitted, within))
     }
 
@@ -135,20 +132,7 @@ where
             StepContext::refuse_in_transaction().map_err(RunError::Invalid)?;
         }
         let schema = self.schema.core();
-        let name = &schema.name;
-        let difference = match inner.schemas.get(&schema.plan.shape) {
-            None => Some("is not registered with this engine"),
-            // A step has another name now; the plan is not stored.
-            Some(registered) if registered.former => Some("is registered with this engine under newer names"),
-            Some(registered) if registered.plan.id != schema.plan.id => {
-                // Only the plans of registered schemas are stored for whoever takes the run over.
-                Some("is registered with this engine with other stored parameters")
-            }
-            Some(_) => None,
-        };
-        if let Some(difference) = difference {
-            return Err(RunError::Invalid(format!("the schema `{name}` {difference}")));
-        }
+        check_registered(inner, schema)?;
         let key = self.key.within(&schema.name).map_err(RunError::Invalid)?;
         let input = encode_input(&self.input, &inner.limits)?;
         let hash = match self.fingerprint {
@@ -157,17 +141,45 @@ where
                 .map_err(|error| RunError::Invalid(format!("the input: {}", json::describe(&error))))?,
         };
         Ok(Request {
-            inner: std::sync::Arc::clone(inner),
-            schema: std::sync::Arc::clone(schema),
+            inner: Arc::clone(inner),
+            schema: Arc::clone(schema),
             id: ExecutionId::of(&key),
             key,
-            input,
-            hash,
+            aim: Aim::Run { input, hash },
             on_duplicate: self.on_duplicate,
             after_failure: self.after_failure,
             on_expired: self.on_expired,
             parent: self.parent,
         })
+    }
+}
+
+/// Only what is registered can run here.
+pub(crate) fn check_registered(inner: &Inner, schema: &SchemaCore) -> Result<(), RunError> {
+    let name = &schema.name;
+    let difference = match inner.schemas.get(&schema.plan.shape) {
+        None => "is not registered with this engine",
+        // A step has another name now; the plan is not stored.
+        Some(registered) if registered.former => "is registered with this engine under newer names",
+        Some(registered) if registered.plan.id != schema.plan.id => {
+            // Only the plans of registered schemas are stored for whoever takes the run over.
+            "is registered with this engine with other stored parameters"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(RunError::Invalid(format!("the schema `{name}` {difference}")))
+}
+
+/// Gives a caller up whose own limit has passed.
+pub(crate) async fn in_time<T>(
+    within: Option<Duration>,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, RunError> {
+    match within {
+        Some(limit) => tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or(Err(RunError::TimedOut(limit))),
+        None => work.await,
     }
 }
 
@@ -199,12 +211,7 @@ where
                 let admitted = admit(&request).await?;
                 outcome(&request, admitted).await
             });
-            match within {
-                Some(limit) => tokio::time::timeout(limit, work)
-                    .await
-                    .unwrap_or(Err(RunError::TimedOut(limit))),
-                None => work.await,
-            }
+            in_time(within, work).await
         })
     }
 }

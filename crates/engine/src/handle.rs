@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::admission::{Admitted, Request};
-use crate::call::OutputType;
+use crate::call::{OutputType, in_time};
 use crate::context::StepContext;
 use crate::execution::ExecutionId;
 use crate::json;
@@ -51,13 +51,7 @@ impl<Out: DeserializeOwned> Handle<Out> {
     /// # Errors
     /// See [`RunError`]: each variant says what to do next.
     pub async fn wait(self) -> Result<Out, RunError> {
-        let outcome = outcome(&self.request, self.admitted);
-        match self.within {
-            Some(limit) => tokio::time::timeout(limit, outcome)
-                .await
-                .unwrap_or(Err(RunError::TimedOut(limit))),
-            None => outcome.await,
-        }
+        in_time(self.within, outcome(&self.request, self.admitted)).await
     }
 }
 

@@ -33,7 +33,7 @@
 //! ```
 //!
 //! - What a user writes: [`Schema`], [`StepContext`], [`StepError`], [`Retry`], [`StoredStep`]
-//! - What a caller says and gets: [`Call`], [`Handle`], [`RunError`], [`Key`]
+//! - What a caller says and gets: [`Call`], [`Lookup`], [`Handle`], [`RunError`], [`Key`]
 //! - What an operator reads and does: [`Execution`], [`Engine::list`], [`Engine::resume`]
 //! - How a process takes part: [`WorkerOptions`], [`Worker`]
 //! - What a store must do: [`store::Store`]; [`MemoryStore`] is the reference
@@ -68,6 +68,7 @@ mod key;
 pub mod lane;
 pub mod limits;
 mod lookout;
+mod lookup;
 mod marks;
 pub mod memory;
 mod operate;
@@ -107,11 +108,13 @@ pub use evolution::{Affected, AnySchema, PlanReport};
 pub use execution::{
     CancelWish, ExecutionId, FullKey, InputHash, ParkReason, RunId, State, WaitReason, WorkerId,
 };
+pub use fingerprint::canonical_json;
 pub use handle::Handle;
 pub use inspect::{Cursor, Execution, Filter, Page, RecordedStep};
 pub use json::ValueError;
 pub use key::Key;
 pub use limits::Limits;
+pub use lookup::Lookup;
 pub use memory::MemoryStore;
 pub use policy::{AfterFailure, OnDuplicate, OnExpired, SecondSignal, Verdict};
 pub use relay::{Outgoing, Publisher, Relay};

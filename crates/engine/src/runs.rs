@@ -153,6 +153,8 @@ pub(crate) enum Opened {
     Started(Arc<LocalRun>),
     /// The key has an execution already. With the time of the engine's clock before it was asked for.
     Exists(Arc<ExecutionRecord>, Duration),
+    /// The key has none, and who asked begins none.
+    Free,
     /// The store did not answer.
     Failed(StoreError),
 }
@@ -166,6 +168,13 @@ struct Slot {
     opening: Option<Opening>,
     /// Acquisitions that wait for the store's answer.
     taking: usize,
+}
+
+impl Slot {
+    fn look(&self) -> Option<Look> {
+        let run = self.run.as_ref().map(|run| Look::Running(Arc::clone(run)));
+        run.or_else(|| self.opening.clone().map(Look::Opening))
+    }
 }
 
 /// All local runs and openings, by execution.
@@ -190,15 +199,16 @@ impl Registry {
     pub(crate) fn look(&self, id: ExecutionId) -> Look {
         let mut slots = locked(&self.slots);
         let slot = slots.entry(id).or_default();
-        if let Some(run) = &slot.run {
-            return Look::Running(Arc::clone(run));
-        }
-        if let Some(opening) = &slot.opening {
-            return Look::Opening(opening.clone());
-        }
-        let (sender, opening) = watch::channel(None);
-        slot.opening = Some(opening);
-        Look::Ask(sender)
+        slot.look().unwrap_or_else(|| {
+            let (sender, opening) = watch::channel(None);
+            slot.opening = Some(opening);
+            Look::Ask(sender)
+        })
+    }
+
+    /// The same for one who does not ask.
+    pub(crate) fn peek(&self, id: ExecutionId) -> Option<Look> {
+        locked(&self.slots).get(&id)?.look()
     }
 
     /// Ends an opening.

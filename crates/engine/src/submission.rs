@@ -2,6 +2,7 @@
 //! encoded, and put down as `ready` by the store, with `submit_in(&mut transaction, &submission)`: when
 //! the transaction is rolled back there is no execution.
 
+use crate::admission::{Aim, Request};
 use crate::codec::{Place, Slot};
 use crate::engine::Engine;
 use crate::execution::{ExecutionId, RunId, WorkerId};
@@ -37,13 +38,16 @@ impl Submission {
         &self.begin
     }
 
-    pub(crate) fn new(request: &crate::admission::Request) -> Result<Self, RunError> {
+    pub(crate) fn new(request: &Request) -> Result<Self, RunError> {
+        let Aim::Run { input, hash } = &request.aim else {
+            return Err(RunError::Invalid("a lookup begins nothing".to_owned()));
+        };
         let run = RunId::fresh();
         let place = Place {
             run,
             slot: Slot::Input,
         };
-        let input = request.inner.codecs.encode(request.input.clone(), &place);
+        let input = request.inner.codecs.encode(input.clone(), &place);
         let input = input.map_err(|why| RunError::Invalid(format!("the codec refused the input: {why}")))?;
         Ok(Self {
             begin: Begin {
@@ -55,7 +59,7 @@ impl Submission {
                 plan: request.schema.plan.id,
                 shape: request.schema.plan.shape,
                 input,
-                input_hash: request.hash,
+                input_hash: *hash,
                 parent: request.parent,
             },
         })

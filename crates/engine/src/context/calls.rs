@@ -12,8 +12,8 @@ use super::StepContext;
 use super::outputs::decode;
 use crate::asks::Wait;
 use crate::engine::Engine;
-use crate::error::{FailureKind, StepError, StepResult};
-use crate::execution::{ExecutionId, WaitReason};
+use crate::error::{Failure, FailureKind, StepError, StepResult};
+use crate::execution::{ExecutionId, InputHash, WaitReason};
 use crate::key::Key;
 use crate::marks::Mark;
 use crate::policy::OnDuplicate;
@@ -32,8 +32,9 @@ impl StepContext {
     /// Calls another schema for a key, and waits for its output, which is recorded with this step. When
     /// this step runs again the called execution does not: it is waited for, or answers with its outcome.
     ///
-    /// A failure of the called execution is a failure of this step: final when it is final, and without a
-    /// further try now when its tries are used up; a later call resumes both. While the called execution
+    /// A failure of the called execution is a failure of this step, with its code (`child_failed` if it has
+    /// none): final when it is final, and without a further try now when its tries are used up; a later
+    /// call resumes both. While the called execution
     /// waits, so does this one, put down. Cancelling this one cancels the called ones.
     ///
     /// # Errors
@@ -49,8 +50,41 @@ impl StepContext {
         In: Serialize + DeserializeOwned + Send + 'static,
         Out: Serialize + DeserializeOwned + Send + 'static,
     {
+        self.call_under(schema, key.into(), input, None).await
+    }
+
+    /// The same, and the key's fingerprint is the given one and not that of the input: for front doors,
+    /// which call so too.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_as<In, Out>(
+        &self,
+        schema: &Schema<In, Out>,
+        key: impl Into<Key>,
+        input: In,
+        fingerprint: InputHash,
+    ) -> StepResult<Out>
+    where
+        In: Serialize + DeserializeOwned + Send + 'static,
+        Out: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.call_under(schema, key.into(), input, Some(fingerprint))
+            .await
+    }
+
+    async fn call_under<In, Out>(
+        &self,
+        schema: &Schema<In, Out>,
+        key: Key,
+        input: In,
+        fingerprint: Option<InputHash>,
+    ) -> StepResult<Out>
+    where
+        In: Serialize + DeserializeOwned + Send + 'static,
+        Out: Serialize + DeserializeOwned + Send + 'static,
+    {
         let desk = self.put_down()?;
-        let key = key.into();
         let full = key.clone().within(schema.name());
         let full = full.map_err(|why| StepError::stop(why).code("bad_name"))?;
         let child = ExecutionId::of(&full);
@@ -68,6 +102,10 @@ impl StepContext {
             .run(schema, key, input)
             .on_duplicate(OnDuplicate::Attach)
             .called_by(self.execution_id());
+        let call = match fingerprint {
+            Some(hash) => call.fingerprint(hash),
+            None => call,
+        };
         let wait = |delay| Wait {
             mark: None,
             delay: Some(delay),
@@ -149,11 +187,9 @@ fn failed_child(error: RunError) -> StepError {
     match error {
         RunError::Failed(failure) if failure.kind == FailureKind::Exhausted => {
             // It was tried as often as it says: trying it again here would multiply that.
-            StepError::stop(format!("the called execution failed: {failure}")).code("child_failed")
+            passed_on(StepError::stop, failure)
         }
-        RunError::Failed(failure) | RunError::Undone(failure) => {
-            StepError::terminal(format!("the called execution failed: {failure}")).code("child_failed")
-        }
+        RunError::Failed(failure) | RunError::Undone(failure) => passed_on(StepError::terminal, failure),
         RunError::Cancelled { .. } => {
             StepError::terminal("the called execution was cancelled").code("child_cancelled")
         }
@@ -161,5 +197,14 @@ fn failed_child(error: RunError) -> StepError {
             StepError::stop(format!("the call is not possible: {error}"))
         }
         other => StepError::retry(format!("the called execution gave no outcome: {other}")),
+    }
+}
+
+/// The failure of a called execution as the failure of the step that called it, under its own code.
+fn passed_on(meaning: impl FnOnce(String) -> StepError, failure: Failure) -> StepError {
+    let error = meaning(format!("the called execution failed: {failure}"));
+    match failure.code {
+        Some(code) => error.code(code),
+        None => error.code("child_failed"),
     }
 }

@@ -235,6 +235,11 @@ impl Hooks {
         }
     }
 
+    /// Whether a test has opened them.
+    pub fn are_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Who is meant by the token `test-<user>`.
     pub fn user(&self, token: &str) -> Option<String> {
         self.open.as_ref()?;

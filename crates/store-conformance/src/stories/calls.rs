@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use keystep::execution::{ExecutionId, FullKey};
-use keystep::{EngineBuilder, FailureKind, Retry, RunError, Schema, State, StepContext, StepError};
+use keystep::{
+    EngineBuilder, FailureKind, InputHash, Retry, RunError, Schema, State, StepContext, StepError,
+};
 
 use super::town::{KEY, Process, Town, note, soon};
 use crate::faulty::Gate;
@@ -183,17 +185,38 @@ pub async fn a_final_failure_of_the_child_is_one_of_its_parent<G: Ground>(ground
     let child: Schema<u64, u64> = Schema::new("test.child")
         .step("work", |cx: StepContext, _n: u64| async move {
             note(&cx, "work")?;
-            Err::<u64, _>(StepError::terminal("never"))
+            Err::<u64, _>(StepError::terminal("never").code("sold_out"))
         })
         .build();
     let parent = parent(&child);
     let process = town.process_with(both(&parent, &child)).await;
     assert_fails(
         process.run(&parent, KEY, 1).await,
-        "child_failed",
+        "sold_out",
         FailureKind::Terminal,
     );
     town.notes.are(&["call", "work"]);
+}
+
+pub async fn a_child_can_be_called_under_a_fingerprint_of_the_callers_own<G: Ground>(ground: G) {
+    const HASH: InputHash = InputHash([7; 32]);
+    let town = Town::on(ground).await;
+    let child = child(None);
+    let called = child.clone();
+    let parent: Schema<u64, u64> = Schema::new("test.parent")
+        .step("call", move |cx: StepContext, n: u64| {
+            let called = called.clone();
+            async move { cx.call_as(&called, CHILD, n, HASH).await }
+        })
+        .build();
+    let process = town.process_with(both(&parent, &child)).await;
+    assert_eq!(process.run(&parent, KEY, 1).await, Ok(10));
+    // Whoever calls it so from outside meets the same execution; the input is not compared.
+    let outside = process.run(&child, CHILD, 2);
+    assert_eq!(outside.fingerprint(HASH).await, Ok(10));
+    let other = process.run(&child, CHILD, 1).await;
+    assert!(matches!(other, Err(RunError::InputMismatch { .. })), "{other:?}");
+    town.notes.are(&["work"]);
 }
 
 /// Each is tried as often as it says, and the tries do not multiply.

@@ -21,6 +21,7 @@ pub mod child_waits;
 pub mod effects;
 pub mod evolution;
 pub mod lazy;
+pub mod lookups;
 pub mod parts;
 pub mod relay;
 pub mod retention;
@@ -166,6 +167,7 @@ macro_rules! stories_suite {
             a_parent_whose_owner_dies_waits_for_the_child_that_it_had_called,
             a_child_that_dies_with_its_parent_goes_on_where_it_was,
             a_final_failure_of_the_child_is_one_of_its_parent,
+            a_child_can_be_called_under_a_fingerprint_of_the_callers_own,
             a_child_whose_tries_are_used_up_fails_its_parent_and_the_next_call_resumes_both,
         );
         $crate::stories_suite!($ground: child_waits:
@@ -180,6 +182,16 @@ macro_rules! stories_suite {
             cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves,
             executions_that_would_wait_for_each_other_are_told_so,
             a_chain_of_sixteen_calls_is_possible_and_a_longer_one_is_refused,
+        );
+        $crate::stories_suite!($ground: lookups:
+            a_lookup_of_a_key_that_was_never_used_begins_nothing,
+            a_lookup_joins_the_run_of_any_process_and_then_replays_it,
+            a_lookup_keeps_the_policies_for_duplicates,
+            a_lookup_under_another_fingerprint_is_refused_while_it_runs_and_after_it,
+            a_lookup_resumes_what_failed_unless_it_is_to_begin_anew,
+            a_lookup_replays_a_final_failure,
+            a_lookup_finds_a_key_free_whose_time_is_over,
+            a_caller_that_joined_by_a_lookup_gets_the_outcome_although_the_owner_dies,
         );
         $crate::stories_suite!($ground: relay:
             messages_are_delivered_in_order_with_the_ids_that_their_steps_got,

@@ -245,7 +245,7 @@ pub(super) fn is_in_doubt<Out: Debug>(told: &Result<Out, RunError>, of: &str) {
 }
 
 /// A wait of a story, which ends.
-pub(super) async fn soon<T>(wait: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(wait: impl IntoFuture<Output = T>) -> T {
     tokio::time::timeout(SOON, wait).await.expect("in time")
 }
 
