@@ -67,6 +67,7 @@ impl Service {
     pub async fn open(config: ServiceConfig, listener: TcpListener) -> anyhow::Result<Self> {
         let policies = config.policies;
         let (builder, shop, hooks) = open_database(&config.database, &config.schemas).await?;
+        hooks.pays_at(&config.provider_url);
         let receipts = Receipts::open(&config.receipts)
             .with_context(|| format!("open the receipts in {}", config.receipts.display()))?;
         let events = Events::open(&config.events)
@@ -180,7 +181,9 @@ pub async fn open_database(
             store.migrate().await.with_context(what)?;
             let shop = Shop::in_postgres(store.clone(), url, schemas.shop_schema.clone()).await;
             let shop = shop.with_context(what)?;
-            let hooks = Hooks::in_postgres(&store, url, schemas).await.with_context(what)?;
+            let hooks = Hooks::in_postgres(&store, url, schemas)
+                .await
+                .with_context(what)?;
             (Engine::builder(hooks.around(store)), shop, hooks)
         }
     })

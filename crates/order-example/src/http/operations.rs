@@ -93,7 +93,12 @@ fn state(execution: &Execution) -> &'static str {
         Stands::Waiting => "retryable",
         Stands::Succeeded => "succeeded",
         Stands::Parked => "needs_attention",
-        Stands::Failed if execution.failure.as_ref().is_some_and(|failure| exhausted(failure.kind)) => {
+        Stands::Failed
+            if execution
+                .failure
+                .as_ref()
+                .is_some_and(|failure| exhausted(failure.kind)) =>
+        {
             "retryable"
         }
         _ => "failed",
@@ -115,7 +120,10 @@ async fn result(api: &Api, execution: &Execution) -> Result<Option<Outcome>, Pro
         (200, order.map(|order| orders::location(&order.order_nr)))
     } else if is(schemas.pay.name()) {
         let payment = output(api, &schemas.pay, key).await?;
-        (201, payment.map(|payment| payments::location(&payment.payment_id)))
+        (
+            201,
+            payment.map(|payment| payments::location(&payment.payment_id)),
+        )
     } else {
         return Ok(None);
     };

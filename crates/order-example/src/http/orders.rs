@@ -242,7 +242,11 @@ pub(super) async fn steps(
 async fn find(api: &Api, user: &str, order_nr: &str) -> Result<Order, Problem> {
     let order = match order_nr {
         "" => None,
-        nr => api.shop.order(user, nr).await.map_err(problems::shop_unavailable)?,
+        nr => api
+            .shop
+            .order(user, nr)
+            .await
+            .map_err(problems::shop_unavailable)?,
     };
     order.ok_or_else(|| problems::not_found("order"))
 }

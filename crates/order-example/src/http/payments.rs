@@ -91,7 +91,10 @@ async fn check(api: &Api, user: &str, arrived: &Arrived) -> Result<PaymentReques
         let mut errors = Errors::default();
         let message = format!("must be the currency of the order, {}", order.total.currency);
         errors.add("/amount/currency", message);
-        return errors.none(()).map_err(problems::invalid).and(Err(problems::invalid(Vec::new())));
+        return errors
+            .none(())
+            .map_err(problems::invalid)
+            .and(Err(problems::invalid(Vec::new())));
     }
     let request = PaymentRequest {
         owner: user.to_owned(),
@@ -132,7 +135,10 @@ pub(super) async fn show(
 }
 
 fn created(payment: &Captured) -> Response {
-    located(&location(&payment.payment_id), (StatusCode::CREATED, Json(payment)))
+    located(
+        &location(&payment.payment_id),
+        (StatusCode::CREATED, Json(payment)),
+    )
 }
 
 pub(super) fn location(id: &str) -> String {
