@@ -180,7 +180,9 @@ pub async fn open_database(
             store.migrate().await.with_context(what)?;
             let shop = Shop::in_postgres(store.clone(), url, schemas.shop_schema.clone()).await;
             let shop = shop.with_context(what)?;
-            let hooks = Hooks::in_postgres(&store, url, schemas).await.with_context(what)?;
+            let hooks = Hooks::in_postgres(&store, url, schemas)
+                .await
+                .with_context(what)?;
             (Engine::builder(hooks.around(store)), shop, hooks)
         }
     })

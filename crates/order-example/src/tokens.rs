@@ -80,7 +80,10 @@ impl Tokens {
                 format!("line {number} is not: SHA-256 in hexadecimal, user, and maybe `blocked`")
             })?);
         }
-        ensure!(!tokens.is_empty(), "nobody has a token, so nobody could use the service");
+        ensure!(
+            !tokens.is_empty(),
+            "nobody has a token, so nobody could use the service"
+        );
         Ok(Self(tokens.into()))
     }
 
@@ -116,7 +119,10 @@ impl fmt::Debug for Tokens {
 
 /// A token for a user, and the line for the file that lets it in.
 pub fn token_for(user: &str) -> anyhow::Result<(String, String)> {
-    ensure!(is_user(user), "a user's name has 1 to 64 of a-z, A-Z, 0-9, `.`, `_`, `-`");
+    ensure!(
+        is_user(user),
+        "a user's name has 1 to 64 of a-z, A-Z, 0-9, `.`, `_`, `-`"
+    );
     let token = fresh_token();
     let line = format!("{} {user}", hex(&hash(&token)));
     Ok((token, line))
@@ -157,9 +163,16 @@ fn hex(hash: &Hash) -> String {
 fn unhex(text: &str) -> Option<Hash> {
     let digits: Vec<u8> = text
         .bytes()
-        .map(|byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .map(|byte| {
+            char::from(byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
         .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+        .collect();
     (digits.len() == 64).then(|| bytes.try_into().ok()).flatten()
 }
 

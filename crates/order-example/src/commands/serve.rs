@@ -20,7 +20,12 @@ use crate::tokens::{DEMO_USER, Tokens};
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// Where to answer.
-    #[arg(long, env = "ORDERS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "ORDERS_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR"
+    )]
     listen: SocketAddr,
     /// Where everything is kept: sqlite:PATH or postgres://USER@HOST/DATABASE. Without it,
     /// DATABASE_URL says it, or else it is sqlite:./orders.db.
@@ -34,7 +39,12 @@ pub struct ServeArgs {
     tokens: Option<PathBuf>,
     /// What the ids of offers are derived with, the same for all processes. Without it, one that is
     /// made once and kept in the database.
-    #[arg(long, env = "ORDERS_OFFER_SECRET", hide_env_values = true, value_name = "TEXT")]
+    #[arg(
+        long,
+        env = "ORDERS_OFFER_SECRET",
+        hide_env_values = true,
+        value_name = "TEXT"
+    )]
     offer_secret: Option<OfferSecret>,
     /// Where the payment provider is; without it, one runs inside this process.
     #[arg(long, env = "ORDERS_PROVIDER_URL", hide_env_values = true, value_name = "URL")]
@@ -145,7 +155,9 @@ fn how_to_try(address: SocketAddr, demo_token: Option<&str>) -> String {
     let key = keystep::random::unpredictable();
     let (who, token) = match demo_token {
         Some(token) => (
-            format!("Without ORDERS_TOKENS the only user is {DEMO_USER}, whose token is shown here and kept nowhere.\n"),
+            format!(
+                "Without ORDERS_TOKENS the only user is {DEMO_USER}, whose token is shown here and kept nowhere.\n"
+            ),
             token,
         ),
         None => (String::new(), "$TOKEN"),

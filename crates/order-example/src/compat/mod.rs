@@ -58,8 +58,14 @@ impl Compat {
 
     /// Opens the mounts on an engine that knows the schemas.
     pub fn open(self, engine: &Engine) -> OpenCompat {
-        let otus08 = otus08::operation(doors::chosen(Operation::post("compat.otus08", "/compat/otus08/"), &self.policies));
-        let otusma = otusma::operation(doors::chosen(Operation::post("compat.otusma", "/compat/otusma/v1/order"), &self.policies));
+        let otus08 = otus08::operation(doors::chosen(
+            Operation::post("compat.otus08", "/compat/otus08/"),
+            &self.policies,
+        ));
+        let otusma = otusma::operation(doors::chosen(
+            Operation::post("compat.otusma", "/compat/otusma/v1/order"),
+            &self.policies,
+        ));
         OpenCompat {
             otus08: FrontDoor::new(engine.clone(), self.otus08, otus08),
             otusma: FrontDoor::new(engine.clone(), self.otusma, otusma),
@@ -97,7 +103,8 @@ fn one_order(name: &str, policy: Policy) -> Schema<Checkout, Receipt> {
 /// The shop does not answer.
 async fn tea(api: &Api, owner: String, qty: i32, comment: Option<String>) -> Result<Checkout, Problem> {
     let price = api.shop.price(PRODUCT).await.map_err(shop_unavailable)?;
-    let price = price.ok_or_else(|| Problem::new(keystep_http::kinds::NOT_FOUND, "The product is not sold."))?;
+    let price =
+        price.ok_or_else(|| Problem::new(keystep_http::kinds::NOT_FOUND, "The product is not sold."))?;
     let items = vec![Line {
         sku: PRODUCT.to_owned(),
         qty,

@@ -65,11 +65,20 @@ pub(super) async fn create(
             let fields = Fields::of(&body, &mut errors);
             let qty = fields.number_in("productQuantity", 1, 999, &mut errors);
             let profile = whose.ok().and_then(|Query(whose)| whose.profile_id);
-            if profile.as_ref().is_some_and(|profile| profile.len() > 255 || profile.contains('\0')) {
+            if profile
+                .as_ref()
+                .is_some_and(|profile| profile.len() > 255 || profile.contains('\0'))
+            {
                 errors.add("", "profileId must have at most 255 bytes and no NUL");
             }
             let qty = errors.none(qty).map_err(invalid)?.unwrap_or_default();
-            tea(&api, owner.clone(), i32::try_from(qty).unwrap_or_default(), profile).await
+            tea(
+                &api,
+                owner.clone(),
+                i32::try_from(qty).unwrap_or_default(),
+                profile,
+            )
+            .await
         },
         |receipt| (StatusCode::CREATED, Json(receipt.order.order_nr)).into_response(),
     )
@@ -87,13 +96,23 @@ pub(super) async fn show(
     if id.contains('\0') {
         return Err(none());
     }
-    let order = api.shop.order(&owner(&visitor), &id).await.map_err(shop_unavailable)?;
-    order.map(|order| Json(OldOrder::from(order)).into_response()).ok_or_else(none)
+    let order = api
+        .shop
+        .order(&owner(&visitor), &id)
+        .await
+        .map_err(shop_unavailable)?;
+    order
+        .map(|order| Json(OldOrder::from(order)).into_response())
+        .ok_or_else(none)
 }
 
 /// `GET /compat/otus08/`.
 pub(super) async fn list(visitor: Visitor, State(api): State<Arc<Api>>) -> Result<Response, Problem> {
-    let list = api.shop.orders(&owner(&visitor)).await.map_err(shop_unavailable)?;
+    let list = api
+        .shop
+        .orders(&owner(&visitor))
+        .await
+        .map_err(shop_unavailable)?;
     let orders: Vec<OldOrder> = list.orders.into_iter().map(OldOrder::from).collect();
     Ok(Json(orders).into_response())
 }

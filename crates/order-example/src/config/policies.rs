@@ -20,7 +20,12 @@ pub struct Policies {
     #[arg(long, env = "ORDERS_CONCURRENCY_ORDERS", value_enum, default_value = "wait")]
     pub concurrency_orders: Concurrency,
     /// What a second payment with the same key does while the first is running.
-    #[arg(long, env = "ORDERS_CONCURRENCY_PAYMENTS", value_enum, default_value = "reject")]
+    #[arg(
+        long,
+        env = "ORDERS_CONCURRENCY_PAYMENTS",
+        value_enum,
+        default_value = "reject"
+    )]
     pub concurrency_payments: Concurrency,
     /// How long a duplicate waits.
     #[arg(long, env = "ORDERS_WAIT_MAX_MS", value_name = "MS", default_value = "5000", value_parser = millis)]
@@ -48,10 +53,20 @@ pub struct Policies {
     #[arg(long, env = "ORDERS_STEP_RETRIES", value_name = "N", default_value = "2")]
     pub step_retries: u32,
     /// The largest request body in bytes.
-    #[arg(long, env = "ORDERS_MAX_BODY", value_name = "BYTES", default_value = "1048576")]
+    #[arg(
+        long,
+        env = "ORDERS_MAX_BODY",
+        value_name = "BYTES",
+        default_value = "1048576"
+    )]
     pub max_body: usize,
     /// The largest response body in bytes that is kept for a replay.
-    #[arg(long, env = "ORDERS_MAX_STORED_RESPONSE", value_name = "BYTES", default_value = "262144")]
+    #[arg(
+        long,
+        env = "ORDERS_MAX_STORED_RESPONSE",
+        value_name = "BYTES",
+        default_value = "262144"
+    )]
     pub max_stored_response: usize,
     /// Whether an order must say which list of orders its client knows.
     #[arg(long, env = "ORDERS_IF_MATCH_ON_CREATE", value_enum, default_value_t)]
@@ -219,7 +234,10 @@ mod tests {
         assert_eq!(policies.max_body, 1_048_576);
         assert_eq!(policies.max_stored_response, 262_144);
         assert_eq!(policies.if_match_on_create, IfMatchOnCreate::Optional);
-        assert_eq!(policies.precondition_status, PreconditionStatus::PreconditionFailed);
+        assert_eq!(
+            policies.precondition_status,
+            PreconditionStatus::PreconditionFailed
+        );
         assert_eq!(policies.replay, Replay::Stored);
         assert_eq!(policies.replay_header, None);
         assert_eq!(policies.duplicate_payload, DuplicatePayload::Allow);

@@ -75,10 +75,17 @@ impl Gate {
     /// 401 or 403: answer with it.
     pub(crate) fn let_in(&self, headers: &HeaderMap) -> Result<User, Problem> {
         let Some(token) = bearer_token(headers) else {
-            return Err(unauthorized("Bearer realm=\"orders\"", "Send Authorization: Bearer and a token."));
+            return Err(unauthorized(
+                "Bearer realm=\"orders\"",
+                "Send Authorization: Bearer and a token.",
+            ));
         };
         if let Some(user) = self.hooks.user(token) {
-            return if self.hooks.is_blocked(&user) { Err(forbidden()) } else { Ok(User::new(&user)) };
+            return if self.hooks.is_blocked(&user) {
+                Err(forbidden())
+            } else {
+                Ok(User::new(&user))
+            };
         }
         match self.tokens.bearer(token) {
             None => Err(unauthorized(

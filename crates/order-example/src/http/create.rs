@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http_body::Body;
 use keystep_http::{Answer, Arrived, ClientKey, Ended, Look, Problem, Tag, kinds};
 use serde_json::{Value, json};
@@ -20,9 +20,7 @@ use super::fields::{self, Errors, Fields};
 use super::respond::{located, seen_numbers, tagged};
 use super::{Api, Caller, openapi, orders, problems};
 use crate::config::{IfMatchOnCreate, Replay};
-use crate::domain::{
-    Checkout, Delivery, Money, Offer, Order, Payment, Receipt, Refusal, Requested, Seen,
-};
+use crate::domain::{Checkout, Delivery, Money, Offer, Order, Payment, Receipt, Refusal, Requested, Seen};
 
 /// Makes an order.
 ///
@@ -126,7 +124,11 @@ async fn order_with_both(
         // The offer came before, under another header or none. That is the answer, whatever has become
         // of the cart since; and this header is bound to it.
         if matches!(answer.ended, Ended::Done(_)) {
-            let offer = api.shop.offer(user, request_id).await.map_err(problems::shop_unavailable)?;
+            let offer = api
+                .shop
+                .offer(user, request_id)
+                .await
+                .map_err(problems::shop_unavailable)?;
             let offer = offer.ok_or_else(problems::unknown_offer)?;
             free.run(requested(read(user, body)?.of(offer))).await?;
         }
@@ -174,7 +176,10 @@ async fn check_against_shop(api: &Api, arrived: &Arrived, mut wish: Wish) -> Res
     let by_header = by_header.unwrap_or_default();
     let by_body = wish.known_orders_version.map_or(Seen::Any, Seen::one);
     if (&by_header, &by_body) != (&Seen::Any, &Seen::Any) {
-        let current = shop.orders_version(&user).await.map_err(problems::shop_unavailable)?;
+        let current = shop
+            .orders_version(&user)
+            .await
+            .map_err(problems::shop_unavailable)?;
         let changed = api.refused(&Refusal::OrdersChanged { current });
         if !by_header.includes(&current) {
             return Err(changed);
@@ -194,7 +199,14 @@ async fn check_against_shop(api: &Api, arrived: &Arrived, mut wish: Wish) -> Res
             }
             offer
         }
-        (None, Some(Described { payment: Some(payment), delivery: Some(delivery), total })) => {
+        (
+            None,
+            Some(Described {
+                payment: Some(payment),
+                delivery: Some(delivery),
+                total,
+            }),
+        ) => {
             let (payment, delivery) = (payment.clone(), *delivery);
             let offer = shop.matching_offer(&user, payment, delivery, total, &api.offer_secret);
             api.decided(offer.await)?
@@ -279,7 +291,8 @@ async fn show(api: &Api, user: &str, answer: Answer<Receipt>) -> Result<Response
         }
         let mut response = created(&order);
         // Of no use but to show that a replay has none: it belongs to this answer alone.
-        if let Ok(cookie) = HeaderValue::try_from(format!("last_order={}; Path=/; HttpOnly", order.order_nr)) {
+        if let Ok(cookie) = HeaderValue::try_from(format!("last_order={}; Path=/; HttpOnly", order.order_nr))
+        {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
         response
@@ -304,7 +317,10 @@ fn within(most: usize, order: &Order) -> Response {
         "location": location,
         "detail": "The order was made; the first answer was too large to be kept for a repetition.",
     });
-    tagged(&Tag::strong(order.version), located(&location, (StatusCode::CREATED, Json(note))))
+    tagged(
+        &Tag::strong(order.version),
+        located(&location, (StatusCode::CREATED, Json(note))),
+    )
 }
 
 /// The order of an offer whose key is no longer kept.

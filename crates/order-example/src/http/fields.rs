@@ -122,7 +122,10 @@ impl<'a> Fields<'a> {
     pub(crate) fn number_in(&self, name: &str, min: i64, max: i64, errors: &mut Errors) -> Option<i64> {
         let number = whole(self.needed(name, errors)?).filter(|number| (min..=max).contains(number));
         if number.is_none() {
-            errors.add(self.pointer(name), format!("must be a whole number from {min} to {max}"));
+            errors.add(
+                self.pointer(name),
+                format!("must be a whole number from {min} to {max}"),
+            );
         }
         number
     }
@@ -136,7 +139,10 @@ impl<'a> Fields<'a> {
             let letters = |text: &&str| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
             let currency = value.as_str().filter(letters);
             if currency.is_none() {
-                errors.add(money.pointer("currency"), "must be three capital letters, such as RUB");
+                errors.add(
+                    money.pointer("currency"),
+                    "must be three capital letters, such as RUB",
+                );
             }
             currency
         });
@@ -237,7 +243,9 @@ fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
         _ => false,
     }
 }
@@ -246,7 +254,9 @@ fn payment(value: &Value, at: String, errors: &mut Errors) -> Option<Payment> {
     let fields = Fields::at(value, at, errors);
     let method = fields.name("method", errors)?;
     match method.as_str() {
-        "card" => fields.name("cardId", errors).map(|card_id| Payment::Card { card_id }),
+        "card" => fields
+            .name("cardId", errors)
+            .map(|card_id| Payment::Card { card_id }),
         "cash" => Some(Payment::Cash {}),
         "invoice" => Some(Payment::Invoice {}),
         _ => {
@@ -270,7 +280,9 @@ fn named(value: &Value, at: String, errors: &mut Errors) -> Option<String> {
 
 /// A whole number however it is written: `1000`, `1000.0` and `1e3` are one number in JSON.
 fn whole(value: &Value) -> Option<i64> {
-    let exact = value.as_i64().filter(|number| (-LARGEST..=LARGEST).contains(number));
+    let exact = value
+        .as_i64()
+        .filter(|number| (-LARGEST..=LARGEST).contains(number));
     exact.or_else(|| {
         let number = value.as_f64()?;
         let fits = number.fract() == 0.0 && number.abs() <= LARGEST as f64;

@@ -33,7 +33,10 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<&'static str, 
         Ok(()) => Ok("ok\n"),
         Err(error) => {
             tracing::warn!(%error, "not ready");
-            let problem = Problem::new(kinds::IDEMPOTENCY_STORE_UNAVAILABLE, "The database does not answer.");
+            let problem = Problem::new(
+                kinds::IDEMPOTENCY_STORE_UNAVAILABLE,
+                "The database does not answer.",
+            );
             Err(problem.retry_after(Duration::from_secs(1)))
         }
     }

@@ -50,8 +50,8 @@ use crate::config::Policies;
 use crate::domain::OfferSecret;
 use crate::shop::Shop;
 
-pub use auth::Gate;
 use auth::Caller;
+pub use auth::Gate;
 use doors::Doors;
 pub use orders::{StepRow, Steps};
 

@@ -93,7 +93,12 @@ fn state(execution: &Execution) -> &'static str {
         Stands::Waiting => "retryable",
         Stands::Succeeded => "succeeded",
         Stands::Parked => "needs_attention",
-        Stands::Failed if execution.failure.as_ref().is_some_and(|failure| exhausted(failure.kind)) => {
+        Stands::Failed
+            if execution
+                .failure
+                .as_ref()
+                .is_some_and(|failure| exhausted(failure.kind)) =>
+        {
             "retryable"
         }
         _ => "failed",
@@ -115,7 +120,10 @@ async fn result(api: &Api, execution: &Execution) -> Result<Option<Outcome>, Pro
         (200, order.map(|order| orders::location(&order.order_nr)))
     } else if is(schemas.pay.name()) {
         let payment = output(api, &schemas.pay, key).await?;
-        (201, payment.map(|payment| payments::location(&payment.payment_id)))
+        (
+            201,
+            payment.map(|payment| payments::location(&payment.payment_id)),
+        )
     } else {
         return Ok(None);
     };
@@ -125,6 +133,7 @@ async fn result(api: &Api, execution: &Execution) -> Result<Option<Outcome>, Pro
 /// The output of an execution that has succeeded; `None` when its retention ended just now.
 async fn output<In, Out>(api: &Api, schema: &Schema<In, Out>, key: Key) -> Result<Option<Out>, Problem>
 where
+    In: 'static,
     Out: DeserializeOwned + Send + 'static,
 {
     let found: Result<_, RunError> = async {

@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use keystep_http::{Arrived, Look, Problem, Tag, kinds};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -242,7 +242,11 @@ pub(super) async fn steps(
 async fn find(api: &Api, user: &str, order_nr: &str) -> Result<Order, Problem> {
     let order = match order_nr {
         "" => None,
-        nr => api.shop.order(user, nr).await.map_err(problems::shop_unavailable)?,
+        nr => api
+            .shop
+            .order(user, nr)
+            .await
+            .map_err(problems::shop_unavailable)?,
     };
     order.ok_or_else(|| problems::not_found("order"))
 }

@@ -20,7 +20,11 @@ use super::{Api, openapi, problems};
 )]
 pub(super) async fn policy(State(api): State<Arc<Api>>) -> Json<PolicyDocument> {
     let doors = &api.doors;
-    let operations = [doors.create.operation(), doors.change.operation(), doors.pay.operation()];
+    let operations = [
+        doors.create.operation(),
+        doors.change.operation(),
+        doors.pay.operation(),
+    ];
     Json(PolicyDocument::of(&operations, api.policies.lease_ms))
 }
 
@@ -92,7 +96,9 @@ fn wants_html(headers: &HeaderMap) -> bool {
 
 fn varying(response: impl IntoResponse) -> Response {
     let mut response = response.into_response();
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 
@@ -103,7 +109,13 @@ fn html(title: &str, pages: impl IntoIterator<Item = Page>) -> String {
          <style>body{{font:16px/1.5 sans-serif;max-width:42em;margin:2em auto;padding:0 1em}}</style>"
     );
     for page in pages {
-        let Page { r#type, title, status, next, .. } = page;
+        let Page {
+            r#type,
+            title,
+            status,
+            next,
+            ..
+        } = page;
         let again = match (page.retryable, page.same_key) {
             (true, _) => "The same request with the same key may be sent again.",
             (false, true) => "The key was not used up: it may be sent again with what was mended.",

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use keystep_http::{Arrived, Look, Problem, kinds};
+use axum::response::Response;
+use keystep_http::{Arrived, Look, Problem};
 use serde_json::Value;
 
 use super::fields::{Errors, Fields};
@@ -91,7 +91,10 @@ async fn check(api: &Api, user: &str, arrived: &Arrived) -> Result<PaymentReques
         let mut errors = Errors::default();
         let message = format!("must be the currency of the order, {}", order.total.currency);
         errors.add("/amount/currency", message);
-        return errors.none(()).map_err(problems::invalid).and(Err(problems::invalid(Vec::new())));
+        return errors
+            .none(())
+            .map_err(problems::invalid)
+            .and(Err(problems::invalid(Vec::new())));
     }
     let request = PaymentRequest {
         owner: user.to_owned(),
@@ -132,7 +135,10 @@ pub(super) async fn show(
 }
 
 fn created(payment: &Captured) -> Response {
-    located(&location(&payment.payment_id), (StatusCode::CREATED, Json(payment)))
+    located(
+        &location(&payment.payment_id),
+        (StatusCode::CREATED, Json(payment)),
+    )
 }
 
 pub(super) fn location(id: &str) -> String {

@@ -80,7 +80,9 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
     let detail = sentence(refusal);
     match refusal {
         Refusal::NotFound(_) => Problem::new(kinds::NOT_FOUND, detail),
-        Refusal::CartChanged { tag } => changed(kinds::VERSION_MISMATCH, detail, &Tag::strong(tag), tag.as_str()),
+        Refusal::CartChanged { tag } => {
+            changed(kinds::VERSION_MISMATCH, detail, &Tag::strong(tag), tag.as_str())
+        }
         Refusal::VersionMismatch { current } => {
             changed(kinds::VERSION_MISMATCH, detail, &Tag::strong(current), *current)
         }

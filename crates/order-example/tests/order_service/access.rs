@@ -32,21 +32,37 @@ async fn without_a_token_there_is_nothing_to_see() {
         for token in ["", "nonsense", "test-alice"] {
             let stranger = server.anonymous(method.clone(), path).bearer_auth(token);
             let stranger = Answer::to(stranger).await;
-            assert_eq!(stranger.outcome(), (401, "unauthorized".into()), "{method} {path}");
+            assert_eq!(
+                stranger.outcome(),
+                (401, "unauthorized".into()),
+                "{method} {path}"
+            );
         }
-        let basic = server.anonymous(method.clone(), path).basic_auth("alice", Some(""));
+        let basic = server
+            .anonymous(method.clone(), path)
+            .basic_auth("alice", Some(""));
         assert_eq!(Answer::to(basic).await.outcome(), (401, "unauthorized".into()));
         // The permission is asked for before anything of the request is read.
         let blocked = server.request_of(MALLORY, method.clone(), path).body("{");
         let blocked = Answer::to(blocked).await;
         assert_eq!(blocked.outcome(), (403, "forbidden".into()), "{method} {path}");
     }
-    for path in ["/api/v1/idempotency", "/livez", "/readyz", "/openapi.json", "/metrics"] {
+    for path in [
+        "/api/v1/idempotency",
+        "/livez",
+        "/readyz",
+        "/openapi.json",
+        "/metrics",
+    ] {
         let public = Answer::to(server.anonymous(Method::GET, path)).await;
         assert_eq!(public.status, StatusCode::OK, "{path}");
     }
     let nowhere = Answer::to(server.anonymous(Method::GET, "/api/v1/nothing")).await;
-    assert_eq!(nowhere.outcome(), (404, "not-found".into()), "a path comes before its caller");
+    assert_eq!(
+        nowhere.outcome(),
+        (404, "not-found".into()),
+        "a path comes before its caller"
+    );
     let method = Answer::to(server.anonymous(Method::DELETE, "/api/v1/cart")).await;
     assert_eq!(method.outcome(), (405, "method-not-allowed".into()));
 }

@@ -50,7 +50,10 @@ async fn a_cart_counts_its_changes_and_nothing_else(place: &Place) {
 
     assert_eq!(server.put("CUP", 1).await.json()["total"]["amount"], 4500);
     let removed = server.put("TEA", 0).await.json();
-    assert_eq!((&removed["revision"], &removed["total"]["amount"]), (&json!(3), &json!(2500)));
+    assert_eq!(
+        (&removed["revision"], &removed["total"]["amount"]),
+        (&json!(3), &json!(2500))
+    );
     assert_eq!(server.put("TEA", 0).await.json()["revision"], 3);
 
     let bobs = Answer::to(server.request_of(BOB, Method::GET, CART)).await.json();
@@ -87,11 +90,23 @@ async fn what_can_not_be_in_a_cart_is_refused() {
     let unknown = put(&server, "COFFEE", &json!({"qty": 1})).await;
     assert_eq!(unknown.outcome(), (404, "not-found".into()));
     for (body, errors) in [
-        (json!({"qty": -1}), json!([{"pointer": "/qty", "message": "must be a whole number from 0 to 999"}])),
-        (json!({"qty": 1000}), json!([{"pointer": "/qty", "message": "must be a whole number from 0 to 999"}])),
-        (json!({"qty": "1"}), json!([{"pointer": "/qty", "message": "must be a whole number from 0 to 999"}])),
+        (
+            json!({"qty": -1}),
+            json!([{"pointer": "/qty", "message": "must be a whole number from 0 to 999"}]),
+        ),
+        (
+            json!({"qty": 1000}),
+            json!([{"pointer": "/qty", "message": "must be a whole number from 0 to 999"}]),
+        ),
+        (
+            json!({"qty": "1"}),
+            json!([{"pointer": "/qty", "message": "must be a whole number from 0 to 999"}]),
+        ),
         (json!({}), json!([{"pointer": "/qty", "message": "is missing"}])),
-        (json!([]), json!([{"pointer": "", "message": "must be an object"}])),
+        (
+            json!([]),
+            json!([{"pointer": "", "message": "must be an object"}]),
+        ),
     ] {
         let refused = put(&server, "TEA", &body).await;
         assert_eq!(refused.outcome(), (422, "validation-failed".into()), "{body}");
@@ -145,19 +160,33 @@ async fn the_same_cart_is_offered_under_the_same_ids_everywhere(place: &Place) {
     assert!(id.starts_with("req_") && id.len() == 36, "{id}");
     assert_ne!(ids[0], ids[2]);
 
-    assert_eq!(server.post(CHECKOUT, &wanted).await.body, first.body, "asked again");
+    assert_eq!(
+        server.post(CHECKOUT, &wanted).await.body,
+        first.body,
+        "asked again"
+    );
     drop(server);
     let (one, two) = tokio::join!(Server::start(place), Server::start(place));
-    assert_eq!(one.post(CHECKOUT, &wanted).await.body, first.body, "after a restart");
-    assert_eq!(two.post(CHECKOUT, &wanted).await.body, first.body, "on another instance");
+    assert_eq!(
+        one.post(CHECKOUT, &wanted).await.body,
+        first.body,
+        "after a restart"
+    );
+    assert_eq!(
+        two.post(CHECKOUT, &wanted).await.body,
+        first.body,
+        "on another instance"
+    );
 
     // Another cart, another revision and other payment data have other ids.
     one.put("TEA", 2).await;
     let changed = one.post(CHECKOUT, &wanted).await.json();
-    assert_ne!(changed["offers"][0]["requestId"], offers["offers"][0]["requestId"]);
-    let bobs = |method: Method, path: &str, body: Value| {
-        Answer::to(one.request_of(BOB, method, path).json(&body))
-    };
+    assert_ne!(
+        changed["offers"][0]["requestId"],
+        offers["offers"][0]["requestId"]
+    );
+    let bobs =
+        |method: Method, path: &str, body: Value| Answer::to(one.request_of(BOB, method, path).json(&body));
     bobs(Method::PUT, &format!("{CART}/items/TEA"), json!({"qty": 1})).await;
     let bobs = bobs(Method::POST, CHECKOUT, wanted).await.json();
     assert_ne!(bobs["offers"][0]["requestId"], offers["offers"][0]["requestId"]);
@@ -168,5 +197,9 @@ async fn the_same_cart_is_offered_under_the_same_ids_everywhere(place: &Place) {
         .iter()
         .map(|offer| &offer["payment"]["method"])
         .collect();
-    assert_eq!(methods, [&json!("card"), &json!("cash")], "{ALICE} has these by default");
+    assert_eq!(
+        methods,
+        [&json!("card"), &json!("cash")],
+        "{ALICE} has these by default"
+    );
 }

@@ -46,7 +46,13 @@ async fn every_change_raises_the_version_of_the_order_and_of_the_list(place: &Pl
     let address = json!({"street": "Lane 7", "floor": 3});
     let moved = patch(&server, &path, "\"1\", \"2\"", &json!({"address": address})).await;
     assert_eq!(moved.json()["address"], address);
-    let removed = patch(&server, &path, "*", &json!({"comment": null, "address": {"floor": null}})).await;
+    let removed = patch(
+        &server,
+        &path,
+        "*",
+        &json!({"comment": null, "address": {"floor": null}}),
+    )
+    .await;
     assert_eq!(removed.header("etag"), Some("\"4\""));
     assert_eq!(removed.json()["address"], json!({"street": "Lane 7"}));
     assert_eq!(removed.json()["comment"], Value::Null);
@@ -55,9 +61,15 @@ async fn every_change_raises_the_version_of_the_order_and_of_the_list(place: &Pl
     assert_eq!(list.header("etag"), Some("\"4\""));
     assert_eq!(list.json(), json!({"version": 4, "orders": [removed.json()]}));
     for path in ["/api/v1/orders", &path] {
-        let known = server.request(Method::GET, path).header("if-none-match", "W/\"4\", \"7\"");
+        let known = server
+            .request(Method::GET, path)
+            .header("if-none-match", "W/\"4\", \"7\"");
         let known = Answer::to(known).await;
-        assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0), "{path}");
+        assert_eq!(
+            (known.status, known.body.len()),
+            (StatusCode::NOT_MODIFIED, 0),
+            "{path}"
+        );
         assert_eq!(known.header("etag"), Some("\"4\""));
         let other = server.request(Method::GET, path).header("if-none-match", "\"3\"");
         assert_eq!(Answer::to(other).await.status, StatusCode::OK, "{path}");
@@ -76,15 +88,25 @@ async fn an_order_is_changed_only_as_it_was_seen(place: &Place) {
     let missing = Answer::to(server.request(Method::DELETE, &path)).await;
     assert_eq!(missing.outcome(), (428, "precondition-required".into()));
     for tag in ["\"0\"", "W/\"1\"", "\"2\", \"3\"", "\"01\"", "\"one\""] {
-        for stale in [patch(&server, &path, tag, &comment).await, delete(&server, &path, tag).await] {
+        for stale in [
+            patch(&server, &path, tag, &comment).await,
+            delete(&server, &path, tag).await,
+        ] {
             assert_eq!(stale.outcome(), (412, "version-mismatch".into()), "{tag}");
             assert_eq!(stale.header("etag"), Some("\"1\""));
             assert_eq!(stale.json()["current"], "\"1\"");
         }
     }
     for tag in ["1", "\"1", "", "\"1\" \"2\"", "*, \"1\""] {
-        for unreadable in [patch(&server, &path, tag, &comment).await, delete(&server, &path, tag).await] {
-            assert_eq!(unreadable.outcome(), (400, "malformed-precondition".into()), "{tag}");
+        for unreadable in [
+            patch(&server, &path, tag, &comment).await,
+            delete(&server, &path, tag).await,
+        ] {
+            assert_eq!(
+                unreadable.outcome(),
+                (400, "malformed-precondition".into()),
+                "{tag}"
+            );
         }
     }
     let unknown = patch(&server, &path, "\"1\"", &json!({"status": "paid", "comment": 7})).await;
@@ -105,8 +127,14 @@ async fn a_change_with_a_key_is_replayed_although_the_order_has_moved_on(place: 
     let server = Server::start(place).await;
     let (_, path) = ordered(&server).await;
     let keyed = |tag: &str, comment: &str| {
-        let request = server.request(Method::PATCH, &path).header("idempotency-key", "k");
-        Answer::to(request.header("if-match", tag).json(&json!({ "comment": comment })))
+        let request = server
+            .request(Method::PATCH, &path)
+            .header("idempotency-key", "k");
+        Answer::to(
+            request
+                .header("if-match", tag)
+                .json(&json!({ "comment": comment })),
+        )
     };
     let stale = keyed("\"7\"", "one").await;
     assert_eq!(stale.outcome(), (412, "version-mismatch".into()));
@@ -122,7 +150,10 @@ async fn a_change_with_a_key_is_replayed_although_the_order_has_moved_on(place: 
         assert_eq!((again.status, &again.body), (first.status, &first.body));
         assert_eq!(again.header("etag"), Some("\"2\""));
     }
-    assert_eq!(keyed("\"3\"", "three").await.outcome(), (422, "idempotency-key-reused".into()));
+    assert_eq!(
+        keyed("\"3\"", "three").await.outcome(),
+        (422, "idempotency-key-reused".into())
+    );
     assert_eq!(server.get(&path).await.json()["comment"], "two");
 }
 
@@ -130,14 +161,25 @@ async fn a_cancelled_order_stays_cancelled(place: &Place) {
     let server = Server::start(place).await;
     let (_, path) = ordered(&server).await;
     let gone = delete(&server, &path, "\"1\"").await;
-    assert_eq!((gone.status, gone.body.len()), (StatusCode::NO_CONTENT, 0), "{gone:?}");
+    assert_eq!(
+        (gone.status, gone.body.len()),
+        (StatusCode::NO_CONTENT, 0),
+        "{gone:?}"
+    );
     let cancelled = server.get(&path).await;
     assert_eq!(cancelled.json()["status"], "cancelled");
     assert_eq!(cancelled.header("etag"), Some("\"2\""));
     for tag in ["\"1\"", "\"2\"", "\"9\"", "*"] {
-        assert_eq!(delete(&server, &path, tag).await.status, StatusCode::NO_CONTENT, "{tag}");
+        assert_eq!(
+            delete(&server, &path, tag).await.status,
+            StatusCode::NO_CONTENT,
+            "{tag}"
+        );
     }
-    assert_eq!(delete(&server, &path, "nonsense").await.outcome(), (400, "malformed-precondition".into()));
+    assert_eq!(
+        delete(&server, &path, "nonsense").await.outcome(),
+        (400, "malformed-precondition".into())
+    );
     assert_eq!(server.get("/api/v1/orders").await.json()["version"], 2);
     let late = patch(&server, &path, "\"2\"", &json!({"comment": "wait"})).await;
     assert_eq!(late.outcome(), (409, "order-state-conflict".into()));

@@ -14,7 +14,11 @@ async fn the_first_request_with_a_key_wins_at_the_older_service(place: &Place) {
     let server = Server::start(place).await;
     let order = |name: &str, key: &str, quantity: i64| {
         let request = server.request(Method::POST, "/compat/otus08/?profileId=7");
-        Answer::to(request.header(name, key).json(&json!({"productQuantity": quantity})))
+        Answer::to(
+            request
+                .header(name, key)
+                .json(&json!({"productQuantity": quantity})),
+        )
     };
     let first = order("Idempotency-Key", "k", 3).await;
     assert_eq!(first.status, StatusCode::CREATED, "{first:?}");
@@ -33,8 +37,15 @@ async fn the_first_request_with_a_key_wins_at_the_older_service(place: &Place) {
     assert_eq!(list[0], wanted);
     let bobs = Answer::to(server.request_of(BOB, Method::GET, &path)).await;
     assert_eq!(bobs.status, StatusCode::NOT_FOUND);
-    assert_eq!(server.get("/api/v1/orders").await.json()["version"], 0, "kept apart");
-    assert_eq!(order("idempotency-key", "zero", 0).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        server.get("/api/v1/orders").await.json()["version"],
+        0,
+        "kept apart"
+    );
+    assert_eq!(
+        order("idempotency-key", "zero", 0).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
 }
 
 async fn a_key_is_an_order_at_the_other_one(place: &Place) {
@@ -49,7 +60,10 @@ async fn a_key_is_an_order_at_the_other_one(place: &Place) {
     let id = first.json()["order_id"].clone();
     assert!(id.is_string(), "{id}");
     let again = order(|request| request.header("x-idempotency-key", "one").body("anything")).await;
-    assert_eq!((again.status, again.json()["order_id"].clone()), (StatusCode::OK, id.clone()));
+    assert_eq!(
+        (again.status, again.json()["order_id"].clone()),
+        (StatusCode::OK, id.clone())
+    );
     let other = order(|request| request.header("X-Idempotency-Key", "two")).await;
     assert_ne!(other.json()["order_id"], id);
 }

@@ -60,9 +60,14 @@ async fn the_page_of_the_document_needs_no_other_host() {
     let page = Answer::to(server.anonymous(Method::GET, "/docs/")).await;
     assert_eq!(page.status, StatusCode::OK);
     let text = String::from_utf8(page.body).expect("text");
-    let foreign = text.split(['"', '\'']).find(|part| part.starts_with("http://") || part.starts_with("https://"));
+    let foreign = text
+        .split(['"', '\''])
+        .find(|part| part.starts_with("http://") || part.starts_with("https://"));
     assert_eq!(foreign, None);
-    for part in text.split('"').filter(|part| part.starts_with("./") && !part.ends_with(".png")) {
+    for part in text
+        .split('"')
+        .filter(|part| part.starts_with("./") && !part.ends_with(".png"))
+    {
         let part = part.trim_start_matches("./");
         let loaded = server.get(&format!("/docs/{part}")).await;
         assert_eq!(loaded.status, StatusCode::OK, "{part}");

@@ -22,7 +22,9 @@ async fn an_operation_shows_its_user_where_the_work_stands(place: &Place) {
     assert_eq!(accepted.json(), json!({"operation": path, "state": "running"}));
     assert!(!accepted.replayed());
 
-    let done = server.until(&path, |answer| answer.json()["state"] == "succeeded").await;
+    let done = server
+        .until(&path, |answer| answer.json()["state"] == "succeeded")
+        .await;
     let order = server.order(&body).await;
     assert!(order.replayed());
     let shown = done.json();
@@ -31,11 +33,16 @@ async fn an_operation_shows_its_user_where_the_work_stands(place: &Place) {
         json!({"status": 201, "location": order.header("location").expect("a path")})
     );
     assert_eq!(shown["id"], path.rsplit('/').next().expect("an id"));
-    assert_eq!(shown["steps"][0], json!({"name": "reserve_stock", "state": "done"}));
+    assert_eq!(
+        shown["steps"][0],
+        json!({"name": "reserve_stock", "state": "done"})
+    );
     assert_eq!(done.header("retry-after"), None);
 
     let bobs = Answer::to(server.request_of(BOB, Method::GET, &path)).await;
-    let nobodys = server.get("/api/v1/operations/op_00000000000000000000000000000000").await;
+    let nobodys = server
+        .get("/api/v1/operations/op_00000000000000000000000000000000")
+        .await;
     assert_eq!(bobs.outcome(), (404, "not-found".into()));
     assert_eq!(bobs.problem(), nobodys.problem());
 
@@ -44,7 +51,12 @@ async fn an_operation_shows_its_user_where_the_work_stands(place: &Place) {
     let accepted = Answer::to(request.body(sold_out.to_string())).await;
     assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
     let path = accepted.header("location").expect("a path").to_owned();
-    let failed = server.until(&path, |answer| answer.json()["state"] == "failed").await;
+    let failed = server
+        .until(&path, |answer| answer.json()["state"] == "failed")
+        .await;
     assert_eq!(failed.json()["result"], json!(null));
-    assert_eq!(server.order(&sold_out).await.outcome(), (409, "out-of-stock".into()));
+    assert_eq!(
+        server.order(&sold_out).await.outcome(),
+        (409, "out-of-stock".into())
+    );
 }

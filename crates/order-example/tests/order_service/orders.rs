@@ -78,7 +78,10 @@ async fn either_key_alone_or_both_lead_to_one_order(place: &Place) {
         let by_both = server.order_as(key, &body).await;
         assert_eq!(by_both.status, StatusCode::CREATED, "{by_both:?}");
         assert_eq!(by_both.body, by_request.body);
-        assert_eq!(by_both.header("idempotency-key"), Some(format!("\"{key}\"").as_str()));
+        assert_eq!(
+            by_both.header("idempotency-key"),
+            Some(format!("\"{key}\"").as_str())
+        );
     }
     assert!(server.order(&body).await.replayed());
     let bare = server.orders().header("Idempotency-KEY", "one");
@@ -125,7 +128,10 @@ async fn an_order_that_knows_an_older_list_is_refused_and_the_key_stays_usable(p
     assert_eq!(server.order(&first).await.json()["ordersVersion"], 1);
     let mut second = server.some_tea().await;
 
-    let by_header = server.orders().header("idempotency-key", "k").header("if-match", "\"0\"");
+    let by_header = server
+        .orders()
+        .header("idempotency-key", "k")
+        .header("if-match", "\"0\"");
     let by_header = Answer::to(by_header.body(second.to_string())).await;
     assert_eq!(by_header.outcome(), (412, "orders-changed".into()));
     assert_eq!(by_header.header("etag"), Some("\"1\""));
@@ -139,7 +145,10 @@ async fn an_order_that_knows_an_older_list_is_refused_and_the_key_stays_usable(p
     assert_eq!(ordered.status, StatusCode::CREATED, "{ordered:?}");
     assert!(!ordered.replayed());
     // The creation has raised the version itself: its repetition is not measured by it.
-    let again = server.orders().header("idempotency-key", "k").header("if-match", "\"1\"");
+    let again = server
+        .orders()
+        .header("idempotency-key", "k")
+        .header("if-match", "\"1\"");
     let again = Answer::to(again.body(second.to_string())).await;
     assert!(again.replayed());
     assert_eq!(again.body, ordered.body);
@@ -235,7 +244,11 @@ async fn an_order_that_stopped_at_the_provider_goes_on_when_it_is_back() {
     let stopped = server.order_as("k", &body).await;
     assert_eq!(stopped.outcome(), (503, "upstream-unavailable".into()));
     assert_eq!(stopped.json()["retryable"], true);
-    let pause: u64 = stopped.header("retry-after").expect("a pause").parse().expect("seconds");
+    let pause: u64 = stopped
+        .header("retry-after")
+        .expect("a pause")
+        .parse()
+        .expect("seconds");
     assert!((1..=60).contains(&pause), "{pause}");
 
     let listener = tokio::net::TcpListener::bind(address).await.expect("binds again");
@@ -263,7 +276,9 @@ async fn a_duplicate_of_a_slow_order_waits_and_is_then_told_where_to_look() {
     let mut provider = HeldProvider::start(&place).await;
     let url = provider.url.clone();
     let server = Server::start_with(&place, |command| {
-        command.args(["--provider-url", &url]).env("ORDERS_WAIT_MAX_MS", "300");
+        command
+            .args(["--provider-url", &url])
+            .env("ORDERS_WAIT_MAX_MS", "300");
     })
     .await;
     let body = server.some_tea().await;
@@ -272,7 +287,10 @@ async fn a_duplicate_of_a_slow_order_waits_and_is_then_told_where_to_look() {
     let ordering = tokio::spawn(server.order(&body));
     provider.recorded().await;
 
-    assert_eq!(server.order(&other).await.outcome(), (422, "idempotency-key-reused".into()));
+    assert_eq!(
+        server.order(&other).await.outcome(),
+        (422, "idempotency-key-reused".into())
+    );
     let duplicate = server.order(&body).await;
     assert_eq!(duplicate.outcome(), (409, "idempotency-in-progress".into()));
     assert_eq!(duplicate.header("retry-after"), Some("1"));
@@ -282,7 +300,10 @@ async fn a_duplicate_of_a_slow_order_waits_and_is_then_told_where_to_look() {
     assert_eq!(state.json()["state"], "running");
     assert!(state.header("retry-after").is_some());
 
-    let request = server.orders().header("prefer", "respond-async, wait=0").body(body.to_string());
+    let request = server
+        .orders()
+        .header("prefer", "respond-async, wait=0")
+        .body(body.to_string());
     let accepted = Answer::to(request).await;
     assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
     assert_eq!(accepted.header("location"), Some(operation.as_str()));
@@ -327,7 +348,15 @@ async fn an_order_shows_how_it_came_about() {
     let steps = steps.json();
     let steps = steps["steps"].as_array().expect("a list");
     let names: Vec<&Value> = steps.iter().map(|step| &step["step"]).collect();
-    assert_eq!(names, ["reserve_stock", "authorize_payment", "create_order", "send_receipt"]);
+    assert_eq!(
+        names,
+        [
+            "reserve_stock",
+            "authorize_payment",
+            "create_order",
+            "send_receipt"
+        ]
+    );
     for step in steps {
         assert_eq!(step["attempt"], 1);
         assert_eq!(step["worker"], steps[0]["worker"]);

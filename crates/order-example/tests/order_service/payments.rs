@@ -28,7 +28,9 @@ fn payment(order_nr: &str, amount: i64, card: &str) -> Value {
 }
 
 async fn pay(server: &Server, key: &str, body: &Value) -> Answer {
-    let request = server.request(Method::POST, PAYMENTS).header("idempotency-key", key);
+    let request = server
+        .request(Method::POST, PAYMENTS)
+        .header("idempotency-key", key);
     Answer::to(request.json(body)).await
 }
 
@@ -76,8 +78,11 @@ async fn a_payment_that_is_refused_is_refused_again(place: &Place) {
     for (bad, pointer) in [
         (payment(&order_nr, 0, "card_1"), "/amount/amount"),
         (payment(&order_nr, -1, "card_1"), "/amount/amount"),
-        (json!({"orderNr": order_nr, "amount": {"amount": 1, "currency": "rub"},
-                "method": {"method": "cash"}}), "/amount/currency"),
+        (
+            json!({"orderNr": order_nr, "amount": {"amount": 1, "currency": "rub"},
+                "method": {"method": "cash"}}),
+            "/amount/currency",
+        ),
     ] {
         let refused = pay(&server, "k", &bad).await;
         assert_eq!(refused.outcome(), (422, "validation-failed".into()), "{bad}");

@@ -46,11 +46,17 @@ async fn the_policy_that_was_chosen_is_published() {
     let policy = server.get("/api/v1/idempotency").await.json();
     assert_eq!(policy["syntax"], "strict");
     assert_eq!(policy["fingerprint"], "raw");
-    assert_eq!((&policy["ttl"], &policy["inFlightLease"]), (&json!("PT1M30S"), &json!("PT1.5S")));
+    assert_eq!(
+        (&policy["ttl"], &policy["inFlightLease"]),
+        (&json!("PT1M30S"), &json!("PT1.5S"))
+    );
     assert_eq!(policy["operations"][2]["concurrency"], "accept");
     assert_eq!(policy["operations"][2]["onError"], "replay-all");
     let bare = server.orders().header("idempotency-key", "bare").body("{}");
-    assert_eq!(Answer::to(bare).await.outcome(), (400, "idempotency-key-malformed".into()));
+    assert_eq!(
+        Answer::to(bare).await.outcome(),
+        (400, "idempotency-key-malformed".into())
+    );
 }
 
 #[tokio::test]
@@ -71,7 +77,10 @@ async fn a_duplicate_is_refused_or_accepted_at_once_where_that_is_chosen() {
     for (policy, status) in [("reject", StatusCode::CONFLICT), ("accept", StatusCode::ACCEPTED)] {
         let place = Place::sqlite();
         let mut provider = HeldProvider::start(&place).await;
-        let chosen = [("ORDERS_CONCURRENCY_ORDERS", policy), ("ORDERS_PROVIDER_URL", provider.url.as_str())];
+        let chosen = [
+            ("ORDERS_CONCURRENCY_ORDERS", policy),
+            ("ORDERS_PROVIDER_URL", provider.url.as_str()),
+        ];
         let server = started(&place, &chosen).await;
         let body = server.some_tea().await;
         let ordering = tokio::spawn(server.order(&body));
@@ -87,10 +96,16 @@ async fn a_duplicate_is_refused_or_accepted_at_once_where_that_is_chosen() {
 #[tokio::test]
 async fn a_service_may_demand_to_hear_which_list_its_client_knows() {
     let place = Place::sqlite();
-    let chosen = [("ORDERS_IF_MATCH_ON_CREATE", "required"), ("ORDERS_PRECONDITION_STATUS", "409")];
+    let chosen = [
+        ("ORDERS_IF_MATCH_ON_CREATE", "required"),
+        ("ORDERS_PRECONDITION_STATUS", "409"),
+    ];
     let server = started(&place, &chosen).await;
     let body = server.some_tea().await;
-    assert_eq!(server.order(&body).await.outcome(), (428, "precondition-required".into()));
+    assert_eq!(
+        server.order(&body).await.outcome(),
+        (428, "precondition-required".into())
+    );
     let known = |tag: &str| Answer::to(server.orders().header("if-match", tag).body(body.to_string()));
     assert_eq!(known("\"7\"").await.outcome(), (409, "orders-changed".into()));
     assert_eq!(known("7").await.outcome(), (400, "malformed-precondition".into()));
@@ -102,12 +117,21 @@ async fn a_service_may_demand_to_hear_which_list_its_client_knows() {
 #[tokio::test]
 async fn a_replay_may_show_the_order_as_it_is_now() {
     let place = Place::sqlite();
-    let server = started(&place, &[("ORDERS_REPLAY", "latest"), ("ORDERS_REPLAY_HEADER", "X-Replayed")]).await;
+    let server = started(
+        &place,
+        &[
+            ("ORDERS_REPLAY", "latest"),
+            ("ORDERS_REPLAY_HEADER", "X-Replayed"),
+        ],
+    )
+    .await;
     let body = server.some_tea().await;
     let first = server.order(&body).await;
     assert_eq!(first.header("x-replayed"), None);
     let location = first.header("location").expect("a path").to_owned();
-    let change = server.request(Method::PATCH, &location).header("if-match", "\"1\"");
+    let change = server
+        .request(Method::PATCH, &location)
+        .header("if-match", "\"1\"");
     let change = Answer::to(change.json(&json!({"comment": "ring twice"}))).await;
     assert_eq!(change.status, StatusCode::OK, "{change:?}");
     let again = server.order(&body).await;
@@ -141,7 +165,9 @@ async fn the_same_payment_under_another_key_may_be_refused() {
     let body = json!({"orderNr": order["orderNr"], "amount": {"amount": 1000, "currency": "RUB"},
                       "method": {"method": "card", "cardId": "card_1"}});
     let pay = |key: &str| {
-        let request = server.request(Method::POST, "/api/v1/payments").header("idempotency-key", key);
+        let request = server
+            .request(Method::POST, "/api/v1/payments")
+            .header("idempotency-key", key);
         Answer::to(request.json(&body))
     };
     let first = pay("one").await;
@@ -154,7 +180,11 @@ async fn the_same_payment_under_another_key_may_be_refused() {
 
 #[tokio::test]
 async fn after_an_error_what_was_chosen_happens() {
-    for (policy, replays) in [("persist-final", true), ("replay-all", true), ("retry-errors", false)] {
+    for (policy, replays) in [
+        ("persist-final", true),
+        ("replay-all", true),
+        ("retry-errors", false),
+    ] {
         let place = Place::sqlite();
         let server = started(&place, &[("ORDERS_ON_ERROR", policy)]).await;
         let body = server.cart_of("SAMOVAR", 2, "card_1").await;
@@ -178,5 +208,8 @@ async fn a_store_that_is_not_offered_is_refused_and_one_of_this_process_is_gone_
     assert!(!place.path("orders.db").exists());
     drop(server);
     let next = started(&place, &[("ORDERS_STORE", "memory")]).await;
-    assert_eq!(next.get("/api/v1/orders").await.json()["orders"], Value::Array(Vec::new()));
+    assert_eq!(
+        next.get("/api/v1/orders").await.json()["orders"],
+        Value::Array(Vec::new())
+    );
 }

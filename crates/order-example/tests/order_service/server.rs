@@ -298,7 +298,9 @@ impl Server {
         let offers = self.post("/api/v2/cart/go-checkout", &json!({ "payment": payment }));
         let offers = offers.await;
         assert_eq!(offers.status, StatusCode::OK, "{offers:?}");
-        let request_id = offers.json()["offers"][0]["requestId"].as_str().map(str::to_owned);
+        let request_id = offers.json()["offers"][0]["requestId"]
+            .as_str()
+            .map(str::to_owned);
         request_id.expect("an offer")
     }
 

@@ -47,7 +47,10 @@ async fn two_services_share_one_order_per_key(place: &Place) {
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         assert_eq!(answer.body, answers[0].body);
     }
-    let order_nr = answers[0].json()["orderNr"].as_str().expect("a number").to_owned();
+    let order_nr = answers[0].json()["orderNr"]
+        .as_str()
+        .expect("a number")
+        .to_owned();
     let shown = two.get(&format!("/api/v1/orders/{order_nr}")).await;
     assert_eq!(shown.json(), answers[0].json());
     let sold_out = one.cart_of("SAMOVAR", 2, "card_1").await;

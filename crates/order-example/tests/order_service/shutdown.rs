@@ -58,7 +58,11 @@ async fn serving_prints_lines_to_try() {
         curls.extend(line.trim().strip_prefix("curl ").map(str::to_owned));
     }
     let order = format!("{}/api/v1/orders", server.url);
-    assert!(curls[0].contains(&format!("{}/api/v1/cart/items/TEA", server.url)), "{}", curls[0]);
+    assert!(
+        curls[0].contains(&format!("{}/api/v1/cart/items/TEA", server.url)),
+        "{}",
+        curls[0]
+    );
     assert!(curls[1].contains(&order), "{}", curls[1]);
 }
 

@@ -52,11 +52,19 @@ fn key(required: bool) -> Value {
 }
 
 fn prefer() -> Value {
-    header("Prefer", "Whether to wait, and how long: respond-async, wait=N.", "respond-async, wait=2")
+    header(
+        "Prefer",
+        "Whether to wait, and how long: respond-async, wait=N.",
+        "respond-async, wait=2",
+    )
 }
 
 fn if_match() -> Value {
-    header("If-Match", "The versions of the order that the client has seen; needed.", "\"1\"")
+    header(
+        "If-Match",
+        "The versions of the order that the client has seen; needed.",
+        "\"1\"",
+    )
 }
 
 /// A header that need not be there as far as the document says.
