@@ -153,7 +153,8 @@ impl Open {
         // the step ends here, before its effect.
         let enough = *self.beats.borrow() + 2;
         // The sender lives in `self`, so the wait can not end without the condition.
-        let _beaten = self.beats.subscribe().wait_for(|beats| *beats >= enough).await;
+        let mut beats = self.beats.subscribe();
+        let _beaten = beats.wait_for(|beats| *beats >= enough).await;
     }
 
     /// Reads again what was asked for, and keeps it for the request at hand.
@@ -287,7 +288,8 @@ impl Hooks {
     pub(super) async fn while_frozen(&self) {
         let Some(open) = &self.open else { return };
         // The sender lives in `open`, so the wait can not end without the condition.
-        let _thawed = open.frozen.subscribe().wait_for(|frozen| *frozen == 0).await;
+        let mut frozen = open.frozen.subscribe();
+        let _thawed = frozen.wait_for(|frozen| *frozen == 0).await;
     }
 }
 
