@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::database::{Database, Schemas};
 use crate::ledger::Ledger;
-use crate::provider::Authorization;
+use crate::provider::Entry;
 use crate::receipts::SentReceipt;
 use crate::service::open_database;
 use crate::shop::drop_schema;
@@ -107,12 +107,13 @@ impl Place {
     pub(super) async fn count(&self) -> anyhow::Result<Counted> {
         let (_, shop, _) = open_database(&self.database, &self.schemas).await?;
         let counts = shop.counts().await?;
-        let authorizations = Ledger::<Authorization>::read(&self.payments())?;
+        let payments = Ledger::<Entry>::read(&self.payments())?;
+        let authorized = |entry: &&Entry| matches!(entry, Entry::Authorization(one) if one.approved);
         let receipts = Ledger::<SentReceipt>::read(&self.receipts())?;
         Ok(Counted {
             orders: counts.orders,
             reservations: counts.reservations,
-            authorizations: authorizations.iter().filter(|one| one.approved).count(),
+            authorizations: payments.iter().filter(authorized).count(),
             receipts: receipts.len(),
         })
     }

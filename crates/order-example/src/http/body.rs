@@ -1,5 +1,7 @@
 //! What does a request without a key say? Its body as JSON, checked as the layer checks those with one.
 
+use std::fmt::Display;
+
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
@@ -33,7 +35,8 @@ pub(super) fn json(
         }
         Problem::new(kinds::MALFORMED_BODY, "The body ended early.")
     })?;
-    let canonical = keystep::canonical_json(&body, &[]);
-    let read = canonical.and_then(|body| serde_json::from_slice(&body));
-    read.map_err(|why| Problem::new(kinds::MALFORMED_BODY, format!("The body can not be read: {why}.")))
+    let malformed =
+        |why: &dyn Display| Problem::new(kinds::MALFORMED_BODY, format!("The body can not be read: {why}."));
+    let canonical = keystep::canonical_json(&body, &[]).map_err(|why| malformed(&why))?;
+    serde_json::from_slice(&canonical).map_err(|why| malformed(&why))
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http_body::Body;
 use keystep_http::{Answer, Arrived, ClientKey, Ended, Look, Problem, Tag, kinds};
 use serde_json::{Value, json};

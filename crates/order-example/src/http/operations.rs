@@ -133,6 +133,7 @@ async fn result(api: &Api, execution: &Execution) -> Result<Option<Outcome>, Pro
 /// The output of an execution that has succeeded; `None` when its retention ended just now.
 async fn output<In, Out>(api: &Api, schema: &Schema<In, Out>, key: Key) -> Result<Option<Out>, Problem>
 where
+    In: 'static,
     Out: DeserializeOwned + Send + 'static,
 {
     let found: Result<_, RunError> = async {

@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use keystep_http::{Arrived, Look, Problem, Tag, kinds};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use keystep_http::{Arrived, Look, Problem, kinds};
+use axum::response::Response;
+use keystep_http::{Arrived, Look, Problem};
 use serde_json::Value;
 
 use super::fields::{Errors, Fields};

@@ -42,5 +42,12 @@ async fn each_keyed_request_is_counted_by_what_came_of_it() {
         text.contains("idempotency_in_flight{operation=\"order.create\"} 0"),
         "{text}"
     );
-    assert!(text.contains("keystep_calls_total"), "{text}");
+    for name in [
+        "keystep_calls_total{",
+        "keystep_step_seconds_bucket{",
+        "idempotency_purged_total 0",
+        "idempotency_store_errors_total 0",
+    ] {
+        assert!(text.contains(name), "{name} is missing in:\n{text}");
+    }
 }

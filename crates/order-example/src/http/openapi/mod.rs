@@ -49,7 +49,9 @@ pub(super) fn routes(mut document: OpenApi) -> Router {
         for operation in operations.into_iter().flatten() {
             for response in operation.responses.responses.values_mut() {
                 if let RefOr::T(response) = response {
-                    response.headers.insert("X-Request-Id".into(), request_id.clone());
+                    response
+                        .headers
+                        .insert("X-Request-Id".into(), RefOr::T(request_id.clone()));
                 }
             }
         }

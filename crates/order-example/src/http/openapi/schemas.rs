@@ -27,13 +27,17 @@ macro_rules! schemas {
             }
 
             fn schemas(found: &mut Vec<(String, RefOr<Schema>)>) {
-                $(
-                    found.push(($uses::name().into_owned(), $uses::schema()));
-                    $uses::schemas(found);
-                )*
+                let used: &[fn(&mut Vec<(String, RefOr<Schema>)>)] = &[$(add::<$uses>),*];
+                used.iter().for_each(|add| add(found));
             }
         }
     )+};
+}
+
+/// Adds a schema with those that it refers to.
+fn add<T: ToSchema>(found: &mut Vec<(String, RefOr<Schema>)>) {
+    found.push((T::name().into_owned(), T::schema()));
+    T::schemas(found);
 }
 
 fn component(name: &str) -> Value {
