@@ -67,6 +67,7 @@ impl Service {
     pub async fn open(config: ServiceConfig, listener: TcpListener) -> anyhow::Result<Self> {
         let policies = config.policies;
         let (builder, shop, hooks) = open_database(&config.database, &config.schemas).await?;
+        hooks.pays_at(&config.provider_url);
         let receipts = Receipts::open(&config.receipts)
             .with_context(|| format!("open the receipts in {}", config.receipts.display()))?;
         let events = Events::open(&config.events)

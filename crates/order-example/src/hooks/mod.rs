@@ -10,6 +10,7 @@
 //! | [`before`], [`Effect::done`] | a step, around its effect | delay it, let it fail, end the process, stop its beats |
 //! | [`Hooks::around`] | the engine's store | refuse claims or ends, hold beats back |
 //! | [`Hooks::watching`] | the relay's publisher | disturb a delivery, count it |
+//! | [`Hooks::pays_at`] | the payment provider | count its decisions, let it forget |
 //! | [`Hooks::routes`] | the HTTP side | `/_test/…`: say all this, and read what was done |
 //! | [`Hooks::user`], [`Hooks::is_blocked`] | authentication | be anybody; block somebody |
 
@@ -22,6 +23,8 @@ pub use off::{Effect, Hooks, before};
 mod fault;
 #[cfg(feature = "test-hooks")]
 mod on;
+#[cfg(feature = "test-hooks")]
+mod provider;
 #[cfg(feature = "test-hooks")]
 mod routes;
 #[cfg(feature = "test-hooks")]

@@ -58,6 +58,9 @@ impl Hooks {
         store
     }
 
+    /// Nothing is asked of the payment provider.
+    pub fn pays_at(&self, _provider_url: &str) {}
+
     /// The publisher itself.
     pub fn watching<P>(&self, publisher: P) -> P {
         publisher

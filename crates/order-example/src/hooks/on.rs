@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use keystep::clock::Clock;
@@ -15,6 +15,7 @@ use keystep_sqlite::SqliteStore;
 use tokio::sync::watch;
 
 use super::fault::{CHARGE, Fault, Mode, PUBLISH};
+use super::provider::Provider;
 use super::settings::{Refused, Settings};
 use super::store::HookedStore;
 use super::tables::Tables;
@@ -36,6 +37,8 @@ pub struct Hooks {
 /// Controls that were opened.
 pub(super) struct Open {
     pub(super) tables: Tables,
+    /// The payment provider, once it is known.
+    pub(super) provider: OnceLock<Provider>,
     clock: Clock,
     /// How far `clock` was moved.
     moved: Mutex<Duration>,
@@ -72,16 +75,13 @@ pub async fn before(cx: &StepContext) -> StepResult<Effect> {
         tracing::warn!(step, mode = ?fault.mode, "a test disturbs this step");
         open.disturb(cx, &step, fault).await?;
     }
-    if step == CHARGE {
-        open.tables.count(PROVIDER_CALLS).await?;
-    }
     Ok(Effect {
         after: Some((open, step, fault)),
     })
 }
 
-/// Under which name the calls of the provider by [`CHARGE`] are counted.
-pub(super) const PROVIDER_CALLS: &str = "provider_calls";
+/// Under which name charges are counted that a test let the provider decline.
+pub(super) const DECLINED_CALLS: &str = "declined_calls";
 
 impl Effect {
     /// Called by a step when its effect is done, before the engine records it.
@@ -106,6 +106,7 @@ impl Open {
         Hooks {
             open: Some(Arc::new(Self {
                 tables,
+                provider: OnceLock::new(),
                 clock,
                 moved: Mutex::default(),
                 blocked: Mutex::default(),
@@ -128,7 +129,7 @@ impl Open {
             }
             Mode::Final => {
                 if step == CHARGE {
-                    self.tables.count(PROVIDER_CALLS).await?;
+                    self.tables.count(DECLINED_CALLS).await?;
                 }
                 return Err(StepError::terminal("a test lets this step fail").code(final_code(step)));
             }
@@ -224,6 +225,13 @@ impl Hooks {
         HookedStore {
             inner: store,
             hooks: self.clone(),
+        }
+    }
+
+    /// Where the payment provider is, which is counted and told how to behave.
+    pub fn pays_at(&self, provider_url: &str) {
+        if let Some(open) = &self.open {
+            open.provider.get_or_init(|| Provider::at(provider_url));
         }
     }
 

@@ -1,5 +1,6 @@
 //! How does a test say what it wants? Under `/_test`, which exists only when the controls are open.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::fault::{Fault, STEPS};
-use super::on::{Hooks, Open, PROVIDER_CALLS};
-use super::settings::{BLOCKED, CLOCK, PROVIDER, ProviderSetting, STORE, StoreSetting};
-use crate::shop::ShopError;
+use super::on::{DECLINED_CALLS, Hooks, Open};
+use super::provider::Provider;
+use super::settings::{BLOCKED, CLOCK, STORE, StoreSetting};
+use crate::provider::Behaviour;
 
 /// How far a reset moves the clock: over every retention, so that nothing that a process remembers of
 /// the deleted data counts any more.
@@ -48,11 +50,12 @@ impl Hooks {
 async fn catch_up(State(open): State<Arc<Open>>, request: Request, next: Next) -> Response {
     match open.catch_up().await {
         Ok(()) => next.run(request).await,
-        Err(error) => Failed(error).into_response(),
+        Err(error) => Failed::from(error).into_response(),
     }
 }
 
 async fn reset(State(open): State<Arc<Open>>) -> Answer {
+    provider(&open)?.forget().await?;
     open.tables.wipe().await?;
     advance(&open, OVER_ALL).await?;
     done()
@@ -74,7 +77,8 @@ async fn put_fault(
 async fn effects(State(open): State<Arc<Open>>) -> Result<Json<Value>, Failed> {
     let mut steps = Map::new();
     let mut events = Map::new();
-    let mut answer = json!({PROVIDER_CALLS: 0, "provider_charges": 0, "stock_adds": {}});
+    let stats = provider(&open)?.stats().await?;
+    let mut calls = stats.charge_calls;
     for step in STEPS {
         steps.insert(step.to_owned(), 0.into());
     }
@@ -83,13 +87,17 @@ async fn effects(State(open): State<Arc<Open>>) -> Result<Json<Value>, Failed> {
             steps.insert(step.to_owned(), times.into());
         } else if let Some(topic) = name.strip_prefix("events.") {
             events.insert(topic.replace('.', "_"), times.into());
-        } else {
-            answer[name] = times.into();
+        } else if name == DECLINED_CALLS {
+            calls += times;
         }
     }
-    answer["steps"] = steps.into();
-    answer["events_distinct"] = events.into();
-    Ok(Json(answer))
+    Ok(Json(json!({
+        "steps": steps,
+        "provider_calls": calls,
+        "provider_charges": stats.charges,
+        "stock_adds": {},
+        "events_distinct": events,
+    })))
 }
 
 #[derive(Deserialize)]
@@ -102,7 +110,7 @@ async fn move_clock(State(open): State<Arc<Open>>, Json(Advance { advance_s }): 
     done()
 }
 
-async fn advance(open: &Open, by: Duration) -> Result<(), ShopError> {
+async fn advance(open: &Open, by: Duration) -> Result<(), Failed> {
     let now = open.asked().await?.clock + by;
     open.tables.put_setting(CLOCK, now.as_secs().to_string()).await?;
     open.asked().await?;
@@ -114,11 +122,14 @@ async fn put_store(State(open): State<Arc<Open>>, Json(setting): Json<StoreSetti
     done()
 }
 
-async fn put_provider(State(open): State<Arc<Open>>, Json(setting): Json<ProviderSetting>) -> Answer {
-    open.tables
-        .put_setting(PROVIDER, json!(setting).to_string())
-        .await?;
+async fn put_provider(State(open): State<Arc<Open>>, Json(behaviour): Json<Behaviour>) -> Answer {
+    provider(&open)?.behave(behaviour).await?;
     done()
+}
+
+fn provider(open: &Open) -> Result<&Provider, Failed> {
+    let provider = open.provider.get();
+    provider.ok_or_else(|| Failed("it is not known where the payment provider is".into()))
 }
 
 #[derive(Deserialize)]
@@ -140,12 +151,12 @@ fn done() -> Answer {
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The database did not take it: ask again.
-struct Failed(ShopError);
+/// The database or the provider did not take it: ask again.
+struct Failed(Box<dyn Error + Send + Sync>);
 
-impl From<ShopError> for Failed {
-    fn from(error: ShopError) -> Self {
-        Self(error)
+impl<E: Error + Send + Sync + 'static> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.into())
     }
 }
 

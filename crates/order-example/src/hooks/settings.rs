@@ -12,7 +12,6 @@ pub(super) struct Settings {
     /// How far time was moved, in all.
     pub(super) clock: Duration,
     pub(super) store: StoreSetting,
-    pub(super) provider: ProviderSetting,
     /// Users that may do nothing.
     pub(super) blocked: BTreeSet<String>,
 }
@@ -37,16 +36,6 @@ pub(super) enum Refused {
     Finish,
 }
 
-/// How the payment provider behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct ProviderSetting {
-    /// Whether it does what it is asked under a key once only.
-    pub(super) dedupe: bool,
-    /// Whether it can tell what it decided under a key.
-    pub(super) verify: bool,
-}
-
 impl Default for StoreSetting {
     fn default() -> Self {
         Self {
@@ -56,19 +45,9 @@ impl Default for StoreSetting {
     }
 }
 
-impl Default for ProviderSetting {
-    fn default() -> Self {
-        Self {
-            dedupe: true,
-            verify: true,
-        }
-    }
-}
-
 /// The names under which the parts are kept.
 pub(super) const CLOCK: &str = "clock";
 pub(super) const STORE: &str = "store";
-pub(super) const PROVIDER: &str = "provider";
 pub(super) const BLOCKED: &str = "blocked:";
 
 impl Settings {
@@ -80,7 +59,6 @@ impl Settings {
             match name.as_str() {
                 CLOCK => settings.clock = Duration::from_secs(value.parse().unwrap_or_default()),
                 STORE => settings.store = serde_json::from_str(&value).unwrap_or_default(),
-                PROVIDER => settings.provider = serde_json::from_str(&value).unwrap_or_default(),
                 _ => {
                     if let Some(user) = name.strip_prefix(BLOCKED)
                         && value == "true"
@@ -101,7 +79,7 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_is_as_always() {
         let settings = Settings::read(Vec::new());
-        assert!(settings.store.available && settings.provider.dedupe && settings.provider.verify);
+        assert!(settings.store.available && settings.store.fail_on.is_none());
         let row = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let settings = Settings::read(vec![
             row(CLOCK, "90"),
