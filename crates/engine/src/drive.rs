@@ -33,7 +33,6 @@ pub(crate) use self::ends::park;
 pub(crate) use self::load::check_readable;
 use self::load::{Done, progress};
 use crate::attempt::{Attempt, AttemptEnd};
-use crate::clock::monotonic;
 use crate::context::{Inner as ContextInner, StepContext, TransactionSlot};
 use crate::decide::may_go_on;
 use crate::execution::{ExecutionRecord, FullKey, ParkReason};
@@ -178,9 +177,7 @@ impl Driver<'_> {
             }
             let number = self.attempt_number(done);
             let cx = self.context(entry, number, done);
-            let began = monotonic();
             let ended = self.attempt(position, number, &cx, done).await;
-            telemetry::took(&schema.name, &entry.name, monotonic() - began);
             if !matches!(ended, AttemptEnd::Attempted(Attempted::Done(_))) {
                 // Before anything is written: where there is one writer, it is the transaction's.
                 drop(cx.take_enlisted());
@@ -190,6 +187,8 @@ impl Driver<'_> {
                     match self.record(position, number, output, &cx, done).await? {
                         None => {
                             telemetry::attempted(&schema.name, &entry.name, "recorded");
+                            let time = self.inner.now().duration_since(self.run.since());
+                            telemetry::took(&schema.name, &entry.name, time.unwrap_or_default());
                             return Ok(());
                         }
                         Some(error) => error,

@@ -60,7 +60,7 @@ pub(crate) fn attempted(schema: &str, step: &str, outcome: &'static str) {
     .increment(1);
 }
 
-/// An attempt of a step took so long, whatever came of it.
+/// A step was recorded so long after it was entered, its other attempts and their pauses included.
 pub(crate) fn took(schema: &str, step: &str, time: Duration) {
     histogram!(
         "keystep_step_seconds",

@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use keystep::{ExecutionId, Failure, FailureKind, RunError, Verdict, WaitReason};
 
 use crate::key::ClientKey;
@@ -104,6 +104,17 @@ impl Dress {
         if let Some(applied) = self.applied.and_then(|prefer| prefer.applied()) {
             headers.insert("preference-applied", applied);
         }
+    }
+
+    /// A problem with them.
+    pub(crate) fn on(&self, problem: Problem) -> Problem {
+        let mut headers = HeaderMap::new();
+        self.put_on(&mut headers);
+        let set = |problem: Problem, (name, value): (Option<HeaderName>, HeaderValue)| match name {
+            Some(name) => problem.set_header(name, value),
+            None => problem,
+        };
+        headers.into_iter().fold(problem, set)
     }
 
     /// 202: where to look, and when.

@@ -269,7 +269,11 @@ where
         if let Some(wish) = wish {
             call = call.after_failure(wish);
         }
-        call.submit().await.map_err(|error| self.refused(&error, ask))
+        // Dropping the call stops nothing: what it began goes on, and the next equal request finds it.
+        match tokio::time::timeout(self.operation.0.store_patience, call.submit()).await {
+            Ok(submitted) => submitted.map_err(|error| self.refused(&error, ask)),
+            Err(late) => Err(self.operation.store_unavailable(&late, &ask.key)),
+        }
     }
 
     async fn settle(&self, ask: &Ask, handle: Handle<Out>) -> Settled<Out> {
@@ -341,21 +345,15 @@ where
         let (ended, how) = match settled.result {
             Waited::Ended(Ok(output)) => (Ended::Done(output), how),
             Waited::Ended(Err(error)) => {
-                let problem = operation.problem_of(&error, &ask.key, settled.id);
                 metrics::outcome(operation, how.as_str());
-                let mut marks = http::HeaderMap::new();
-                let dress = self.dress(ask.key, settled.id, how, settled.applied);
-                dress.put_on(&mut marks);
-                return Err(marks
-                    .into_iter()
-                    .fold(problem, |problem, (name, value)| match name {
-                        Some(name) => problem.set_header(name, value),
-                        None => problem,
-                    }));
+                let problem = operation.problem_of(&error, &ask.key, settled.id);
+                return Err(self.dress(ask.key, settled.id, how, settled.applied).on(problem));
             }
             Waited::Busy => {
                 metrics::outcome(operation, "rejected");
-                return Err(operation.in_progress(&ask.key, settled.id, None));
+                let problem = operation.in_progress(&ask.key, settled.id, None);
+                let dress = self.dress(ask.key, settled.id, How::Executed, settled.applied);
+                return Err(dress.on(problem));
             }
             // It is no replay, whoever does the work.
             Waited::Accepted => (Ended::Accepted, How::Executed),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use http::header;
 use http::request::Parts;
 use keystep::{InputHash, canonical_json};
 use serde_json::value::RawValue;
@@ -30,7 +31,11 @@ pub(crate) fn of(
             canonical(&[])?;
             fields(body, pointers)?
         }
-        Fingerprint::Canonical | Fingerprint::Raw | Fingerprint::Fields(_) => {
+        Fingerprint::Canonical => match boundary(parts, media_type) {
+            Some(boundary) => without(body, boundary.as_bytes()),
+            None => body.to_vec(),
+        },
+        Fingerprint::Raw | Fingerprint::Fields(_) => {
             if json {
                 canonical(&[])?;
             }
@@ -62,6 +67,35 @@ pub(crate) fn of(
 
 fn is_json(media_type: &str) -> bool {
     media_type == "application/json" || media_type.ends_with("+json")
+}
+
+/// What separates the parts of a multipart body: clients choose it anew for each attempt.
+fn boundary<'a>(parts: &'a Parts, media_type: &str) -> Option<&'a str> {
+    if !media_type.starts_with("multipart/") {
+        return None;
+    }
+    let value = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let mut parameters = value
+        .split(';')
+        .skip(1)
+        .filter_map(|text| text.trim().split_once('='));
+    let (_name, boundary) = parameters.find(|(name, _)| name.eq_ignore_ascii_case("boundary"))?;
+    Some(boundary.trim_matches('"')).filter(|boundary| !boundary.is_empty())
+}
+
+/// A body without the lines' boundary. It stands nowhere else: that is what makes it one.
+fn without(body: &[u8], boundary: &[u8]) -> Vec<u8> {
+    let mut form = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(byte) = rest.first() {
+        if let Some(after) = rest.strip_prefix(boundary) {
+            rest = after;
+        } else {
+            form.push(*byte);
+            rest = &rest[1..];
+        }
+    }
+    form
 }
 
 /// The canonical form of some members; one that is absent is told from one that is null.
@@ -163,6 +197,19 @@ mod tests {
             hash(&operation, "/orders", JSON, r#"{"b":18446744073709551617}"#),
             hash(&operation, "/orders", JSON, r#"{"b":18446744073709551618}"#)
         );
+    }
+
+    #[test]
+    fn the_boundary_of_a_multipart_body_does_not_count() {
+        let hash = |boundary: &str, text: &str| {
+            let media_type = format!("multipart/form-data; boundary=\"{boundary}\"");
+            let request = http::Request::post("/notes").header(header::CONTENT_TYPE, media_type);
+            let (parts, ()) = request.body(()).expect("a request").into_parts();
+            let body = format!("--{boundary}\r\n\r\n{text}\r\n--{boundary}--\r\n");
+            of(&orders().0, &parts, "multipart/form-data", body.as_bytes()).expect("a body")
+        };
+        assert_eq!(hash("one", "tea"), hash("other", "tea"));
+        assert_ne!(hash("one", "tea"), hash("one", "cup"));
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Operation {
         self.with(|it| it.on_store_down = policy)
     }
 
-    /// How long the store may take to say what it knows of a key. Ten seconds by default.
+    /// How long the store may take to say what it knows of a key, and to claim it. Ten seconds by default.
     #[must_use]
     pub fn store_patience(self, limit: Duration) -> Self {
         self.with(|it| it.store_patience = limit)

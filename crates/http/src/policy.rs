@@ -96,7 +96,8 @@ impl OnError {
 /// What makes two requests equal, besides method, route, path, query and media type.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Fingerprint {
-    /// The canonical form of a JSON body; the bytes of any other. The default.
+    /// The canonical form of a JSON body; the bytes of any other, without the boundary of a multipart
+    /// one. The default.
     #[default]
     Canonical,
     /// The bytes of the body.

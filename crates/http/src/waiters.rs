@@ -40,6 +40,11 @@ impl Waiters {
         }))
     }
 
+    /// How many wait at the moment.
+    pub fn waiting(&self) -> usize {
+        self.now().in_all
+    }
+
     /// A place to wait; `None` when there is none.
     pub(crate) fn enter(&self, id: ExecutionId) -> Option<Place> {
         let mut now = self.now();

@@ -123,7 +123,8 @@ impl KeyedHandler {
         &self.operation
     }
 
-    /// The layer to put around the handler, and only around it.
+    /// The layer to put around the handler, and only around it. The engine must know the
+    /// [`schema`](Self::schema): with one that does not, each request is answered with 500.
     pub fn layer(&self, engine: &Engine) -> IdempotencyLayer {
         let door = FrontDoor::new(engine.clone(), self.schema(), self.operation.clone());
         IdempotencyLayer::new(self.clone(), door)

@@ -136,7 +136,7 @@ impl Visit {
             let verdict = handle.verdict();
             let mut outcome = Box::pin(handle.wait());
             waits_for_another.store(verdict == Verdict::Attached, Ordering::Relaxed);
-            let settled = door.wait(self.ask.prefer, id, verdict, outcome.as_mut()).await;
+            let mut settled = door.wait(self.ask.prefer, id, verdict, outcome.as_mut()).await;
             waits_for_another.store(false, Ordering::Relaxed);
             let Waited::Ended(result) = &settled.result else {
                 if verdict != Verdict::Attached {
@@ -168,6 +168,10 @@ impl Visit {
             }
             let without_answer = code == Some(NO_REQUEST) || (not_stored && verdict == Verdict::Attached);
             if !without_answer || round == ROUNDS {
+                if result.is_ok() && verdict != Verdict::Finished {
+                    // The step took the request of another client.
+                    settled.verdict = Verdict::Attached;
+                }
                 return self.answer(settled).await;
             }
             round += 1;

@@ -215,3 +215,89 @@ impl fmt::Debug for OfferSecret {
         f.write_str("OfferSecret(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret() -> OfferSecret {
+        "a secret of the shop".parse().expect("long enough")
+    }
+
+    fn tea(id: &str, revision: i64) -> Cart {
+        let at = CartAt {
+            id: id.into(),
+            revision,
+        };
+        let line = Line {
+            sku: "TEA".into(),
+            qty: 1,
+            unit_price: Money::new(1000, "RUB"),
+        };
+        Cart::new(at, vec![line])
+    }
+
+    fn ids(cart: &Cart, owner: &str, wanted: &Wanted) -> Vec<Option<String>> {
+        let offers = Offer::for_cart(cart, owner, wanted, &secret());
+        offers.into_iter().map(|offer| offer.request_id).collect()
+    }
+
+    #[test]
+    fn the_id_is_what_others_compute_too() {
+        // Computed with Python: hmac, json.dumps(sort_keys=True), urlsafe_b64encode.
+        let wanted = [
+            Some("req_XYtPUiX83jDwDutt3-0ukAGzxlxgNp3w".to_owned()),
+            Some("req_FKyeHDGNrjWfxdtiTeu2xooQYI8l4mzN".to_owned()),
+        ];
+        assert_eq!(ids(&tea("c_7f3a", 3), "anna", &Wanted::default()), wanted);
+    }
+
+    #[test]
+    fn another_customer_cart_revision_or_secret_has_other_ids() {
+        let wanted = Wanted::default();
+        let mut all = ids(&tea("c_1", 1), "anna", &wanted);
+        all.extend(ids(&tea("c_1", 1), "boris", &wanted));
+        all.extend(ids(&tea("c_1", 2), "anna", &wanted));
+        all.extend(ids(&tea("c_2", 1), "anna", &wanted));
+        let other: OfferSecret = "another secret of the shop".parse().expect("long enough");
+        let offers = Offer::for_cart(&tea("c_1", 1), "anna", &wanted, &other);
+        all.extend(offers.into_iter().map(|offer| offer.request_id));
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), 10);
+    }
+
+    #[test]
+    fn what_can_not_be_ordered_has_no_id_and_payments_come_first() {
+        let wanted: Wanted = serde_json::from_value(json!({
+            "payment": [{"method": "invoice"}, {"method": "cash"}],
+            "delivery": ["courier", "courier"],
+        }))
+        .expect("wishes");
+        let offers = Offer::for_cart(&tea("c_1", 1), "anna", &wanted, &secret());
+        let shown: Vec<_> = offers.into_iter().map(Offer::shown).collect();
+        let payments: Vec<_> = shown.iter().map(|offer| &offer.payment).collect();
+        assert_eq!(
+            payments,
+            [
+                &Payment::Invoice,
+                &Payment::Invoice,
+                &Payment::Cash,
+                &Payment::Cash
+            ]
+        );
+        assert_eq!(
+            serde_json::to_value(&shown[0]).expect("JSON"),
+            json!({
+                "requestId": null, "available": false, "payment": {"method": "invoice"},
+                "delivery": "courier", "total": {"amount": 1000, "currency": "RUB"},
+            })
+        );
+        assert!(shown[2].available && shown[2].request_id.is_some());
+    }
+
+    #[test]
+    fn a_secret_is_long_and_not_shown() {
+        assert!("short".parse::<OfferSecret>().is_err());
+        assert!(!format!("{:?}", secret()).contains("shop"));
+    }
+}

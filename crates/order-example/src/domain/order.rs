@@ -196,3 +196,85 @@ fn merged(target: Value, patch: Value) -> Value {
 fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(member: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(member).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn order(comment: Option<&str>, address: Option<Value>) -> Order {
+        Order {
+            order_nr: "20240102-000017".into(),
+            request_id: Some("req_9Jx".into()),
+            status: Status::Confirmed,
+            version: 1,
+            orders_version: 5,
+            cart_id: Some("c_7f3a".into()),
+            items: Vec::new(),
+            total: Money::new(0, "RUB"),
+            payment: Payment::Cash,
+            delivery: Delivery::Courier,
+            delivery_status: None,
+            comment: comment.map(str::to_owned),
+            address,
+            created_at: "2024-01-02T10:00:00.000Z".into(),
+        }
+    }
+
+    fn patched(order: &Order, patch: Value) -> (Option<String>, Option<Value>) {
+        let patch: OrderPatch = serde_json::from_value(patch).expect("a patch");
+        // It travels through the database as the input of a step.
+        let stored = serde_json::to_value(&patch).expect("JSON");
+        let patch: OrderPatch = serde_json::from_value(stored).expect("a patch");
+        patch.applied(order)
+    }
+
+    #[test]
+    fn a_member_that_is_missing_stays_and_one_that_is_null_goes() {
+        let before = order(Some("ring twice"), Some(json!("Moscow")));
+        let same = (before.comment.clone(), before.address.clone());
+        assert_eq!(patched(&before, json!({})), same);
+        assert_eq!(patched(&before, json!({"comment": null})), (None, same.1));
+        let (comment, address) = patched(&before, json!({"comment": "knock", "address": null}));
+        assert_eq!((comment.as_deref(), address), (Some("knock"), None));
+    }
+
+    #[test]
+    fn an_address_is_merged_member_by_member() {
+        let before = order(
+            None,
+            Some(json!({"city": "Moscow", "flat": 7, "geo": {"lat": 1, "lon": 2}})),
+        );
+        let patch = json!({"address": {"flat": null, "geo": {"lat": 3}, "street": "Arbat"}});
+        let (_, address) = patched(&before, patch);
+        let wanted = json!({"city": "Moscow", "geo": {"lat": 3, "lon": 2}, "street": "Arbat"});
+        assert_eq!(address, Some(wanted));
+        let (_, address) = patched(
+            &order(None, None),
+            json!({"address": {"city": "Tver", "flat": null}}),
+        );
+        assert_eq!(address, Some(json!({"city": "Tver"})));
+        let (_, address) = patched(&before, json!({"address": "Tver"}));
+        assert_eq!(address, Some(json!("Tver")));
+    }
+
+    #[test]
+    fn other_members_can_not_be_changed() {
+        for patch in [json!({"total": 1}), json!({"status": "cancelled"}), json!([])] {
+            assert!(serde_json::from_value::<OrderPatch>(patch).is_err());
+        }
+    }
+
+    #[test]
+    fn an_order_is_shown_as_the_contract_says() {
+        let shown = serde_json::to_value(order(Some("ring twice"), None)).expect("JSON");
+        let wanted = json!({
+            "orderNr": "20240102-000017", "requestId": "req_9Jx", "status": "confirmed", "version": 1,
+            "ordersVersion": 5, "cartId": "c_7f3a", "items": [], "total": {"amount": 0, "currency": "RUB"},
+            "payment": {"method": "cash"}, "delivery": "courier", "deliveryStatus": null,
+            "comment": "ring twice", "createdAt": "2024-01-02T10:00:00.000Z",
+        });
+        assert_eq!(shown, wanted);
+    }
+}

@@ -39,6 +39,6 @@ mod provider;
 mod requests;
 mod server;
 mod services;
+mod shop;
 mod shutdown;
-mod stores;
 mod trial;

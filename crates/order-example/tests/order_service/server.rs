@@ -294,9 +294,8 @@ impl Server {
 
     /// What Alice's cart is offered for, paid with this card.
     pub(crate) async fn offer(&self, card: &str) -> String {
-        let payment = json!([{"method": "card", "cardId": card}]);
-        let offers = self.post("/api/v2/cart/go-checkout", &json!({ "payment": payment }));
-        let offers = offers.await;
+        let wanted = json!({"payment": [{"method": "card", "cardId": card}]});
+        let offers = self.post("/api/v2/cart/go-checkout", &wanted).await;
         assert_eq!(offers.status, StatusCode::OK, "{offers:?}");
         let request_id = offers.json()["offers"][0]["requestId"]
             .as_str()

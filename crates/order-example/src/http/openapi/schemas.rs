@@ -3,41 +3,41 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
-use utoipa::openapi::{RefOr, schema::Schema};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::read;
-
-/// Gives each name a schema of the document's components, with those that it refers to.
+/// Gives each name a schema of the document's components.
 macro_rules! schemas {
-    ($($(#[$doc:meta])* $name:ident [$($uses:ident)*] $schema:expr;)+) => {$(
-        $(#[$doc])*
-        pub(in crate::http) enum $name {}
+    ($($(#[$doc:meta])* $name:ident $schema:expr;)+) => {
+        $(
+            $(#[$doc])*
+            pub(in crate::http) enum $name {}
 
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                read($schema)
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    RefOr::Ref(Ref::from_schema_name(stringify!($name)))
+                }
             }
+
+            impl ToSchema for $name {
+                fn name() -> Cow<'static, str> {
+                    Cow::Borrowed(stringify!($name))
+                }
+            }
+        )+
+
+        fn bodies() -> Vec<(&'static str, Value)> {
+            vec![$((stringify!($name), $schema)),+]
         }
-
-        impl ToSchema for $name {
-            fn name() -> Cow<'static, str> {
-                Cow::Borrowed(stringify!($name))
-            }
-
-            fn schemas(found: &mut Vec<(String, RefOr<Schema>)>) {
-                let used: &[fn(&mut Vec<(String, RefOr<Schema>)>)] = &[$(add::<$uses>),*];
-                used.iter().for_each(|add| add(found));
-            }
-        }
-    )+};
+    };
 }
 
-/// Adds a schema with those that it refers to.
-fn add<T: ToSchema>(found: &mut Vec<(String, RefOr<Schema>)>) {
-    found.push((T::name().into_owned(), T::schema()));
-    T::schemas(found);
+/// All schemas of the document, by their names.
+pub(super) fn components() -> Map<String, Value> {
+    let all = bodies().into_iter().chain(parts());
+    all.map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
 fn component(name: &str) -> Value {
@@ -65,59 +65,8 @@ const NAME: &str = "^[!-~]+$";
 const ORDER_NR: &str = "^[0-9]{8}-[0-9]{6,}$";
 
 schemas! {
-    /// An amount of money.
-    Money [] json!({
-        "type": "object",
-        "description": "An amount in the currency's smallest unit.",
-        "required": ["amount", "currency"],
-        "properties": {
-            "amount": {"type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_i64},
-            "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
-        },
-        "example": {"amount": 1000, "currency": "RUB"},
-    });
-    /// More than no money.
-    Price [] json!({
-        "type": "object",
-        "description": "An amount above zero in the currency's smallest unit.",
-        "required": ["amount", "currency"],
-        "properties": {
-            "amount": {"type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_991_i64},
-            "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
-        },
-        "example": {"amount": 1000, "currency": "RUB"},
-    });
-    /// How something is paid.
-    Payment [] json!({
-        "oneOf": [
-            {
-                "type": "object",
-                "required": ["method", "cardId"],
-                "properties": {
-                    "method": {"type": "string", "enum": ["card"]},
-                    "cardId": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": NAME},
-                },
-            },
-            {
-                "type": "object",
-                "required": ["method"],
-                "properties": {"method": {"type": "string", "enum": ["cash", "invoice"]}},
-            },
-        ],
-        "example": {"method": "card", "cardId": "card_1"},
-    });
-    /// Some of one product.
-    Line [Money] json!({
-        "type": "object",
-        "required": ["sku", "qty", "unitPrice"],
-        "properties": {
-            "sku": {"type": "string"},
-            "qty": {"type": "integer", "minimum": 1},
-            "unitPrice": component("Money"),
-        },
-    });
     /// A cart.
-    Cart [Line Money] json!({
+    Cart json!({
         "type": "object",
         "required": ["id", "revision", "state", "currency", "items", "total"],
         "properties": {
@@ -130,14 +79,14 @@ schemas! {
         },
     });
     /// How many of a product.
-    QuantityRequest [] json!({
+    QuantityRequest json!({
         "type": "object",
         "required": ["qty"],
         "properties": {"qty": {"type": "integer", "minimum": 0, "maximum": 999}},
         "example": {"qty": 2},
     });
     /// For what offers are wanted.
-    CheckoutRequest [Payment] json!({
+    CheckoutRequest json!({
         "type": "object",
         "properties": {
             "payment": {
@@ -152,20 +101,8 @@ schemas! {
         },
         "example": {"payment": [{"method": "card", "cardId": "card_1"}], "delivery": ["courier"]},
     });
-    /// An offer.
-    Offer [Payment Money] json!({
-        "type": "object",
-        "required": ["requestId", "available", "payment", "delivery", "total"],
-        "properties": {
-            "requestId": {"type": ["string", "null"], "pattern": "^req_[A-Za-z0-9_-]{32}$"},
-            "available": {"type": "boolean"},
-            "payment": component("Payment"),
-            "delivery": {"type": "string", "enum": ["courier"]},
-            "total": component("Money"),
-        },
-    });
     /// What a cart is offered for.
-    Offers [Offer] json!({
+    Offers json!({
         "type": "object",
         "required": ["cartId", "revision", "offers"],
         "properties": {
@@ -175,7 +112,7 @@ schemas! {
         },
     });
     /// An order to be made.
-    OrderRequest [Payment Price] json!({
+    OrderRequest json!({
         "type": "object",
         "description": "Either names an offer by its requestId, or describes it, as older clients do.",
         "properties": {
@@ -192,7 +129,7 @@ schemas! {
         "example": {"requestId": "req_9JxAq2mB0b4m8mQ1cC7dE5fG3hI6jK9l", "comment": "ring twice"},
     });
     /// An order.
-    Order [Line Money Payment] json!({
+    Order json!({
         "type": "object",
         "required": [
             "orderNr", "requestId", "status", "version", "ordersVersion", "cartId", "items", "total",
@@ -216,7 +153,7 @@ schemas! {
         },
     });
     /// All orders of a customer.
-    OrderList [Order] json!({
+    OrderList json!({
         "type": "object",
         "required": ["version", "orders"],
         "properties": {
@@ -225,7 +162,7 @@ schemas! {
         },
     });
     /// A merge patch of an order.
-    OrderPatch [] json!({
+    OrderPatch json!({
         "type": "object",
         "description": "A merge patch (RFC 7396).",
         "additionalProperties": false,
@@ -236,7 +173,7 @@ schemas! {
         "example": {"comment": "ring twice"},
     });
     /// How an order came about.
-    Steps [] json!({
+    Steps json!({
         "type": "object",
         "required": ["steps"],
         "properties": {
@@ -256,7 +193,7 @@ schemas! {
         },
     });
     /// A payment to be made.
-    PaymentRequest [Payment Price] json!({
+    PaymentRequest json!({
         "type": "object",
         "required": ["orderNr", "amount", "method"],
         "properties": {
@@ -271,7 +208,7 @@ schemas! {
         },
     });
     /// A payment.
-    Captured [Money] json!({
+    Captured json!({
         "type": "object",
         "required": ["paymentId", "orderNr", "amount", "status", "createdAt"],
         "properties": {
@@ -283,7 +220,7 @@ schemas! {
         },
     });
     /// Where the work on a keyed request stands.
-    Operation [] json!({
+    Operation json!({
         "type": "object",
         "required": ["id", "state", "steps", "result"],
         "properties": {
@@ -314,7 +251,7 @@ schemas! {
         },
     });
     /// Where to look for what is being done.
-    Accepted [] json!({
+    Accepted json!({
         "type": "object",
         "required": ["operation", "state"],
         "properties": {
@@ -323,7 +260,7 @@ schemas! {
         },
     });
     /// The policy of keys.
-    Policy [] json!({
+    Policy json!({
         "type": "object",
         "required": [
             "header", "syntax", "maxLength", "scope", "fingerprint", "ttl", "inFlightLease", "replayHeader",
@@ -358,7 +295,7 @@ schemas! {
         },
     });
     /// What a problem means.
-    ProblemPage [] json!({
+    ProblemPage json!({
         "type": "object",
         "required": ["type", "title", "status", "retryable", "sameKey", "next"],
         "properties": {
@@ -370,29 +307,110 @@ schemas! {
             "next": {"type": "string"},
         },
     });
-    /// A problem of RFC 9457.
-    Problem [] json!({
-        "type": "object",
-        "required": ["type", "title", "status", "detail", "instance", "retryable"],
-        "properties": {
-            "type": {"type": "string", "pattern": "^/problems/[a-z-]+$"},
-            "title": {"type": "string"},
-            "status": {"type": "integer", "minimum": 400, "maximum": 599},
-            "detail": {"type": "string"},
-            "instance": {"type": "string", "pattern": "^urn:uuid:"},
-            "retryable": {"type": "boolean"},
-            "idempotency_key": {"type": "string"},
-            "specification": {"type": "string"},
-            "operation": {"description": "Where the work on this key is shown.", "type": "string"},
-            "current": {"description": "The version that there is.", "type": ["integer", "string"]},
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["pointer", "message"],
-                    "properties": {"pointer": {"type": "string"}, "message": {"type": "string"}},
+}
+
+/// What bodies are made of, and the body of every problem.
+fn parts() -> Vec<(&'static str, Value)> {
+    vec![
+        (
+            "Money",
+            json!({
+                "type": "object",
+                "description": "An amount in the currency's smallest unit.",
+                "required": ["amount", "currency"],
+                "properties": {
+                    "amount": {"type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_i64},
+                    "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
                 },
-            },
-        },
-    });
+                "example": {"amount": 1000, "currency": "RUB"},
+            }),
+        ),
+        (
+            "Price",
+            json!({
+                "type": "object",
+                "description": "An amount above zero in the currency's smallest unit.",
+                "required": ["amount", "currency"],
+                "properties": {
+                    "amount": {"type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_991_i64},
+                    "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+                },
+                "example": {"amount": 1000, "currency": "RUB"},
+            }),
+        ),
+        (
+            "Payment",
+            json!({
+                "oneOf": [
+                    {
+                        "type": "object",
+                        "required": ["method", "cardId"],
+                        "properties": {
+                            "method": {"type": "string", "enum": ["card"]},
+                            "cardId": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": NAME},
+                        },
+                    },
+                    {
+                        "type": "object",
+                        "required": ["method"],
+                        "properties": {"method": {"type": "string", "enum": ["cash", "invoice"]}},
+                    },
+                ],
+                "example": {"method": "card", "cardId": "card_1"},
+            }),
+        ),
+        (
+            "Line",
+            json!({
+                "type": "object",
+                "required": ["sku", "qty", "unitPrice"],
+                "properties": {
+                    "sku": {"type": "string"},
+                    "qty": {"type": "integer", "minimum": 1},
+                    "unitPrice": component("Money"),
+                },
+            }),
+        ),
+        (
+            "Offer",
+            json!({
+                "type": "object",
+                "required": ["requestId", "available", "payment", "delivery", "total"],
+                "properties": {
+                    "requestId": {"type": ["string", "null"], "pattern": "^req_[A-Za-z0-9_-]{32}$"},
+                    "available": {"type": "boolean"},
+                    "payment": component("Payment"),
+                    "delivery": {"type": "string", "enum": ["courier"]},
+                    "total": component("Money"),
+                },
+            }),
+        ),
+        (
+            "Problem",
+            json!({
+                "type": "object",
+                "required": ["type", "title", "status", "detail", "instance", "retryable"],
+                "properties": {
+                    "type": {"type": "string", "pattern": "^/problems/[a-z-]+$"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer", "minimum": 400, "maximum": 599},
+                    "detail": {"type": "string"},
+                    "instance": {"type": "string", "pattern": "^urn:uuid:"},
+                    "retryable": {"type": "boolean"},
+                    "idempotency_key": {"type": "string"},
+                    "specification": {"type": "string"},
+                    "operation": {"description": "Where the work on this key is shown.", "type": "string"},
+                    "current": {"description": "The version that there is.", "type": ["integer", "string"]},
+                    "errors": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["pointer", "message"],
+                            "properties": {"pointer": {"type": "string"}, "message": {"type": "string"}},
+                        },
+                    },
+                },
+            }),
+        ),
+    ]
 }
