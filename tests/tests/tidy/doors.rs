@@ -51,7 +51,12 @@ pub(crate) fn left_open(doors: &str) -> Vec<String> {
     let rooms = words.windows(2).filter(|pair| ["mod", "use"].contains(&pair[0]));
     rooms
         .filter(|pair| pair[1] != CLOSED)
-        .map(|pair| format!("{DOORS}: `{}` must stand under #[cfg(feature = \"{FEATURE}\")]", pair[1]))
+        .map(|pair| {
+            format!(
+                "{DOORS}: `{}` must stand under #[cfg(feature = \"{FEATURE}\")]",
+                pair[1]
+            )
+        })
         .collect()
 }
 
@@ -68,8 +73,14 @@ fn a_package_that_opens_the_doors_unasked_is_seen() {
         let features = ["test-hooks"];
         serde_json::json!([{"name": "order-example", "kind": kind, "features": features}])
     };
-    assert_eq!(opened(&package("order-example", Value::Null, on("dev"))), Vec::<String>::new());
-    assert_eq!(opened(&package("order-example", Value::Null, on("normal"))).len(), 1);
+    assert_eq!(
+        opened(&package("order-example", Value::Null, on("dev"))),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        opened(&package("order-example", Value::Null, on("normal"))).len(),
+        1
+    );
     assert_eq!(opened(&package("system-tests", Value::Null, on("dev"))).len(), 1);
 }
 

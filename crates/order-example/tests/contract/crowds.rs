@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures::StreamExt;
 
+use crate::answer::Answer;
 use crate::service::{Place, on_both_databases};
 use crate::world::ORDERS;
 
@@ -59,10 +60,10 @@ async fn alone_ten_thousand_orders_over_five_hundred_keys_are_five_hundred(place
         let request = service.customer(name).order(&offers[name.as_str()]).key("k");
         async move { (name, request.await) }
     }));
-    let mut answers = std::pin::pin!(answers.buffer_unordered(64));
+    let answers: Vec<(&String, Answer)> = answers.buffer_unordered(64).collect().await;
     let mut orders: BTreeMap<&str, HashSet<String>> = BTreeMap::new();
     let (mut first, mut told) = (0, 0);
-    while let Some((name, answer)) = answers.next().await {
+    for (name, answer) in answers {
         if answer.status == 409 {
             answer.problem(409, "idempotency-in-progress");
             continue;

@@ -1,5 +1,8 @@
 //! What is not understood gets the listed problem and leaves its key free.
 
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use reqwest::Method;
 use serde_json::json;
 
@@ -166,8 +169,8 @@ async fn a_body_of_another_kind_or_size_is_refused_and_its_key_stays_free(place:
     let huge = format!("{}{body}", " ".repeat(1000));
     post().text(huge.clone()).await.problem(413, "body-too-large");
     // Without saying how long it is.
-    let chunks = futures::stream::iter(vec![Ok::<_, std::io::Error>(huge)]);
-    let stream = reqwest::Body::wrap_stream(chunks);
+    let chunk = Ok::<_, std::io::Error>(Frame::data(Bytes::from(huge)));
+    let stream = reqwest::Body::wrap(StreamBody::new(futures::stream::iter([chunk])));
     post().text(stream).await.problem(413, "body-too-large");
     let paid = pair.two.request(Method::POST, PAYMENTS).by("ada").key("k");
     let paid = paid.body("application/json; charset=utf-8", body).await;
