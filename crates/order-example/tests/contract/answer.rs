@@ -1,6 +1,7 @@
 //! What does a client send, and what does it get? A request is awaited, and gives an [`Answer`] that has
 //! what every answer must have.
 
+use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin;
 
@@ -89,7 +90,7 @@ impl IntoFuture for Request {
 }
 
 /// What a client got.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -128,6 +129,13 @@ const PROBLEMS: [(&str, &[u16], bool); 29] = [
     ("unsupported-media-type", &[415], false),
     ("internal", &[500], true),
 ];
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        write!(f, "{} {:?}\n{body}", self.status, self.headers)
+    }
+}
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {

@@ -49,7 +49,7 @@ async fn the_policies_are_public_and_true(place: Place) {
         (&payments["concurrency"], &payments["required"]),
         (&json!("reject"), &json!(true))
     );
-    assert_eq!(of("PATCH", "/api/v1/orders/{orderNr}")["required"], false);
+    assert_eq!(of("PATCH", "/api/v1/orders/{nr}")["required"], false);
     pair.end().await;
 }
 
@@ -119,9 +119,9 @@ async fn the_document_names_every_route_and_every_problem_it_answers(place: Plac
         ("/api/v1/cart/items/{sku}", &["put"]),
         ("/api/v2/cart/go-checkout", &["post"]),
         ("/api/v1/orders", &["get", "post"]),
-        ("/api/v1/orders/{orderNr}", &["get", "patch", "delete"]),
+        ("/api/v1/orders/{nr}", &["get", "patch", "delete"]),
         ("/api/v1/payments", &["post"]),
-        ("/api/v1/payments/{paymentId}", &["get"]),
+        ("/api/v1/payments/{id}", &["get"]),
         ("/api/v1/operations/{id}", &["get"]),
         ("/api/v1/idempotency", &["get"]),
     ] {

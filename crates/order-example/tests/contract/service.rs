@@ -101,6 +101,7 @@ impl Place {
             .env("ORDERS_LISTEN", "127.0.0.1:0")
             .env("ORDERS_DATABASE_URL", self.database.url())
             .env("ORDERS_TEST_HOOKS", "1")
+            .env("RUST_LOG", std::env::var("RUST_LOG").as_deref().unwrap_or("warn"))
             .env_remove("ORDERS_TOKENS")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
