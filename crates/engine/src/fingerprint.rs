@@ -4,11 +4,14 @@
 //! numbers as ECMAScript prints them), except that integers keep all their digits: 2^53 and
 //! 2^53 + 1 are different inputs. Pure.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::canonical;
 use crate::execution::InputHash;
+use crate::json::{self, ValueError};
 
 /// SHA-256 over the canonical form of a JSON document, without the members that `ignored` names
 /// (JSON Pointers of RFC 6901).
@@ -26,6 +29,35 @@ pub(crate) fn fingerprint(json: &[u8], ignored: &[String]) -> Result<InputHash, 
         None => canonical_without(json, ignored)?.into_bytes(),
     };
     Ok(InputHash(Sha256::digest(form).into()))
+}
+
+/// The canonical form of a JSON document, without the members that `ignored` names (JSON Pointers of
+/// RFC 6901): what [`InputHash`] is made of, for front doors that compare more than the document.
+///
+/// # Errors
+/// When the bytes are not JSON, or an object has a member twice: two readers could pick different ones.
+pub fn canonical_json(json: &[u8], ignored: &[String]) -> Result<Vec<u8>, ValueError> {
+    // The quick way takes only documents whose members are written plainly and once.
+    if !ignored.iter().any(|pointer| may_be_in(json, pointer))
+        && let Some(form) = canonical::canonical(json)
+    {
+        return Ok(form);
+    }
+    let refused = |error: serde_json::Error| ValueError::NotJson(json::describe(&error));
+    json::refuse_members_twice(json)?;
+    let form = canonical_without(json, ignored).map_err(refused)?;
+    Ok(form.into_bytes())
+}
+
+/// Whether a document that is written plainly may have what the pointer names.
+fn may_be_in(json: &[u8], pointer: &str) -> bool {
+    let last = pointer.rsplit('/').next().unwrap_or_default();
+    let name: Cow<'_, str> = if last.contains('~') {
+        last.replace("~1", "/").replace("~0", "~").into()
+    } else {
+        last.into()
+    };
+    name.is_empty() || json.windows(name.len()).any(|part| part == name.as_bytes())
 }
 
 /// The canonical form of any document, without some members.
@@ -207,6 +239,34 @@ mod tests {
             canonical("{\"\\ufb33\":1,\"\\ud83d\\ude00\":2}"),
             "{\"😀\":2,\"\u{fb33}\":1}"
         );
+    }
+
+    #[test]
+    fn a_member_twice_is_refused_where_it_would_be_picked() {
+        for twice in [
+            r#"{"a":1,"a":1}"#,
+            r#"[{"b":{"a":1,"\u0061":2}}]"#,
+            "{\"é\":1,\"é\":1}",
+        ] {
+            let refused = canonical_json(twice.as_bytes(), &[]).expect_err("twice");
+            assert_eq!(refused.to_string(), "an object has a member twice");
+        }
+        let once = canonical_json(br#"{"b":{"a":1},"a":[{"a":1}]}"#, &[]).expect("once");
+        assert_eq!(once, br#"{"a":[{"a":1}],"b":{"a":1}}"#);
+    }
+
+    #[test]
+    fn the_quick_way_leaves_out_what_the_long_one_does() {
+        let ignored = ["/a~1b".to_owned(), "/c/d".to_owned()];
+        for (json, form) in [
+            (r#"{"z":1,"a/b":2}"#, r#"{"z":1}"#),
+            (r#"{"z":1,"a\/b":2}"#, r#"{"z":1}"#),
+            (r#"{"z":1,"c":{"d":2,"e":3}}"#, r#"{"c":{"e":3},"z":1}"#),
+            (r#"{"z":1,"y":0}"#, r#"{"y":0,"z":1}"#),
+        ] {
+            let made = canonical_json(json.as_bytes(), &ignored).expect("JSON");
+            assert_eq!(made, form.as_bytes(), "{json}");
+        }
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //! and compared before they count, so that a value that can not be read is found by the run that
 //! made it and not by the one that needs it.
 
-use std::io;
+use std::collections::HashSet;
+use std::{fmt, io};
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{self, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Why a value can not be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +85,78 @@ impl io::Write for Same<'_> {
 fn same_document(a: &[u8], b: &[u8]) -> bool {
     let parse = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
     parse(a).is_some() && parse(a) == parse(b)
+}
+
+/// Refuses a document in which an object has a member twice.
+///
+/// # Errors
+/// [`ValueError::NotJson`], also when it is not JSON at all.
+pub(crate) fn refuse_members_twice(json: &[u8]) -> Result<(), ValueError> {
+    match serde_json::from_slice::<NoMemberTwice>(json) {
+        Ok(NoMemberTwice) => Ok(()),
+        // The only data error there is.
+        Err(error) if error.classify() == serde_json::error::Category::Data => {
+            Err(ValueError::NotJson("an object has a member twice".to_owned()))
+        }
+        Err(error) => Err(ValueError::NotJson(describe(&error))),
+    }
+}
+
+/// Any JSON in which no object has a member twice.
+struct NoMemberTwice;
+
+impl<'de> Deserialize<'de> for NoMemberTwice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for NoMemberTwice {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            members.next_value::<Self>()?;
+            if !seen.insert(name) {
+                return Err(de::Error::custom("a member twice"));
+            }
+        }
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self, A::Error> {
+        while elements.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
 }
 
 /// An error of `serde_json` without the value in it: payloads never reach a log or an error text.
@@ -353,8 +426,6 @@ impl<S: ser::SerializeMap> ser::SerializeMap for Finite<S> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-
-    use serde::Deserialize;
 
     use super::*;
 

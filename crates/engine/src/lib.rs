@@ -108,6 +108,7 @@ pub use evolution::{Affected, AnySchema, PlanReport};
 pub use execution::{
     CancelWish, ExecutionId, FullKey, InputHash, ParkReason, RunId, State, WaitReason, WorkerId,
 };
+pub use fingerprint::canonical_json;
 pub use handle::Handle;
 pub use inspect::{Cursor, Execution, Filter, Page, RecordedStep};
 pub use json::ValueError;

@@ -54,10 +54,18 @@ const EDGES: &[Edges] = &[
         why: STORE_WHY,
     },
     Edges {
+        package: "keystep-http",
+        uses: &["keystep"],
+        // Itself, with its feature for axum; its tests want executions that outlive an engine.
+        tests_use: &["keystep-http", "keystep-sqlite"],
+        why: "a front door knows the engine that it opens to, and no store behind it",
+    },
+    Edges {
         package: "order-example",
-        uses: &["keystep", "keystep-postgres", "keystep-sqlite"],
-        tests_use: &["xtask"],
-        why: "the example is put together from what a user has: the engine and the stores",
+        uses: &["keystep", "keystep-http", "keystep-postgres", "keystep-sqlite"],
+        // Itself, with the doors for tests.
+        tests_use: &["order-example", "xtask"],
+        why: "the example is put together from what a user has: the engine, the stores and the front door",
     },
     Edges {
         package: "bench",
@@ -248,6 +256,8 @@ fn planted_edges_are_seen() {
         ("keystep", "store-conformance", true),
         ("keystep", "keystep-sqlite", false),
         ("store-conformance", "keystep-postgres", true),
+        ("keystep", "keystep-http", false),
+        ("keystep-http", "keystep-sqlite", false),
         ("keystep-postgres", "keystep-sqlite", true),
         ("keystep-sqlite", "store-conformance", false),
         ("xtask", "keystep", false),

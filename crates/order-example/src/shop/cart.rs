@@ -1,7 +1,7 @@
 //! What does a customer want? The cart: shown, filled, and checked against what the customer has seen.
 
 use super::{Decided, Shop, ShopError, on_either};
-use crate::domain::{Cart, Quantity};
+use crate::domain::{Cart, Money, Quantity};
 
 impl Shop {
     /// The present cart of a customer. Somebody who has none gets an empty one.
@@ -27,5 +27,14 @@ impl Shop {
     /// Nothing is known to be changed. Call again.
     pub async fn set_quantity(&self, wish: Quantity) -> Decided<Cart> {
         on_either!(self, shop => shop.set_quantity(wish).await)
+    }
+
+    /// What one of a product costs now; `None` for one that the catalogue does not know.
+    ///
+    /// # Errors
+    ///
+    /// The database is away. Call again later.
+    pub async fn price(&self, sku: &str) -> Result<Option<Money>, ShopError> {
+        on_either!(self, shop => shop.price(sku).await)
     }
 }

@@ -3,6 +3,7 @@
 use keystep::{StepContext, StepResult, Verified};
 
 use crate::domain::{Authorized, Checkout, Reserved};
+use crate::hooks;
 use crate::payments::{self, Found, PaymentError, PaymentGateway};
 use crate::provider::PaymentOrder;
 
@@ -11,15 +12,17 @@ use crate::provider::PaymentOrder;
 /// The provider is another program: it may have done its part although we never saw the answer.
 /// Asking again under the same key is then the only way to find out, and it is what a rerun does.
 pub async fn authorize_payment(cx: StepContext, _reserved: Reserved) -> StepResult<Authorized> {
-    let Some(order) = payment_order(&cx)? else {
-        return Ok(Authorized { authorization: None });
+    let effect = hooks::before(&cx).await?;
+    let authorization = match payment_order(&cx)? {
+        Some(order) => {
+            let gateway = cx.get::<PaymentGateway>()?;
+            let authorization = gateway.authorize(&cx.idempotency_key(), &order).await;
+            Some(authorization.map_err(PaymentError::into_failure)?.id)
+        }
+        None => None,
     };
-    let gateway = cx.get::<PaymentGateway>()?;
-    let authorization = gateway.authorize(&cx.idempotency_key(), &order).await;
-    let authorization = authorization.map_err(PaymentError::into_failure)?;
-    Ok(Authorized {
-        authorization: Some(authorization.id),
-    })
+    effect.done().await;
+    Ok(Authorized { authorization })
 }
 
 /// Finds out what became of a question whose answer was lost, for shops that never ask twice.

@@ -3,6 +3,7 @@
 use keystep::{StepContext, StepError, StepResult, Verified};
 
 use crate::domain::{Charged, PaymentRequest, Refusal};
+use crate::hooks;
 use crate::payments::{Found, PaymentError, PaymentGateway, UNAVAILABLE, payment_order};
 use crate::shop::{Hold, Shop};
 
@@ -12,6 +13,7 @@ use crate::shop::{Hold, Shop};
 /// The hold is the execution's own: a run that is resumed meets what it held before as its own, and never
 /// as an order that somebody is paying.
 pub async fn charge(cx: StepContext, request: PaymentRequest) -> StepResult<Charged> {
+    let effect = hooks::before(&cx).await?;
     let shop = cx.get::<Shop>()?;
     let held = shop.hold_for_payment(cx.execution_id(), &request).await;
     match held
@@ -36,9 +38,12 @@ pub async fn charge(cx: StepContext, request: PaymentRequest) -> StepResult<Char
     };
     let gateway = cx.get::<PaymentGateway>()?;
     match gateway.charge(&cx.idempotency_key(), &order).await {
-        Ok(charge) => Ok(Charged {
-            charge: Some(charge.id),
-        }),
+        Ok(charge) => {
+            effect.done().await;
+            Ok(Charged {
+                charge: Some(charge.id),
+            })
+        }
         Err(error) => {
             if !matches!(error, PaymentError::Unknown(_)) {
                 shop.let_go(cx.execution_id(), &order_nr).await?;

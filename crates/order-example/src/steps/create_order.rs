@@ -4,12 +4,14 @@ use keystep::{StepContext, StepResult};
 
 use super::reserve_stock;
 use crate::domain::{Authorized, Order};
+use crate::hooks;
 use crate::shop::{NewOrder, Shop};
 
 /// Writes the order, closes its cart and raises the version of the customer's list of orders, in a
 /// transaction that the engine commits together with this step's checkpoint and the message that tells
 /// the rest of the world: all are there or none, whenever the process dies.
 pub async fn create_order(cx: StepContext, authorized: Authorized) -> StepResult<Order> {
+    let effect = hooks::before(&cx).await?;
     let shop = cx.get::<Shop>()?;
     let new = NewOrder {
         checkout: cx.input()?,
@@ -19,6 +21,7 @@ pub async fn create_order(cx: StepContext, authorized: Authorized) -> StepResult
     let order = shop.create_order(&cx, new).await?;
     // Sent when the order is there, and never when it is not.
     cx.emit(ORDER_CREATED, &order)?;
+    effect.done().await;
     Ok(order)
 }
 

@@ -3,6 +3,7 @@
 use keystep::{StepContext, StepResult};
 
 use crate::domain::{Checkout, Line, Refusal, Reserved};
+use crate::hooks;
 use crate::shop::{Claim, Reservation, Shop};
 
 /// Takes the goods from the shelf, line by line.
@@ -11,6 +12,7 @@ use crate::shop::{Claim, Reservation, Shop};
 /// step's idempotency key is the reservation's key, so that a line whose checkpoint was lost is found
 /// again and not taken twice.
 pub async fn reserve_stock(cx: StepContext, checkout: Checkout) -> StepResult<Reserved> {
+    let effect = hooks::before(&cx).await?;
     let shop = cx.get::<Shop>()?;
     let reservation = cx.idempotency_key();
     for line in in_one_order(checkout.offer.items) {
@@ -25,6 +27,7 @@ pub async fn reserve_stock(cx: StepContext, checkout: Checkout) -> StepResult<Re
             return Err(Refusal::OutOfStock { sku }.into_failure());
         }
     }
+    effect.done().await;
     Ok(Reserved { reservation })
 }
 

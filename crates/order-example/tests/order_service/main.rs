@@ -22,12 +22,23 @@ macro_rules! on_both_databases {
     )+};
 }
 
+mod access;
+mod cart;
+mod changes;
+mod compat;
 mod demo;
-mod http;
 mod logs;
+mod metrics;
+mod openapi;
+mod operations;
+mod orders;
+mod payments;
 mod plan;
+mod policies;
 mod provider;
+mod requests;
 mod server;
+mod services;
 mod shop;
 mod shutdown;
 mod trial;

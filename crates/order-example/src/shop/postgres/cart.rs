@@ -27,6 +27,14 @@ impl PostgresShop {
         self.write(|tx, schema| set_quantity(tx, schema, wish).boxed())
             .await
     }
+
+    pub(in crate::shop) async fn price(&self, sku: &str) -> Result<Option<Money>, ShopError> {
+        let product: Option<(i64, String)> = sqlx::query_as(self.sql(sql::FIND_PRODUCT))
+            .bind(sku)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(product.map(|(price, currency)| Money::new(price, currency)))
+    }
 }
 
 /// The cart of a customer, for whom nobody else writes until the transaction ends.

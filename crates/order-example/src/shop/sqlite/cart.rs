@@ -29,6 +29,14 @@ impl SqliteShop {
             .write(|writer| set_quantity(writer, wish).boxed())
             .await
     }
+
+    pub(in crate::shop) async fn price(&self, sku: &str) -> Result<Option<Money>, ShopError> {
+        let product: Option<(i64, String)> = sqlx::query_as(sql::FIND_PRODUCT)
+            .bind(sku)
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(product.map(|(price, currency)| Money::new(price, currency)))
+    }
 }
 
 /// The cart of a customer, for whom nobody else writes until the transaction ends.

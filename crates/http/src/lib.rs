@@ -1,0 +1,106 @@
+//! Idempotent HTTP on [`keystep`]: a request with an `Idempotency-Key` is done once, however often it is
+//! sent.
+//!
+//! A keyed request *is* an execution: its key is the execution's key, its stored answer the outcome.
+//! There is no second table, so it has all that executions have: it is arbitrated by the database, found
+//! after a crash, and continued by another process.
+//!
+//! # Idempotent in ten minutes
+//!
+//! A complete program with axum. Send `POST /notes` twice with the same key: there is one note.
+//!
+//! ```no_run
+//! use axum::extract::Request;
+//! use axum::http::StatusCode;
+//! use axum::middleware::{self, Next};
+//! use axum::response::Response;
+//! use axum::routing::post;
+//! use axum::{Extension, Json, Router};
+//! use keystep::{Engine, StepContext};
+//! use keystep_http::{AfterCrash, Operation};
+//! use keystep_sqlite::SqliteStore;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Deserialize)]
+//! struct NewNote { text: String }
+//!
+//! #[derive(Serialize)]
+//! struct Note { id: String, text: String }
+//!
+//! #[derive(Clone)]
+//! struct User(String);
+//!
+//! // Your authentication stands here. It is outside of the layer: nobody's requests are not keyed.
+//! async fn authenticate(mut request: Request, next: Next) -> Result<Response, StatusCode> {
+//!     let token = request.headers().get("authorization").ok_or(StatusCode::UNAUTHORIZED)?;
+//!     if token != "Bearer secret-of-ann" { return Err(StatusCode::UNAUTHORIZED); }
+//!     request.extensions_mut().insert(User("ann".to_owned()));
+//!     Ok(next.run(request).await)
+//! }
+//!
+//! async fn create_note(Extension(cx): Extension<StepContext>, Json(new): Json<NewNote>) -> (StatusCode, Json<Note>) {
+//!     // The same when the handler runs again after a crash: store the note under it, or send it on.
+//!     let id = cx.idempotency_key();
+//!     (StatusCode::CREATED, Json(Note { id, text: new.text }))
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let notes = Operation::post("note.create", "/notes")
+//!         .scope(|request| request.extensions.get::<User>().map(|user| user.0.clone()))
+//!         .after_crash(AfterCrash::Rerun);
+//!     let store = SqliteStore::open("notes.db").await?;
+//!     let engine = Engine::builder(store).schema(notes.schema()).build().await?;
+//!     let app = Router::new()
+//!         .route("/notes", post(create_note).layer(notes.layer(&engine)))
+//!         .layer(middleware::from_fn(authenticate));
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     axum::serve(listener, app).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What there is
+//!
+//! - [`Operation`]: one keyed route and its policies: duplicates, errors, fingerprint, limits
+//! - [`KeyedHandler`]: any handler, run once per key by a layer of tower around it. What happens after a
+//!   crash inside it is an argument without a default ([`AfterCrash`])
+//! - [`FrontDoor`]: a route that runs a schema of yours, with the steps of a request in the right order
+//! - [`Problem`]: errors as RFC 9457 has them, each [`Kind`] with the client's next move
+//! - [`Preconditions`] and [`Tag`]: `If-Match` and `If-None-Match`
+//! - [`PolicyDocument`]: what clients may rely on, to be published
+//!
+//! # What a layer can not do
+//!
+//! A wrapped handler runs with its key claimed, so what it refuses has bound the key to that request:
+//! the next equal request runs it again, but another one is answered with 422. What shall leave the key
+//! free, such as validation, belongs into [`KeyedHandler::check`].
+mod answer;
+mod conditional;
+mod document;
+mod door;
+mod fingerprint;
+mod key;
+mod layer;
+mod metrics;
+mod operation;
+mod policy;
+mod prefer;
+mod problem;
+mod request;
+mod stored;
+mod waiters;
+
+pub use answer::{Answer, Dress, Ended, How};
+pub use conditional::{Preconditions, Tag, Tags};
+pub use document::{PolicyDocument, PublishedOperation};
+pub use door::{Free, FrontDoor, Look};
+pub use key::{ClientKey, KeySyntax, MAX_KEY, parse as parse_key};
+pub use layer::{Claimed, IdempotencyLayer, IdempotencyService, KeyedHandler, ResponseBody, Scoped};
+pub use operation::Operation;
+pub use policy::{AfterCrash, Concurrency, Fingerprint, OnError, OnStoreDown};
+pub use prefer::Prefer;
+pub use problem::{FieldError, Kind, Problem, kinds};
+pub use request::Arrived;
+pub use stored::StoredResponse;
+pub use waiters::Waiters;

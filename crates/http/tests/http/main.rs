@@ -1,0 +1,12 @@
+//! What does a client meet? The layer and the front door, with axum on top and two stores below.
+
+mod crash;
+mod door;
+mod down;
+mod hangup;
+mod large;
+mod methods;
+mod read;
+mod rows;
+mod stage;
+mod wishes;
