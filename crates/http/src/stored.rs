@@ -172,6 +172,24 @@ mod tests {
     }
 
     #[test]
+    fn the_stored_form_is_a_promise() {
+        let stored = |body: Option<&[u8]>| {
+            let stored = StoredResponse::of(StatusCode::OK, &headers(), &allowed()[..1], body);
+            serde_json::to_string(&stored).expect("JSON")
+        };
+        let head = r#"{"status":200,"headers":[["content-type",{"utf8":"text/plain"}]],"body":"#;
+        assert_eq!(
+            stored(Some(b"hi")),
+            format!(r#"{head}{{"whole":{{"utf8":"hi"}}}}}}"#)
+        );
+        assert_eq!(
+            stored(Some(b"\xff")),
+            format!(r#"{head}{{"whole":{{"base64":"/w=="}}}}}}"#)
+        );
+        assert_eq!(stored(None), format!(r#"{head}"too_large"}}"#));
+    }
+
+    #[test]
     fn of_what_was_too_large_a_note_is_left() {
         let stored = StoredResponse::of(StatusCode::CREATED, &headers(), &allowed(), None);
         let response = again(&stored);

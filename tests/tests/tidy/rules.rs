@@ -31,6 +31,7 @@ struct Rule {
 const ENGINE: &str = "crates/engine/src/";
 const POSTGRES: &str = "crates/store-postgres/src/";
 const SQLITE: &str = "crates/store-sqlite/src/";
+const HTTP: &str = "crates/http/src/";
 const SUITE: &str = "crates/store-conformance/src/";
 const ORDERS: &str = "crates/order-example/src/";
 /// This folder: it has to name what it forbids.
@@ -39,7 +40,7 @@ const TIDY: &str = "tests/tests/tidy/";
 const RULES: &[Rule] = &[
     Rule {
         why: "time comes in through crates/engine/src/clock.rs, so that tests can move it",
-        places: &[ENGINE, POSTGRES, SQLITE],
+        places: &[ENGINE, POSTGRES, SQLITE, HTTP],
         except: &["crates/engine/src/clock.rs"],
         look: Look::Code,
         words: &["SystemTime::now", "Instant::now"],
@@ -48,7 +49,7 @@ const RULES: &[Rule] = &[
     Rule {
         why: "chance comes in through crates/engine/src/random.rs, so that a reader sees at a \
               glance what is unpredictable",
-        places: &[ENGINE, POSTGRES, SQLITE],
+        places: &[ENGINE, POSTGRES, SQLITE, HTTP],
         except: &["crates/engine/src/random.rs"],
         look: Look::Code,
         words: &["Uuid::new_v4", "Uuid::now_v7", "rand", "fastrand", "getrandom"],
@@ -58,7 +59,7 @@ const RULES: &[Rule] = &[
         why: "a library gets its options as arguments; the environment is read where a program is \
               put together (order-example, xtask) and by test kits (a seed to repeat); a planted bug \
               is named there because the processes that a test starts must have it too",
-        places: &[ENGINE, POSTGRES, SQLITE],
+        places: &[ENGINE, POSTGRES, SQLITE, HTTP],
         except: &["crates/engine/src/bugs.rs"],
         look: Look::Code,
         words: &[
@@ -73,7 +74,7 @@ const RULES: &[Rule] = &[
     Rule {
         why: "a library does not talk to the terminal and does not end the process: it returns \
               errors and emits tracing events",
-        places: &[ENGINE, POSTGRES, SQLITE],
+        places: &[ENGINE, POSTGRES, SQLITE, HTTP],
         except: &[],
         look: Look::Code,
         words: &[
@@ -94,6 +95,7 @@ const RULES: &[Rule] = &[
             "crates/engine/src/retry.rs",
             "crates/engine/src/plan.rs",
             "crates/engine/src/fingerprint.rs",
+            "crates/http/src/fingerprint.rs",
         ],
         except: &[],
         look: Look::Code,

@@ -8,8 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
-use keystep::{ExecutionId, InputHash, StepContext};
+use keystep::{ExecutionId, StepContext};
 
+use super::handler::Claimed;
 use crate::stored::StoredResponse;
 
 /// Runs the handler with the request that was left.
@@ -35,8 +36,8 @@ struct Left {
     by_request: HashMap<Request, VecDeque<Entry>>,
 }
 
-/// Which executions's, and which of the requests that claim to be its.
-type Request = (ExecutionId, InputHash);
+/// Which execution's, and which of the requests that claim to be its.
+pub(super) type Request = (ExecutionId, Claimed);
 
 struct Entry {
     number: u64,
@@ -49,39 +50,42 @@ type Told = Arc<Mutex<Option<StoredResponse>>>;
 
 impl Desk {
     /// Leaves a request, until the value is dropped or a step takes it.
-    pub(crate) fn leave(&self, id: ExecutionId, hash: InputHash, work: Work) -> Offer {
+    pub(crate) fn leave(&self, request: Request, work: Work) -> Offer {
         let told = Told::default();
         let mut left = locked(&self.0);
         left.next += 1;
         let number = left.next;
-        left.by_request.entry((id, hash)).or_default().push_back(Entry {
-            number,
-            work,
-            told: Arc::clone(&told),
-        });
+        left.by_request
+            .entry(request.clone())
+            .or_default()
+            .push_back(Entry {
+                number,
+                work,
+                told: Arc::clone(&told),
+            });
         Offer {
             desk: self.clone(),
-            request: (id, hash),
+            request,
             number,
             told,
         }
     }
 
     /// Takes the request that was left first.
-    pub(crate) fn take(&self, id: ExecutionId, hash: InputHash) -> Option<Work> {
+    pub(crate) fn take(&self, request: &Request) -> Option<Work> {
         let mut left = locked(&self.0);
-        let waiting = left.by_request.get_mut(&(id, hash))?;
+        let waiting = left.by_request.get_mut(request)?;
         let first = waiting.pop_front();
         if waiting.is_empty() {
-            left.by_request.remove(&(id, hash));
+            left.by_request.remove(request);
         }
         first.map(|entry| entry.work)
     }
 
     /// Tells all who still wait what came of it, since it will not be stored.
-    pub(crate) fn tell(&self, id: ExecutionId, hash: InputHash, answer: &StoredResponse) {
+    pub(crate) fn tell(&self, request: &Request, answer: &StoredResponse) {
         let left = locked(&self.0);
-        for entry in left.by_request.get(&(id, hash)).into_iter().flatten() {
+        for entry in left.by_request.get(request).into_iter().flatten() {
             *locked(&entry.told) = Some(answer.clone());
         }
     }
@@ -125,12 +129,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use keystep::InputHash;
     use uuid::Uuid;
 
     use super::*;
 
-    const ID: ExecutionId = ExecutionId(Uuid::nil());
-    const HASH: InputHash = InputHash([0; 32]);
+    fn request(hash: u8) -> Request {
+        (ExecutionId(Uuid::nil()), Claimed::by(InputHash([hash; 32])))
+    }
 
     fn work() -> Work {
         Box::new(|_cx| Box::pin(async { Done::Nothing }))
@@ -139,11 +145,11 @@ mod tests {
     #[test]
     fn each_request_is_taken_once_and_one_that_is_gone_not_at_all() {
         let desk = Desk::default();
-        let (one, two) = (desk.leave(ID, HASH, work()), desk.leave(ID, HASH, work()));
-        assert!(desk.take(ID, InputHash([1; 32])).is_none(), "another request");
+        let (one, two) = (desk.leave(request(0), work()), desk.leave(request(0), work()));
+        assert!(desk.take(&request(1)).is_none(), "another request");
         drop(one);
-        assert!(desk.take(ID, HASH).is_some());
-        assert!(desk.take(ID, HASH).is_none());
+        assert!(desk.take(&request(0)).is_some());
+        assert!(desk.take(&request(0)).is_none());
         drop(two);
         assert!(locked(&desk.0).by_request.is_empty());
     }
@@ -151,15 +157,15 @@ mod tests {
     #[test]
     fn who_waits_is_told_what_is_not_stored() {
         let desk = Desk::default();
-        let (runs, waits) = (desk.leave(ID, HASH, work()), desk.leave(ID, HASH, work()));
-        assert!(desk.take(ID, HASH).is_some());
+        let (runs, waits) = (desk.leave(request(0), work()), desk.leave(request(0), work()));
+        assert!(desk.take(&request(0)).is_some());
         let answer = StoredResponse::of(
             http::StatusCode::BAD_REQUEST,
             &http::HeaderMap::new(),
             &[],
             Some(b""),
         );
-        desk.tell(ID, HASH, &answer);
+        desk.tell(&request(0), &answer);
         assert_eq!(waits.told(), Some(answer));
         assert_eq!(runs.told(), None);
     }

@@ -140,14 +140,16 @@ impl fmt::Debug for KeyedHandler {
 }
 
 /// The input of a wrapped handler's schema: which request it is, and nothing of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claimed {
-    fingerprint: [u8; 32],
+    fingerprint: String,
 }
 
 impl Claimed {
     pub(super) fn by(hash: InputHash) -> Self {
-        Self { fingerprint: hash.0 }
+        Self {
+            fingerprint: hash.to_string(),
+        }
     }
 }
 
@@ -170,18 +172,42 @@ fn schema(operation: &Operation, policy: AfterCrash, desk: &Desk) -> Schema<Clai
 
 /// The body of the only step: it takes a request from the desk and runs the handler with it.
 async fn handle(desk: &Desk, cx: StepContext, claimed: Claimed) -> StepResult<StoredResponse> {
-    let (id, hash) = (cx.execution_id(), InputHash(claimed.fingerprint));
-    let Some(work) = desk.take(id, hash) else {
+    let request = (cx.execution_id(), claimed);
+    let Some(work) = desk.take(&request) else {
         return Err(StepError::not_done("no request waits here: the next one goes on").code(NO_REQUEST));
     };
     match work(cx).await {
         Done::Stored(answer) => Ok(answer),
         Done::NotStored(answer) => {
-            desk.tell(id, hash, &answer);
+            desk.tell(&request, &answer);
             // The handler has ended and said so itself: nobody is in doubt.
             let why = format!("the handler answered {}, which is not stored", answer.status());
             Err(StepError::not_done(why).code(NOT_STORED))
         }
         Done::Nothing => Err(StepError::retry("the service gave no answer").code(NOT_STORED)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_of_a_wrapped_handler_is_a_promise() {
+        let plan = |policy| {
+            let operation = Operation::post("note.create", "/notes").scope(|_| None);
+            operation.after_crash(policy).schema().plan().body
+        };
+        assert_eq!(
+            plan(AfterCrash::Rerun),
+            r#"{"schema":"note.create","steps":[{"name":"handler","body":"code"}]}"#
+        );
+        assert_eq!(
+            plan(AfterCrash::InDoubt),
+            r#"{"schema":"note.create","steps":[{"name":"handler","body":"code","effect":"at_most_once"}]}"#
+        );
+        let input = serde_json::to_string(&Claimed::by(InputHash([10; 32]))).expect("JSON");
+        assert_eq!(input, format!(r#"{{"fingerprint":"{}"}}"#, "0a".repeat(32)));
+        assert_eq!([NO_REQUEST, NOT_STORED], ["no_request", "answer_not_stored"]);
     }
 }

@@ -116,15 +116,13 @@ impl Visit {
         let _in_flight = InFlight::of(self.operation());
         let door = &self.route.door;
         let id = door.execution_of(&self.ask.scope, &self.ask.key);
+        let claimed = Claimed::by(self.ask.hash);
         let mut checked = false;
         let mut round = 1;
         loop {
             let (tell, mut told) = oneshot::channel();
-            let offer = self
-                .route
-                .handler
-                .desk
-                .leave(id, self.ask.hash, self.work(service.clone(), tell));
+            let work = self.work(service.clone(), tell);
+            let offer = self.route.handler.desk.leave((id, claimed.clone()), work);
             let handle = match self.admit(&mut checked).await {
                 Ok(handle) => handle,
                 Err(problem) if self.may_go_unprotected(&problem) => {

@@ -6,6 +6,7 @@ mod down;
 mod hangup;
 mod large;
 mod methods;
+mod numbers;
 mod read;
 mod rows;
 mod stage;

@@ -24,9 +24,9 @@ pub struct ServeArgs {
         long,
         env = "ORDERS_LISTEN",
         default_value = "127.0.0.1:8080",
-        value_name = "ADDR"
+        value_name = "HOST:PORT"
     )]
-    listen: SocketAddr,
+    listen: String,
     /// Where everything is kept: sqlite:PATH or postgres://USER@HOST/DATABASE. Without it,
     /// DATABASE_URL says it, or else it is sqlite:./orders.db.
     #[arg(long, env = "ORDERS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
@@ -84,7 +84,7 @@ impl ServeArgs {
             Some(url) => url.clone(),
             None => embed_provider(&file(&self.payments, "orders-payments.jsonl")).await?,
         };
-        let listener = TcpListener::bind(self.listen)
+        let listener = TcpListener::bind(&self.listen)
             .await
             .with_context(|| format!("listen on {}", self.listen))?;
         let config = ServiceConfig {

@@ -9,12 +9,13 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::Api;
+use super::linger::read_to_the_end;
 
 /// Around all routes. The log has the route's pattern, never the path, which may hold what a client wrote.
 pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
+    let mut response = next.run(read_to_the_end(request)).await;
     let id = keystep::random::unpredictable().to_string();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     tracing::info!(%method, route, status = response.status().as_u16(), request = id, "answered");

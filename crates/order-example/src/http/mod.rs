@@ -25,6 +25,7 @@ mod checkout;
 mod create;
 mod fields;
 mod health;
+mod linger;
 mod openapi;
 mod operations;
 mod orders;

@@ -76,19 +76,29 @@ async fn a_body_that_is_no_json_is_refused_and_the_key_stays_usable() {
         (415, "unsupported-media-type".into()),
         "before the key"
     );
-    let huge = server
-        .orders()
-        .header("idempotency-key", "\"")
-        .body(vec![b' '; 1024 * 1024 + 1]);
-    assert_eq!(
-        Answer::to(huge).await.outcome(),
-        (413, "body-too-large".into()),
-        "before the key"
-    );
 
     let ordered = server.order_as("k", &body).await;
     assert_eq!(ordered.status, StatusCode::CREATED, "{ordered:?}");
     assert!(!ordered.replayed());
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_gets_its_answer() {
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
+    let huge = || vec![b' '; 8 * 1024 * 1024];
+    for _ in 0..5 {
+        let order = server.orders().header("idempotency-key", "\"").body(huge());
+        let order = Answer::to(order).await;
+        assert_eq!(order.outcome(), (413, "body-too-large".into()), "before the key");
+        let cart = server.request(Method::PUT, "/api/v1/cart/items/TEA").body(huge());
+        let cart = Answer::to(cart.header("content-type", "application/json")).await;
+        assert_eq!(cart.outcome(), (413, "body-too-large".into()));
+        let stranger = server.anonymous(Method::POST, "/api/v1/payments").body(huge());
+        assert_eq!(Answer::to(stranger).await.outcome(), (401, "unauthorized".into()));
+        let nowhere = server.request(Method::POST, "/api/v1/nothing").body(huge());
+        assert_eq!(Answer::to(nowhere).await.outcome(), (404, "not-found".into()));
+    }
 }
 
 #[tokio::test]

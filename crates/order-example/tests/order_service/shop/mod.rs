@@ -48,7 +48,7 @@ impl Open {
     /// The shop of somebody whose payment provider is elsewhere.
     pub(crate) async fn paying_at(place: &Place, charge_mode: ChargeMode, provider_url: String) -> Self {
         let opened = open_database(&place.database, &place.schemas).await;
-        let (builder, shop) = opened.expect("opens");
+        let (builder, shop, _) = opened.expect("opens");
         let policy = Policy {
             charge_mode,
             ..Policy::default()
