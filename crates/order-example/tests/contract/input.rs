@@ -105,7 +105,12 @@ async fn a_request_id_that_can_not_be_one_is_refused(place: Place) {
     let pair = place.pair().await;
     for id in [json!(7), json!({}), json!([]), json!(true)] {
         // No key, and not valid: either is true.
-        let (status, slug) = pair.one.ada().post(ORDERS, json!({"requestId": id})).await.outcome();
+        let (status, slug) = pair
+            .one
+            .ada()
+            .post(ORDERS, json!({"requestId": id}))
+            .await
+            .outcome();
         let told = [(400, "idempotency-key-missing"), (422, "validation-failed")];
         assert!(told.contains(&(status, slug.as_str())), "{id}: {status} {slug}");
     }
