@@ -28,7 +28,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Takes orders over HTTP.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Makes a token that lets a user in.
     Token(TokenArgs),
     /// Runs the payment provider alone.
@@ -53,7 +53,7 @@ impl Args {
         match self.command {
             // Parsed, not built by hand, so that defaults and DATABASE_URL count here too.
             None => serve(ServeAlone::parse_from(["order-example"]).args).await,
-            Some(Command::Serve(args)) => serve(args).await,
+            Some(Command::Serve(args)) => serve(*args).await,
             Some(Command::Token(args)) => args.run(),
             Some(Command::Provider(args)) => {
                 log_to_stderr("info");
