@@ -8,7 +8,7 @@ mod orders;
 mod payments;
 mod stock;
 
-use keystep::{Engine, Failure, Key, RunError};
+use keystep::{Engine, Failure, RunError};
 use order_example::domain::{
     Cart, Checkout, Delivery, Offer, Order, OrderPatch, Payment, Quantity, Receipt, Seen, Wanted,
 };
@@ -107,7 +107,7 @@ impl Open {
         ordered.expect("an order").order
     }
 
-    /// How many of a product are left on the shelf, told by what can be reserved at most.
+    /// Ends the engine in order, so that it leaves nothing under way.
     pub(crate) async fn end(self) {
         self.engine.shutdown().await;
     }
@@ -155,8 +155,4 @@ pub(crate) fn failure<T: std::fmt::Debug>(result: Result<T, RunError>) -> Failur
 /// The code of a run's failure.
 pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, RunError>) -> String {
     failure(result).code.expect("a code")
-}
-
-pub(crate) fn key(owner: &str, text: &str) -> Key {
-    key_of(owner, text)
 }

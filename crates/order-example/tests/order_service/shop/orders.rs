@@ -5,9 +5,9 @@ use order_example::domain::{Cancel, Change, OrderPatch, Payment, Refusal, Reques
 use order_example::ledger::Ledger;
 use order_example::payments::UNAVAILABLE;
 use order_example::provider::{DECLINED_CARD, Entry};
-use order_example::workflow::{ChargeMode, order_cancel, order_change, order_create, order_request};
+use order_example::workflow::{ChargeMode, key_of, order_cancel, order_change, order_create, order_request};
 
-use super::{Open, card, checkout, code, comment, failure, key};
+use super::{Open, card, checkout, code, comment, failure};
 use crate::server::{Place, lines};
 
 async fn an_order_closes_its_cart_and_raises_the_list_by_one(place: &Place) {
@@ -125,7 +125,7 @@ async fn two_keys_for_one_offer_meet_in_one_order(place: &Place) {
     };
     let calls = (0..8).map(|n| {
         let open = if n % 2 == 0 { &one } else { &two };
-        let key = key("anna", &format!("header {n}"));
+        let key = key_of("anna", format!("header {n}"));
         let call = open
             .engine
             .run(&order_request(open.policy), key, requested.clone());
@@ -138,7 +138,7 @@ async fn two_keys_for_one_offer_meet_in_one_order(place: &Place) {
         .engine
         .run(
             &order_create(one.policy),
-            key("anna", &id),
+            key_of("anna", &id),
             checkout("anna", offer),
         )
         .fingerprint(InputHash([7; 32]));
@@ -159,7 +159,7 @@ async fn what_the_offers_own_key_refuses_the_other_key_refuses_too(place: &Place
     };
     let call = open
         .engine
-        .run(&order_request(open.policy), key("anna", "header"), requested);
+        .run(&order_request(open.policy), key_of("anna", "header"), requested);
     assert_eq!(code(call.await), "offer-stale");
     open.end().await;
 }
@@ -248,16 +248,22 @@ async fn a_keyed_change_is_made_once_and_answered_again(place: &Place) {
         patch: comment("knock"),
     };
     let schema = order_change(open.policy);
-    let first = open.engine.run(&schema, key("anna", "k"), change.clone()).await;
+    let first = open
+        .engine
+        .run(&schema, key_of("anna", "k"), change.clone())
+        .await;
     let first = first.expect("a change");
     // The version that it names is stale by now.
-    let again = open.engine.run(&schema, key("anna", "k"), change.clone()).await;
+    let again = open
+        .engine
+        .run(&schema, key_of("anna", "k"), change.clone())
+        .await;
     assert_eq!(again.as_ref(), Ok(&first));
     // What was refused is refused again, until the customer says what it has seen since. The request is
     // the same: its fingerprint leaves out what was seen.
     let same_request = InputHash([1; 32]);
     let other = |change, wish| {
-        let call = open.engine.run(&schema, key("anna", "other"), change);
+        let call = open.engine.run(&schema, key_of("anna", "other"), change);
         let call = call.fingerprint(same_request).after_failure(wish);
         async move { call.await }
     };
@@ -280,7 +286,7 @@ async fn a_keyed_change_is_made_once_and_answered_again(place: &Place) {
     };
     let schema = order_cancel(open.policy);
     let calls = (0..4).map(|_| {
-        let call = open.engine.run(&schema, key("anna", "cancel"), cancel.clone());
+        let call = open.engine.run(&schema, key_of("anna", "cancel"), cancel.clone());
         async move { call.await }
     });
     let cancelled = futures::future::try_join_all(calls).await.expect("cancels");

@@ -5,10 +5,10 @@ use keystep::{FailureKind, ParkReason, RunError};
 use order_example::domain::{Cancel, Captured, Money, Order, Payment, PaymentRequest, Seen};
 use order_example::payments::{PaymentGateway, UNAVAILABLE};
 use order_example::provider::{DECLINED_CARD, PaymentOrder, Provider, Stats};
-use order_example::workflow::{ChargeMode, payment_process};
+use order_example::workflow::{ChargeMode, key_of, payment_process};
 use tokio::net::TcpListener;
 
-use super::{Open, card, code, failure, key};
+use super::{Open, card, code, failure};
 use crate::server::Place;
 
 fn payment(order: &Order, method: Payment) -> PaymentRequest {
@@ -22,7 +22,7 @@ fn payment(order: &Order, method: Payment) -> PaymentRequest {
 
 impl Open {
     async fn pay(&self, text: &str, request: PaymentRequest) -> Result<Captured, RunError> {
-        let key = key(&request.owner, text);
+        let key = key_of(&request.owner, text);
         self.engine.run(&payment_process(self.policy), key, request).await
     }
 
