@@ -281,6 +281,35 @@ async fn what_is_put_down_for_later_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn what_sleeps_is_in_progress_and_no_replay() {
+    let shop = Shop::default();
+    let schema = Schema::new("order.create")
+        .step("wait", async |cx: StepContext, order: Order| {
+            cx.sleep("an hour", Duration::from_secs(3600)).await?;
+            Ok(order.sku)
+        })
+        .build();
+    let engine = Place::memory()
+        .engine(&Faults::default(), |builder| builder.schema(schema.clone()))
+        .await;
+    let door = FrontDoor::new(engine, schema, orders());
+    for _sent in 0..2 {
+        let asleep = within(shop.post(&door, request("k", TEA))).await;
+        assert_eq!(
+            (asleep.status, asleep.problem().as_str()),
+            (409, "idempotency-in-progress")
+        );
+        let pause: u64 = asleep
+            .header("retry-after")
+            .expect("a pause")
+            .parse()
+            .expect("seconds");
+        assert!(pause > 3500, "{pause}");
+        assert!(!asleep.is_replay());
+    }
+}
+
+#[tokio::test]
 async fn each_error_policy_does_what_its_table_says() {
     let terminal = || StepError::terminal("refused").code("out-of-stock");
     let passing = || StepError::retry("away");

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
+use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, Request, header};
 use keystep_http::{KeySyntax, KeyedHandler, Preconditions, Problem, Tag, kinds};
 
-use crate::stage::{Answer, Place, Script, Service, notes, request, rerun, with};
+use crate::stage::{Answer, Place, Script, Service, notes, request, rerun, with, within};
 
 fn edited(edit: impl FnOnce(&mut Request<Body>)) -> Request<Body> {
     let mut changed = request("k", "{}");
@@ -101,6 +102,15 @@ async fn a_body_that_is_streamed_is_limited_and_may_not_break_off() {
         (answer.status, answer.problem().as_str()),
         (400, "malformed-body")
     );
+}
+
+#[tokio::test]
+async fn a_body_that_says_that_it_is_too_large_is_not_read() {
+    let silent = stream::pending::<Result<Bytes, std::io::Error>>();
+    let announced = with(request("k", ""), "content-length", "2000");
+    let announced = announced.map(|_empty| Body::from_stream(silent));
+    let answer = within(refused(&rerun(notes().max_body(1000)), announced)).await;
+    assert_eq!(answer.problem(), "body-too-large");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use keystep::testing::faulty::Gate;
 use keystep_http::{Concurrency, Fingerprint, OnError, Waiters};
 
 use crate::stage::{Answer, Place, Script, Service, all_wait, notes, request, request_of, rerun, within};
@@ -198,6 +199,55 @@ async fn who_waits_for_an_answer_that_is_not_stored_gets_it_too() {
         assert_eq!((answer.status, answer.body.as_ref()), (400, b"bad".as_slice()));
         assert!(answer.is_replay());
     }
+    assert_eq!(script.runs(), 1);
+}
+
+#[tokio::test]
+async fn who_waits_in_another_process_for_what_is_not_stored_sends_its_own_request() {
+    for place in Place::both() {
+        let (there, here) = (Script::default(), Script::default());
+        let waiters = Waiters::default();
+        let owner = Service::start(&place, &rerun(notes()), &there).await;
+        let service = Service::start(&place, &rerun(notes().waiters(waiters.clone())), &here).await;
+        let gate = there.hold();
+        there.answer((StatusCode::BAD_GATEWAY, "bad"));
+        let running = owner.begin(request("k", "{}"));
+        within(gate.arrived(1)).await;
+        let waiting = service.begin(request("k", "{}"));
+        within(all_wait(&waiters, 1)).await;
+        gate.open();
+        assert_eq!(within(running).await.expect("no panic").status, 502);
+        let answer = within(waiting).await.expect("no panic");
+        assert_eq!((answer.status, answer.is_replay(), here.runs()), (201, false, 1));
+    }
+}
+
+#[tokio::test]
+async fn the_answer_is_the_first_one_for_the_client_whose_request_was_taken() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let handler = rerun(notes()).check(move |_arrived| {
+        let held = first
+            .swap(false, std::sync::atomic::Ordering::SeqCst)
+            .then(|| held.clone());
+        async move {
+            if let Some(held) = held {
+                held.pass().await;
+            }
+            Ok(())
+        }
+    });
+    let script = Script::default();
+    let service = Service::start(&Place::memory(), &handler, &script).await;
+    // It has left its request already; the other one claims the key.
+    let came_first = service.begin(request("k", "{}"));
+    within(gate.arrived(1)).await;
+    let claimed = within(service.send(request("k", "{}"))).await;
+    gate.open();
+    let came_first = within(came_first).await.expect("no panic");
+    assert_eq!((came_first.status, came_first.is_replay()), (201, false));
+    assert_eq!((claimed.status, claimed.is_replay()), (201, true));
     assert_eq!(script.runs(), 1);
 }
 

@@ -31,6 +31,25 @@ async fn who_prefers_to_hear_later_is_told_where_to_look_and_the_work_goes_on() 
 }
 
 #[tokio::test]
+async fn nobody_waits_longer_than_the_route_is_patient() {
+    let script = Script::default();
+    let operation = notes().patience(Duration::from_millis(30));
+    let service = Service::start(&Place::memory(), &rerun(operation), &script).await;
+    let gate = script.hold();
+    let wish = "respond-async, wait=3600";
+    let later = within(service.send(with(request("a", "{}"), "prefer", wish))).await;
+    assert_eq!(later.status, 202);
+    let busy = within(service.send(request("b", "{}"))).await;
+    assert_eq!(
+        (busy.status, busy.problem().as_str()),
+        (409, "idempotency-in-progress")
+    );
+    gate.open();
+    assert_eq!(within(service.send(request("b", "{}"))).await.status, 201);
+    assert_eq!(script.runs(), 2, "the work went on");
+}
+
+#[tokio::test]
 async fn what_is_done_in_time_is_no_202() {
     let script = Script::default();
     let service = Service::start(&Place::memory(), &rerun(notes()), &script).await;
