@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::key::MAX_KEY;
+use crate::key::{MAX_KEY, as_written};
 use crate::operation::{Demand, Operation};
 
 /// The published policy of a service: serialize it as JSON.
@@ -65,14 +65,14 @@ impl PolicyDocument {
         let blank = Operation::post("", "");
         let first = &operations.first().copied().unwrap_or(&blank).0;
         Self {
-            header: canonical_name(first.key.header.as_str()),
+            header: as_written(&first.key.header),
             syntax: first.key.syntax.as_str().to_owned(),
             max_length: MAX_KEY,
             scope: vec!["user".to_owned(), "operation".to_owned()],
             fingerprint: first.fingerprint.as_str().to_owned(),
             ttl: iso_8601(first.retention),
             in_flight_lease: iso_8601(lease),
-            replay_header: canonical_name(first.replay_header.as_str()),
+            replay_header: as_written(&first.replay_header),
             operations: operations.iter().map(|it| published(it)).collect(),
         }
     }
@@ -87,16 +87,6 @@ fn published(operation: &Operation) -> PublishedOperation {
         concurrency: settings.concurrency.as_str().to_owned(),
         on_error: settings.on_error.as_str().to_owned(),
     }
-}
-
-/// A header's name as people write it: `Idempotency-Key`.
-fn canonical_name(name: &str) -> String {
-    let words = name.split('-').map(|word| {
-        let mut letters = word.chars();
-        let first = letters.next().map(|first| first.to_ascii_uppercase());
-        first.into_iter().chain(letters).collect::<String>()
-    });
-    words.collect::<Vec<_>>().join("-")
 }
 
 /// `PT24H`, `PT1M30S`, `PT0.5S`.

@@ -136,20 +136,6 @@ impl<In, Out> FrontDoor<In, Out> {
             key: key.as_str().to_owned(),
         })
     }
-
-    /// Whether a user's key was used here and is still kept: for routes with more than one schema, where
-    /// a key that another one knows belongs to another request ([`Arrived::reused`]).
-    ///
-    /// # Errors
-    /// The problem to answer with when the store does not say.
-    pub async fn is_used(&self, scope: &str, key: &ClientKey) -> Result<bool, Problem> {
-        let found = self.engine.find_id(self.execution_of(scope, key));
-        match tokio::time::timeout(self.operation.0.store_patience, found).await {
-            Ok(Ok(found)) => Ok(found.is_some()),
-            Ok(Err(error)) => Err(self.operation.store_unavailable(&error, key)),
-            Err(late) => Err(self.operation.store_unavailable(&late, key)),
-        }
-    }
 }
 
 impl<In, Out> FrontDoor<In, Out>
@@ -197,6 +183,30 @@ where
             }));
         }
         self.answer(ask, settled).map(Look::Known)
+    }
+
+    /// Whether a user's key was used here and is still kept: for routes with more than one schema, where
+    /// a key that another one knows belongs to another request ([`Arrived::reused`]).
+    ///
+    /// # Errors
+    /// The problem to answer with when the store does not say.
+    pub async fn is_used(&self, scope: &str, key: &ClientKey) -> Result<bool, Problem> {
+        let lookup = self
+            .engine
+            .lookup(&self.schema, Key::new(key.as_str()).scope(scope))
+            .on_duplicate(OnDuplicate::Reject)
+            .after_failure(AfterFailure::Replay);
+        match tokio::time::timeout(self.operation.0.store_patience, lookup).await {
+            Ok(Ok(found)) => Ok(found.is_some()),
+            Ok(Err(RunError::InProgress { .. } | RunError::Waiting { .. } | RunError::Parked { .. })) => {
+                Ok(true)
+            }
+            Ok(Err(error)) => {
+                let id = self.execution_of(scope, key);
+                Err(self.operation.problem_of(&error, key, id))
+            }
+            Err(late) => Err(self.operation.store_unavailable(&late, key)),
+        }
     }
 
     /// The whole way of a request whose key is in the header: `check` gives the input, `render` the
@@ -290,9 +300,9 @@ where
         outcome: Pin<&mut impl Future<Output = Result<Out, RunError>>>,
     ) -> Settled<Out> {
         let Wait { limit, late, applied } = self.wait_for(prefer, verdict);
-        let waits_for_another = verdict == Verdict::Attached && !limit.is_zero();
-        let place = waits_for_another.then(|| self.operation.0.waiters.enter(id));
-        let limit = if let Some(None) = place {
+        let needs_place = verdict == Verdict::Attached && !limit.is_zero();
+        let place = needs_place.then(|| self.operation.0.waiters.enter(id)).flatten();
+        let limit = if needs_place && place.is_none() {
             Duration::ZERO
         } else {
             limit
@@ -347,6 +357,12 @@ where
             Waited::Ended(Err(error)) => {
                 metrics::outcome(operation, how.as_str());
                 let problem = operation.problem_of(&error, &ask.key, settled.id);
+                let ended = matches!(
+                    error,
+                    RunError::Failed(_) | RunError::Undone(_) | RunError::Cancelled { .. }
+                );
+                // What is no outcome can not be one again.
+                let how = if ended { how } else { How::Executed };
                 return Err(self.dress(ask.key, settled.id, how, settled.applied).on(problem));
             }
             Waited::Busy => {

@@ -2,6 +2,7 @@
 //!
 //! Headers do not count: neither `If-Match` nor `Prefer`, nor anything that a proxy adds. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::header;
@@ -23,46 +24,40 @@ pub(crate) fn of(
     media_type: &str,
     body: &[u8],
 ) -> Result<InputHash, String> {
-    let canonical = |ignored: &[String]| canonical_json(body, ignored).map_err(|error| error.to_string());
-    let json = is_json(media_type);
-    let form = match &operation.fingerprint {
-        Fingerprint::Canonical if json => canonical(&operation.ignored)?,
-        Fingerprint::Fields(pointers) if json => {
-            canonical(&[])?;
-            fields(body, pointers)?
-        }
-        Fingerprint::Canonical => match boundary(parts, media_type) {
-            Some(boundary) => without(body, boundary.as_bytes()),
-            None => body.to_vec(),
-        },
-        Fingerprint::Raw | Fingerprint::Fields(_) => {
-            if json {
-                canonical(&[])?;
-            }
-            body.to_vec()
-        }
-        Fingerprint::Off => {
-            if json {
-                canonical(&[])?;
-            }
-            return Ok(InputHash(Sha256::digest(b"off").into()));
-        }
-    };
+    let form = form(operation, parts, media_type, body)?;
+    let target = [parts.method.as_str(), &operation.path, parts.uri.path()];
     let mut query: Vec<&str> = parts.uri.query().unwrap_or_default().split('&').collect();
     query.sort_unstable();
+    let query = query.join("&");
+    let content = [query.as_bytes(), media_type.as_bytes(), &form];
+    let counts = operation.fingerprint != Fingerprint::Off;
+    let content = content.into_iter().filter(|_part| counts);
     let mut hash = Sha256::new();
-    let texts = [
-        parts.method.as_str(),
-        &operation.path,
-        parts.uri.path(),
-        &query.join("&"),
-        media_type,
-    ];
-    for part in texts.into_iter().map(str::as_bytes).chain([form.as_slice()]) {
+    for part in target.into_iter().map(str::as_bytes).chain(content) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
     Ok(InputHash(hash.finalize().into()))
+}
+
+/// What of the body counts.
+fn form<'a>(
+    operation: &Settings,
+    parts: &Parts,
+    media_type: &str,
+    body: &'a [u8],
+) -> Result<Cow<'a, [u8]>, String> {
+    let canonical = |ignored: &[String]| canonical_json(body, ignored).map_err(|error| error.to_string());
+    match (&operation.fingerprint, is_json(media_type)) {
+        (Fingerprint::Canonical, true) => return canonical(&operation.ignored).map(Cow::Owned),
+        (_, true) => drop(canonical(&[])?),
+        (_, false) => {}
+    }
+    Ok(match (&operation.fingerprint, boundary(parts, media_type)) {
+        (Fingerprint::Fields(pointers), None) if is_json(media_type) => fields(body, pointers)?.into(),
+        (Fingerprint::Canonical, Some(boundary)) => without(body, boundary.as_bytes()).into(),
+        _ => body.into(),
+    })
 }
 
 fn is_json(media_type: &str) -> bool {
@@ -213,14 +208,20 @@ mod tests {
     }
 
     #[test]
-    fn raw_compares_bytes_and_off_nothing() {
+    fn raw_compares_bytes_and_off_only_what_is_acted_on() {
         let raw = orders().fingerprint(Fingerprint::Raw);
         assert_ne!(
             hash(&raw, "/orders", JSON, "{}"),
             hash(&raw, "/orders", JSON, "{ }")
         );
         let off = orders().fingerprint(Fingerprint::Off);
-        assert_eq!(hash(&off, "/orders", JSON, "{}"), hash(&off, "/b", JSON, "[1]"));
+        let one = hash(&off, "/orders/1?a=1", JSON, "{}");
+        assert_eq!(one, hash(&off, "/orders/1", JSON, "[1]"));
+        assert_ne!(
+            one,
+            hash(&off, "/orders/2?a=1", JSON, "{}"),
+            "another order is another request"
+        );
     }
 
     #[test]

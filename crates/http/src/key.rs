@@ -94,17 +94,18 @@ impl KeyRules {
         let Some(line) = lines.next() else {
             return Ok(None);
         };
+        let header = || as_written(&self.header);
         if lines.next().is_some() {
-            return Err(malformed(format!("There is more than one {}.", self.header)));
+            return Err(malformed(format!("There is more than one {}.", header())));
         }
         let key = parse(line.as_bytes(), self.syntax).ok_or_else(|| {
             malformed(format!(
                 "{} must be a string of 1 to 255 printable ASCII characters, in double quotes.",
-                self.header
+                header()
             ))
         })?;
         if self.uuid_v4 && !is_uuid_v4(key.as_str()) {
-            return Err(malformed(format!("{} must be a UUID of version 4.", self.header)));
+            return Err(malformed(format!("{} must be a UUID of version 4.", header())));
         }
         Ok(Some(key))
     }
@@ -130,6 +131,16 @@ pub fn parse(line: &[u8], syntax: KeySyntax) -> Option<ClientKey> {
         BareItem::String(text) => usable(text.as_str()),
         _ => None,
     }
+}
+
+/// A header's name as people write it: `Idempotency-Key`.
+pub(crate) fn as_written(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 fn usable(text: &str) -> Option<ClientKey> {

@@ -104,7 +104,8 @@ pub enum Fingerprint {
     Raw,
     /// Only these members of a JSON body, as JSON Pointers.
     Fields(Vec<String>),
-    /// Nothing at all: the first request with a key wins, and every other one gets its answer.
+    /// Neither body, query nor media type, only what is acted on: the first request with a key wins, and
+    /// every other one gets its answer.
     Off,
 }
 

@@ -12,7 +12,7 @@ use keystep::InputHash;
 use serde::de::DeserializeOwned;
 
 use crate::fingerprint;
-use crate::key::ClientKey;
+use crate::key::{ClientKey, as_written};
 use crate::operation::{Demand, Operation, Settings};
 use crate::prefer::Prefer;
 use crate::problem::{FieldError, Problem, kinds};
@@ -134,28 +134,31 @@ impl Operation {
         B::Error: Into<BoxError>,
     {
         let (parts, body) = request.into_parts();
-        let media_type = self.media_type(&parts.headers)?;
-        let body = self.body(&parts.headers, body).await?;
-        let key = self.0.key.read(&parts.headers).map_err(|problem| {
+        let key = self.0.key.read(&parts.headers);
+        let echo = |problem: Problem| match &key {
+            Ok(Some(key)) => self.echo(problem, key),
+            _ => self.dress(problem),
+        };
+        let media_type = self.media_type(&parts.headers).map_err(echo)?;
+        let body = self.body(&parts.headers, body).await.map_err(echo)?;
+        let key = key.as_ref().map_err(|problem| {
             crate::metrics::outcome(self, "malformed");
-            self.about_keys(problem, "2.1")
+            self.about_keys(problem.clone(), "2.1")
         })?;
         if key.is_none() && self.0.demand == Demand::Header {
             crate::metrics::outcome(self, "missing");
             return Err(missing(self));
         }
         let hash = fingerprint::of(&self.0, &parts, &media_type, &body).map_err(|why| {
-            self.dress(Problem::new(
-                kinds::MALFORMED_BODY,
-                format!("The body can not be read: {why}."),
-            ))
+            let detail = format!("The body can not be read: {why}.");
+            echo(Problem::new(kinds::MALFORMED_BODY, detail))
         })?;
         Ok(Arrived {
             operation: self.clone(),
             prefer: Prefer::of(&parts.headers),
+            key: key.clone(),
             parts,
             body,
-            key,
             hash,
         })
     }
@@ -171,7 +174,7 @@ impl Operation {
             return Ok(media_type);
         }
         let detail = format!("Send the body as {}.", taken.join(" or "));
-        Err(self.dress(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, detail)))
+        Err(Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, detail))
     }
 
     async fn body<B>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, Problem>
@@ -182,7 +185,7 @@ impl Operation {
         let limit = self.0.max_body;
         let too_large = || {
             let detail = format!("A body may have at most {limit} bytes.");
-            self.dress(Problem::new(kinds::BODY_TOO_LARGE, detail))
+            Problem::new(kinds::BODY_TOO_LARGE, detail)
         };
         let announced = headers
             .get(header::CONTENT_LENGTH)
@@ -195,7 +198,7 @@ impl Operation {
             Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
             Err(error) => {
                 tracing::debug!(%error, operation = self.name(), "a body ended early");
-                Err(self.dress(Problem::new(kinds::MALFORMED_BODY, "The body ended early.")))
+                Err(Problem::new(kinds::MALFORMED_BODY, "The body ended early."))
             }
         }
     }
@@ -230,14 +233,10 @@ impl Settings {
 }
 
 fn missing(operation: &Operation) -> Problem {
+    let header = as_written(&operation.0.key.header);
     let detail = match operation.0.demand {
-        Demand::HeaderOrBody => {
-            format!(
-                "Send the header {}, or the key in the body.",
-                operation.0.key.header
-            )
-        }
-        _ => format!("Send the header {}.", operation.0.key.header),
+        Demand::HeaderOrBody => format!("Send the header {header}, or the key in the body."),
+        _ => format!("Send the header {header}."),
     };
     let problem = Problem::new(kinds::IDEMPOTENCY_KEY_MISSING, detail);
     operation.about_keys(problem, "2.7")

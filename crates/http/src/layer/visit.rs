@@ -93,7 +93,7 @@ impl Visit {
         match answer.await {
             Ok(answered) => answered,
             Err(_panicked) => {
-                let detail = "The same request with the same key may be sent again.";
+                let detail = "The service has a fault, which is in its log.";
                 let problem = Problem::new(kinds::INTERNAL_ERROR, detail);
                 Ok(operation.dress(problem).into_response())
             }

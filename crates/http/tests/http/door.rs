@@ -272,6 +272,7 @@ async fn what_is_put_down_for_later_says_when_to_come_back() {
         .expect("seconds");
     assert!((60..=90).contains(&pause), "{pause}");
     assert!(first.json()["operation"].is_string());
+    assert!(!first.is_replay());
     assert_eq!(
         shop.post(&door, request("k", TEA)).await.status,
         201,
@@ -352,18 +353,30 @@ async fn the_key_may_stand_in_the_body() {
 
 #[tokio::test]
 async fn a_route_of_two_schemas_can_tell_that_the_other_one_knows_a_key() {
-    let shop = Shop::default();
-    let door = shop.door(&Place::memory(), orders()).await;
-    assert_eq!(shop.post(&door, request("k", TEA)).await.status, 201);
-    let arrived = door.read(request("k", TEA)).await.expect("read");
-    let key = arrived.key().expect("a key").clone();
-    assert!(door.is_used("ann", &key).await.expect("an answer"));
-    assert!(!door.is_used("bob", &key).await.expect("an answer"));
-    let reused = answer(arrived.refuse(arrived.reused(&key))).await;
-    assert_eq!(
-        (reused.status, reused.problem().as_str()),
-        (422, "idempotency-key-reused")
-    );
+    for place in Place::both() {
+        let shop = Shop::default();
+        let door = shop.door(&place, orders()).await;
+        shop.fails(StepError::retry("away"));
+        for status in [503, 201] {
+            let arrived = door.read(request("k", TEA)).await.expect("read");
+            let key = arrived.key().expect("a key").clone();
+            assert_eq!(shop.post(&door, request("k", TEA)).await.status, status);
+            assert!(door.is_used("ann", &key).await.expect("an answer"));
+            assert!(!door.is_used("bob", &key).await.expect("an answer"));
+            let reused = answer(arrived.refuse(arrived.reused(&key))).await;
+            assert_eq!(
+                (reused.status, reused.problem().as_str()),
+                (422, "idempotency-key-reused")
+            );
+        }
+        assert_eq!(shop.counts(), [1, 2, 0], "to ask takes nothing up");
+        place.advance(Duration::from_secs(8 * 24 * 3600));
+        let key = keystep_http::ClientKey::new("k").expect("a key");
+        assert!(
+            !door.is_used("ann", &key).await.expect("an answer"),
+            "its retention is over"
+        );
+    }
 }
 
 #[tokio::test]
