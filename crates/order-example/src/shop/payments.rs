@@ -2,7 +2,7 @@
 //!
 //! Two payments of one order must not both take money, so the one that begins holds the order until it is
 //! recorded, or known not to have been taken. It holds it for its execution: a run that is resumed meets
-//! its own hold, and not a conflict.
+//! its own hold, and not a conflict. While nobody can tell whether money was taken, the order stays held.
 
 use keystep::{ExecutionId, StepContext, StepResult};
 
