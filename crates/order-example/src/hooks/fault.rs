@@ -6,13 +6,19 @@ use serde::{Deserialize, Serialize};
 
 /// The steps that can be disturbed.
 pub(super) const STEPS: [&str; 6] = [
-    "reserve_stock",
-    "authorize_payment",
+    RESERVE,
+    AUTHORIZE,
     "create_order",
     CHARGE,
     "record_payment",
     PUBLISH,
 ];
+
+/// The step that holds goods back.
+pub(super) const RESERVE: &str = "reserve_stock";
+
+/// The step that has the money of an order held back.
+pub(super) const AUTHORIZE: &str = "authorize_payment";
 
 /// The step that takes the money of a payment.
 pub(super) const CHARGE: &str = "charge";

@@ -26,6 +26,8 @@ mod on;
 #[cfg(feature = "test-hooks")]
 mod provider;
 #[cfg(feature = "test-hooks")]
+mod publisher;
+#[cfg(feature = "test-hooks")]
 mod routes;
 #[cfg(feature = "test-hooks")]
 mod settings;

@@ -2,20 +2,20 @@
 //! obey is in the database, so that all processes and the next one obey it too.
 
 use std::collections::{BTreeSet, HashSet};
-use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use keystep::clock::Clock;
 use keystep::execution::ExecutionId;
 use keystep::store::{Store, StoreError};
-use keystep::{Outgoing, Publisher, StepContext, StepError, StepResult};
+use keystep::{Publisher, StepContext, StepError, StepResult};
 use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
 use tokio::sync::watch;
 
-use super::fault::{CHARGE, Fault, Mode, PUBLISH};
+use super::fault::{AUTHORIZE, CHARGE, Fault, Mode, RESERVE};
 use super::provider::Provider;
+use super::publisher::Watched;
 use super::settings::{Refused, Settings};
 use super::store::HookedStore;
 use super::tables::Tables;
@@ -55,7 +55,15 @@ pub(super) struct Open {
 
 /// The effect of a step, and what is to happen after it.
 pub struct Effect {
-    after: Option<(Arc<Open>, String, Option<Fault>)>,
+    after: Option<After>,
+}
+
+struct After {
+    open: Arc<Open>,
+    step: String,
+    /// The step's idempotency key.
+    key: String,
+    fault: Option<Fault>,
 }
 
 /// Called by a step before its effect.
@@ -76,7 +84,12 @@ pub async fn before(cx: &StepContext) -> StepResult<Effect> {
         open.disturb(cx, &step, fault).await?;
     }
     Ok(Effect {
-        after: Some((open, step, fault)),
+        after: Some(After {
+            open,
+            step,
+            key: cx.idempotency_key(),
+            fault,
+        }),
     })
 }
 
@@ -86,13 +99,23 @@ pub(super) const DECLINED_CALLS: &str = "declined_calls";
 impl Effect {
     /// Called by a step when its effect is done, before the engine records it.
     pub async fn done(self) {
-        let Some((open, step, fault)) = self.after else {
+        let Some(After {
+            open,
+            step,
+            key,
+            fault,
+        }) = self.after
+        else {
             return;
         };
-        // The others' effects are rows, which can be counted at any time.
-        if [CHARGE, "reserve_stock", "authorize_payment"].contains(&step.as_str())
-            && let Err(error) = open.tables.count(&format!("steps.{step}")).await
-        {
+        let counted = match step.as_str() {
+            AUTHORIZE | CHARGE => open.tables.count(&format!("steps.{step}")).await,
+            // Once per key: a step that runs again finds what it holds already.
+            RESERVE => open.tables.count(&format!("steps.{step}/{key}")).await,
+            // The others' effects are rows, which can be counted at any time.
+            _ => Ok(()),
+        };
+        if let Err(error) = counted {
             tracing::error!(%error, step, "an effect was not counted");
         }
         if fault.is_some_and(|fault| fault.mode == Mode::CrashAfterEffect) {
@@ -102,19 +125,17 @@ impl Effect {
 }
 
 impl Open {
-    fn new(tables: Tables, clock: Clock) -> Hooks {
-        Hooks {
-            open: Some(Arc::new(Self {
-                tables,
-                provider: OnceLock::new(),
-                clock,
-                moved: Mutex::default(),
-                blocked: Mutex::default(),
-                reading: tokio::sync::Mutex::default(),
-                frozen: watch::Sender::new(0),
-                beats: watch::Sender::new(0),
-                fatal: Mutex::default(),
-            })),
+    fn new(tables: Tables, clock: Clock) -> Self {
+        Self {
+            tables,
+            provider: OnceLock::new(),
+            clock,
+            moved: Mutex::default(),
+            blocked: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            frozen: watch::Sender::new(0),
+            beats: watch::Sender::new(0),
+            fatal: Mutex::default(),
         }
     }
 
@@ -205,7 +226,7 @@ impl Hooks {
         if !are_wanted() {
             return Ok(Self::default());
         }
-        Ok(Open::new(Tables::in_sqlite(store).await?, store.clock()))
+        Ok(Self::opened(Tables::in_sqlite(store).await?, store.clock()))
     }
 
     /// The controls of a service on PostgreSQL.
@@ -217,7 +238,16 @@ impl Hooks {
         if !are_wanted() {
             return Ok(Self::default());
         }
-        Ok(Open::new(Tables::in_postgres(url, schemas).await?, store.clock()))
+        Ok(Self::opened(
+            Tables::in_postgres(url, schemas).await?,
+            store.clock(),
+        ))
+    }
+
+    fn opened(tables: Tables, clock: Clock) -> Self {
+        Self {
+            open: Some(Arc::new(Open::new(tables, clock))),
+        }
     }
 
     /// The store, which from now on does what the controls say.
@@ -301,37 +331,6 @@ impl Hooks {
     }
 }
 
-/// A publisher whose deliveries are counted and can be disturbed.
-pub struct Watched<P> {
-    inner: P,
-    hooks: Hooks,
-}
-
-impl<P: Publisher> Publisher for Watched<P> {
-    async fn publish(&self, message: Outgoing) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let Some(open) = &self.hooks.open else {
-            return self.inner.publish(message).await;
-        };
-        let (id, topic) = (message.id.to_string(), message.topic.clone());
-        let fault = open.tables.take_fault(PUBLISH).await?;
-        let is = |mode| fault.is_some_and(|fault| fault.mode == mode);
-        if let Some(fault) = fault {
-            tokio::time::sleep(fault.duration()).await;
-        }
-        if is(Mode::CrashBefore) {
-            std::process::abort();
-        }
-        if is(Mode::Transient) || is(Mode::DelayThenTransient) || is(Mode::Final) {
-            return Err("a test lets this delivery fail".into());
-        }
-        self.inner.publish(message).await?;
-        if is(Mode::CrashAfterEffect) {
-            std::process::abort();
-        }
-        Ok(open.tables.note_event(&id, &topic).await?)
-    }
-}
-
 fn are_wanted() -> bool {
     std::env::var(VARIABLE).is_ok_and(|value| value == "1")
 }
@@ -343,8 +342,8 @@ fn transient() -> StepError {
 /// With which code a step fails for good: that of a failure that it knows.
 fn final_code(step: &str) -> &'static str {
     match step {
-        "reserve_stock" => "out-of-stock",
-        "authorize_payment" | CHARGE => "payment-declined",
+        RESERVE => "out-of-stock",
+        AUTHORIZE | CHARGE => "payment-declined",
         "record_payment" => "order-already-paid",
         _ => "order-state-conflict",
     }

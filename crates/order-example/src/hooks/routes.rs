@@ -1,5 +1,6 @@
 //! How does a test say what it wants? Under `/_test`, which exists only when the controls are open.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::fault::{Fault, STEPS};
+use super::fault::{Fault, PUBLISH, STEPS};
 use super::on::{DECLINED_CALLS, Hooks, Open};
 use super::provider::Provider;
 use super::settings::{BLOCKED, CLOCK, STORE, StoreSetting};
@@ -75,18 +76,20 @@ async fn put_fault(
 
 /// What was done since the last reset.
 async fn effects(State(open): State<Arc<Open>>) -> Result<Json<Value>, Failed> {
-    let mut steps = Map::new();
-    let mut events = Map::new();
+    let mut steps: BTreeMap<String, u64> = STEPS.map(|step| (step.to_owned(), 0)).into();
+    let mut events: BTreeMap<String, u64> = BTreeMap::new();
     let stats = provider(&open)?.stats().await?;
     let mut calls = stats.charge_calls;
-    for step in STEPS {
-        steps.insert(step.to_owned(), 0.into());
-    }
     for (name, times) in open.tables.effects().await? {
         if let Some(step) = name.strip_prefix("steps.") {
-            steps.insert(step.to_owned(), times.into());
+            // What is counted once per key has a row for each.
+            let (step, times) = step
+                .split_once('/')
+                .map_or((step, times), |(step, _key)| (step, 1));
+            *steps.entry(step.to_owned()).or_default() += times;
         } else if let Some(topic) = name.strip_prefix("events.") {
-            events.insert(topic.replace('.', "_"), times.into());
+            events.insert(topic.replace('.', "_"), times);
+            *steps.entry(PUBLISH.to_owned()).or_default() += times;
         } else if name == DECLINED_CALLS {
             calls += times;
         }

@@ -240,6 +240,10 @@ impl Answer {
                 "{link}"
             );
         }
+        if let Some(key) = problem["idempotency_key"].as_str() {
+            let quoted = format!("\"{key}\"");
+            assert_eq!(self.header("idempotency-key"), Some(quoted.as_str()));
+        }
         if self.status == 503 || slug == "idempotency-in-progress" {
             assert!(self.retry_after() >= 1, "{self:?}");
         }

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use futures::StreamExt;
 
 use crate::answer::Answer;
-use crate::service::{Place, on_both_databases};
+use crate::service::{Place, at_one_process, on_both_databases};
 use crate::world::ORDERS;
 
 on_both_databases!(
     alone_a_hundred_equal_orders_are_one,
     alone_ten_thousand_orders_over_five_hundred_keys_are_five_hundred,
 );
+
+at_one_process!(alone_a_hundred_equal_orders_are_one,);
 
 async fn alone_a_hundred_equal_orders_are_one(place: Place) {
     let pair = place.pair().await;

@@ -6,10 +6,21 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::service::{Pair, Place, Service, on_both_databases, until};
+use crate::service::{Pair, Place, Service, at_one_process, on_both_databases, until};
 use crate::world::{ORDERS, PAYMENTS, payment};
 
 on_both_databases!(
+    a_duplicate_waits_and_gets_the_same_answer,
+    a_duplicate_that_waited_long_enough_is_told_to_come_back,
+    a_duplicate_is_told_to_come_back_at_once,
+    a_duplicate_is_told_where_to_look,
+    a_client_may_rather_look_than_wait,
+    a_client_may_wait_less,
+    another_body_is_refused_while_the_first_is_running,
+    a_payment_that_is_running_is_not_waited_for,
+);
+
+at_one_process!(
     a_duplicate_waits_and_gets_the_same_answer,
     a_duplicate_that_waited_long_enough_is_told_to_come_back,
     a_duplicate_is_told_to_come_back_at_once,

@@ -94,8 +94,13 @@ async fn a_key_that_can_not_be_read_is_refused(place: Place) {
             .await;
         answer.problem(400, "idempotency-key-malformed");
     }
-    let twice = pair.one.ada().pay(&order, "card_1").key("a").key("a").await;
-    twice.problem(400, "idempotency-key-malformed");
+    let twice = || pair.one.ada().pay(&order, "card_1").key("a").key("a");
+    let one = twice().await.problem(400, "idempotency-key-malformed");
+    let other = twice().await.problem(400, "idempotency-key-malformed");
+    assert_ne!(
+        one["instance"], other["instance"],
+        "each answer is an instance of its own"
+    );
     assert_eq!(pair.two.effects().await["provider_calls"], 0);
     pair.end().await;
 }

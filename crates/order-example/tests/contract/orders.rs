@@ -2,10 +2,25 @@
 
 use serde_json::json;
 
-use crate::service::{Place, on_both_databases, until};
+use crate::service::{Place, at_one_process, on_both_databases, until};
 use crate::world::{DECLINED, ORDERS};
 
 on_both_databases!(
+    an_order_is_made_of_the_offer_and_closes_the_cart,
+    a_repeat_gets_the_same_order_although_the_cart_is_closed,
+    a_request_id_is_one_order_under_any_key_or_none,
+    a_key_belongs_to_one_body,
+    an_offer_that_nobody_made_is_unknown,
+    an_offer_of_a_changed_cart_is_stale,
+    a_declined_card_is_a_final_answer,
+    a_shortage_is_a_final_answer_and_gives_everything_back,
+    an_order_that_stopped_at_the_provider_goes_on_where_it_stopped,
+    nothing_is_done_while_the_store_is_down,
+    an_order_whose_end_can_not_be_written_is_finished_once,
+    an_order_is_told_to_the_world_once,
+);
+
+at_one_process!(
     an_order_is_made_of_the_offer_and_closes_the_cart,
     a_repeat_gets_the_same_order_although_the_cart_is_closed,
     a_request_id_is_one_order_under_any_key_or_none,

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::service::{Pair, Place, Service, on_both_databases, until};
+use crate::service::{Pair, Place, Service, at_one_process, on_both_databases, until};
 use crate::world::PAYMENTS;
 
 on_both_databases!(
@@ -16,6 +16,15 @@ on_both_databases!(
     a_key_that_succeeded_is_replayed,
     a_key_that_failed_for_good_is_replayed,
     a_key_that_needs_attention_says_so_each_time,
+    a_key_whose_time_is_over_is_as_new,
+);
+
+at_one_process!(
+    a_key_without_a_record_is_executed,
+    a_key_that_is_running_is_waited_for,
+    a_key_whose_last_answer_was_for_now_is_continued,
+    a_key_that_succeeded_is_replayed,
+    a_key_that_failed_for_good_is_replayed,
     a_key_whose_time_is_over_is_as_new,
 );
 

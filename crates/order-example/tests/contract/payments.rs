@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::service::{Place, on_both_databases, until};
+use crate::service::{Place, at_one_process, on_both_databases, until};
 use crate::world::{DECLINED, PAYMENTS, payment};
 
 on_both_databases!(
@@ -17,6 +17,18 @@ on_both_databases!(
     money_is_not_taken_while_the_store_is_down,
     the_same_payment_under_two_keys_may_be_refused,
     a_charge_whose_answer_was_lost_is_found_and_not_made_again,
+);
+
+at_one_process!(
+    a_payment_is_taken_once_and_its_answer_stays,
+    an_order_that_was_paid_for_in_advance_can_be_paid,
+    a_payment_needs_a_key,
+    a_declined_payment_is_a_final_answer_and_another_card_may_pay,
+    an_order_is_paid_once_whatever_the_key,
+    what_is_no_payment_is_refused_and_its_key_stays_free,
+    a_payment_that_the_provider_did_not_get_goes_on_later,
+    money_is_not_taken_while_the_store_is_down,
+    the_same_payment_under_two_keys_may_be_refused,
 );
 
 async fn a_payment_is_taken_once_and_its_answer_stays(place: Place) {

@@ -39,12 +39,34 @@ macro_rules! on_both_databases {
 }
 pub(crate) use on_both_databases;
 
+/// Declares tests of a module once more, with one process instead of two.
+macro_rules! at_one_process {
+    ($($name:ident),+ $(,)?) => {
+        mod at_one_process {
+            mod on_sqlite {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::super::$name($crate::service::Place::sqlite().lone()).await;
+                })+
+            }
+            mod on_postgres {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::super::$name($crate::service::Place::postgres().lone()).await;
+                })+
+            }
+        }
+    };
+}
+pub(crate) use at_one_process;
+
 /// A folder and a database of one test.
 pub(crate) struct Place {
     folder: TempDir,
     database: Database,
     schemas: Schemas,
     variables: Vec<(&'static str, String)>,
+    lone: bool,
 }
 
 impl Place {
@@ -71,13 +93,21 @@ impl Place {
             folder,
             database,
             schemas,
-            variables: Vec::new(),
+            // What a dead process left is taken up soon.
+            variables: vec![("ORDERS_COMPLETER_GRACE_MS", "200".to_owned())],
+            lone: false,
         }
     }
 
     /// Starts its processes with this switch.
     pub(crate) fn with(mut self, variable: &'static str, value: impl ToString) -> Self {
         self.variables.push((variable, value.to_string()));
+        self
+    }
+
+    /// With one process, which is both of a pair.
+    pub(crate) fn lone(mut self) -> Self {
+        self.lone = true;
         self
     }
 
@@ -124,7 +154,7 @@ impl Place {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let service = Service {
             url: format!("http://{}", ready.address),
-            child,
+            child: Some(child),
             client: reqwest::Client::new(),
         };
         assert_eq!(service.get("/readyz").await.status, 200);
@@ -135,7 +165,11 @@ impl Place {
     pub(crate) async fn pair(self) -> Pair {
         // The first one makes the tables.
         let one = self.start().await;
-        let two = self.start().await;
+        let two = if self.lone {
+            one.seen_again()
+        } else {
+            self.start().await
+        };
         Pair {
             one,
             two,
@@ -167,11 +201,25 @@ impl Pair {
 /// One process. Dropping it kills it.
 pub(crate) struct Service {
     pub(crate) url: String,
-    child: Child,
+    /// None for one that is seen again.
+    child: Option<Child>,
     client: reqwest::Client,
 }
 
 impl Service {
+    /// The same process once more.
+    fn seen_again(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            child: None,
+            client: self.client.clone(),
+        }
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("a process of its own")
+    }
+
     /// A request of nobody.
     pub(crate) fn request(&self, method: Method, path: &str) -> Request {
         Request::new(self.client.request(method, format!("{}{path}", self.url)))
@@ -230,12 +278,12 @@ impl Service {
 
     /// SIGKILL.
     pub(crate) async fn kill(&mut self) {
-        self.child.kill().await.expect("kills");
+        self.child().kill().await.expect("kills");
     }
 
     /// Waits until the process has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.child().wait()).await;
         ended.expect("in time").expect("is waited for")
     }
 }
