@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::cancel::Caller;
 use crate::codec::{Place, Slot};
 use crate::decide::{Existing, Meeting, ShapeKnown, meet};
 use crate::execution::{ExecutionId, ExecutionRecord, FullKey, InputHash, RunId, Seen, State, WaitReason};
@@ -293,6 +294,7 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         hash: *hash,
         parent: request.parent,
     };
+    let caller = Caller::of(&inner, request.parent);
     let closer = CloseOpening {
         inner: Arc::clone(&inner),
         id: new.id,
@@ -301,6 +303,11 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         // Boxed, because the work that follows may take much longer.
         let (opened, work) = Box::pin(begin(&inner, &schema, new)).await;
         drop(closer);
+        if let (Some(caller), Opened::Started(run)) = (caller, &opened)
+            && let Some(wish) = Box::pin(caller.wish(&inner)).await
+        {
+            run.cancel(wish);
+        }
         publish.send_replace(Some(opened));
         if let Some(work) = work {
             work.await;
@@ -543,7 +550,8 @@ async fn acquire(
     verdict: Verdict,
     known: Known,
 ) -> Result<Met, RunError> {
-    match take_in_task(&request.inner, record.seen(), how, None).await? {
+    let caller = Caller::of(&request.inner, request.parent);
+    match take_in_task(&request.inner, record.seen(), how, None, caller).await? {
         Taken::Won(run) => here(request, run, verdict, known).await.map(Met::Admitted),
         Taken::Lost => Ok(Met::Changed),
     }
@@ -555,9 +563,10 @@ pub(crate) async fn take_in_task(
     seen: Seen,
     how: How,
     settled: Option<Settled>,
+    caller: Option<Caller>,
 ) -> Result<Taken, RunError> {
     let inner_of_task = Arc::clone(inner);
-    let taking = inner.spawn(async move { take(&inner_of_task, seen, how, settled).await });
+    let taking = inner.spawn(async move { take(&inner_of_task, seen, how, settled, caller).await });
     finished(taking).await
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::callers::Awaited;
 use crate::codec::{Codec, Codecs};
 use crate::context::Resources;
 use crate::dyn_store::DynStore;
@@ -131,6 +132,7 @@ impl EngineBuilder {
             resources: Arc::new(self.resources),
             registry: Registry::default(),
             follower: Follower::default(),
+            awaited: Awaited::default(),
             outcomes: Outcomes::new(self.limits.outcome_cache_bytes),
             refusals: Refusals::default(),
             liveness: Liveness::new(options.beat_limit),

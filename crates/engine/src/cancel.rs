@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::execution::{CancelWish, ExecutionId};
+use crate::execution::{CancelWish, ExecutionId, State};
 use crate::inner::Inner;
 use crate::persist::{Pause, Persisted, Write, note, persist};
 use crate::runs::{LocalRun, RunEnd};
@@ -66,6 +66,59 @@ pub(crate) async fn cancel_children(inner: &Arc<Inner>, run: &LocalRun) {
             // Whoever has it next passes it on.
             return;
         }
+    }
+}
+
+/// The execution whose step calls another one, as it is when the call sets out.
+pub(crate) struct Caller {
+    id: ExecutionId,
+    run: Option<Arc<LocalRun>>,
+}
+
+impl Caller {
+    pub(crate) fn of(inner: &Inner, id: Option<ExecutionId>) -> Option<Self> {
+        let run = inner.registry.running(id?);
+        Some(Self { id: id?, run })
+    }
+
+    pub(crate) fn id(&self) -> ExecutionId {
+        self.id
+    }
+
+    /// The wish to cancel it that came while the call was on its way: whoever passed it on did not find
+    /// the called one among those that run. Whoever wants it cancelled from now on does.
+    pub(crate) async fn wish(&self, inner: &Inner) -> Option<CancelWish> {
+        let wish = self.run.as_ref().and_then(|run| run.cancel_wish());
+        if wish.is_some() || self.is_here(inner) {
+            return wish;
+        }
+        let mut pause = Pause::default();
+        loop {
+            match inner.store.find(vec![self.id]).await {
+                Ok(found) => {
+                    return found.first().and_then(|record| match record.state {
+                        State::Cancelled => Some(CancelWish::Stop),
+                        _ => record.cancel,
+                    });
+                }
+                Err(error @ StoreError::Unreadable(_)) => {
+                    note(&error);
+                    return None;
+                }
+                Err(error) => note(&error),
+            }
+            tokio::select! {
+                () = pause.pass() => {}
+                () = inner.stopped.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Whether it runs in this process still, which then hears of each wish.
+    fn is_here(&self, inner: &Inner) -> bool {
+        let known = inner.registry.running(self.id);
+        let run = self.run.as_ref().filter(|run| !run.lost.is_cancelled());
+        run.is_some_and(|run| known.is_some_and(|known| Arc::ptr_eq(run, &known)))
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Owned {
     pub(crate) input: Option<Bytes>,
     /// What an operator has decided, not recorded yet.
     pub(crate) settled: Option<Box<Settled>>,
+    /// Whether its owner acts on a wish to cancel it, or goes on whatever is wished.
+    pub(crate) heeds_wishes: bool,
 }
 
 /// How old a run was at a moment of the engine's clock.
@@ -116,6 +118,7 @@ impl Owned {
     fn reset(&mut self, record: &ExecutionRecord) {
         self.input = None;
         self.taken_over = false;
+        self.heeds_wishes = false;
         self.lost = record.lost;
         self.tries = Tries {
             seq: record.tries_seq,
@@ -132,11 +135,8 @@ struct Driver<'a> {
 
 impl Driver<'_> {
     async fn all_steps(&mut self, done: &mut Done) -> Stop {
-        let limit = self.inner.limits.lost_owners;
-        if self.owned.taken_over && !may_go_on(count(self.owned.lost), count(done.lost_at_checkpoint), limit)
-        {
-            let message = format!("the owner was lost {limit} times without a new checkpoint");
-            return park(self.inner, self.run, ParkReason::LostTooOften, message).await;
+        if let Some(parked) = self.lost_too_often(done).await {
+            return parked;
         }
         if let Some(settled) = self.owned.settled.take()
             && let Err(stop) = Box::pin(self.settle(*settled, done)).await
@@ -155,6 +155,23 @@ impl Driver<'_> {
             Some(output) => RunEnd::Succeeded(output.clone()).into(),
             None => RunEnd::Lost.into(),
         }
+    }
+
+    /// Parks a run that takes each of its owners along. One that is to be cancelled ends without doing
+    /// anything before something is recorded, unless somebody has to be asked what it has done.
+    async fn lost_too_often(&mut self, done: &Done) -> Option<Stop> {
+        let limit = self.inner.limits.lost_owners;
+        let lost = count(self.owned.lost);
+        if !self.owned.taken_over || may_go_on(lost, count(done.lost_at_checkpoint), limit) {
+            return None;
+        }
+        let acts = done.undoing.is_some() || self.is_in_doubt(done);
+        let wish = self.run.cancel_wish();
+        if wish.is_some() && !acts {
+            return None;
+        }
+        let message = format!("the owner was lost {limit} times without a new checkpoint");
+        Some(park(self.inner, self.run, ParkReason::LostTooOften, message, wish).await)
     }
 
     /// Runs a step until it is recorded, or until the run ends. In an atomic schema an attempt that

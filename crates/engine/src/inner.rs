@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::callers::Awaited;
 use crate::clock::{self, Clock};
 use crate::codec::{Codecs, Place, Slot};
 use crate::context::Resources;
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) resources: Arc<Resources>,
     pub(crate) registry: Registry,
     pub(crate) follower: Follower,
+    pub(crate) awaited: Awaited,
     pub(crate) outcomes: Outcomes,
     pub(crate) refusals: Refusals,
     pub(crate) liveness: Liveness,

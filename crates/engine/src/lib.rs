@@ -82,6 +82,7 @@ mod reacquire;
 mod refusal;
 mod relay;
 mod retry;
+mod rings;
 mod run_error;
 mod runs;
 mod schema;

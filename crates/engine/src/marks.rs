@@ -10,7 +10,8 @@
 //! | what an operator decided of it, and of an undo that fails | `pay::@settled/1`, `pay::@undo_settled/1` |
 //! | a sleep | `pay::@sleep/NAME` |
 //! | a wait for a signal has begun; what came | `pay::@wait/NAME/1`, `pay::@signal/NAME/1` |
-//! | the outcome of an execution that was called | `pay::@call/NAME` |
+//! | a wait for an execution that somebody else has begun | `pay::@wait/@call/ID` |
+//! | the outcome of an execution that was called | `pay::@call/ID` |
 //! | how far a step has come | `pay::@progress` |
 //! | the step is undone | `pay::@undone` |
 //! | the run is being undone, and why | `::@undoing` |

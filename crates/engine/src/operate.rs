@@ -121,7 +121,7 @@ impl Engine {
         let can_end_it = wish == CancelWish::Stop || schema.is_some();
         if seen.state != State::Running && can_end_it {
             // Lost: somebody else took it up at this moment, and sees the wish.
-            take_in_task(&self.inner, seen, How::Resume { keep_tries: true }, None).await?;
+            take_in_task(&self.inner, seen, How::Resume { keep_tries: true }, None, None).await?;
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Engine {
     /// Acquires the execution as it was seen, and lets it go on with fresh tries.
     async fn take_up(&self, record: &ExecutionRecord, settled: Option<Settled>) -> Result<(), RunError> {
         let how = How::Resume { keep_tries: false };
-        match take_in_task(&self.inner, record.seen(), how, settled).await? {
+        match take_in_task(&self.inner, record.seen(), how, settled, None).await? {
             Taken::Won(_run) => Ok(()),
             Taken::Lost => Err(taken_by_another(record)),
         }

@@ -31,6 +31,8 @@ pub(crate) enum Persisted {
     Rejected(String),
     /// The step's own transaction was rolled back without a fault of the step: run it again.
     RolledBack(String),
+    /// Somebody wants the run cancelled, which comes before what was to be written.
+    Wished,
 }
 
 /// What an owner writes.
@@ -93,6 +95,7 @@ pub(crate) async fn persist(inner: &Inner, run: &LocalRun, mut write: Write) -> 
         let error = match inner.store.commit(commit).await {
             Ok(Verdict::Written) => return Persisted::Written,
             Ok(Verdict::Fenced) => return Persisted::Fenced,
+            Ok(Verdict::Wished) => return Persisted::Wished,
             Ok(Verdict::Exists(other)) => {
                 // Under a claim that still holds only this task writes, so this is a bug or a
                 // database that was tampered with. Going on would build on somebody else's result.

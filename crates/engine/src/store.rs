@@ -150,8 +150,10 @@ pub trait Store: Send + Sync + 'static {
     fn inbox(&self, id: ExecutionId, run: RunId) -> impl Future<Output = Result<Inbox, StoreError>> + Send;
 
     /// Notes the wish to cancel a run that is not finished: its owner sees it in `cancels`, and one
-    /// that nobody owns is due at once, also when it is parked. One that is put down to wait
-    /// under another wish than [`Then::Wait`] says is due at once too. A second wish replaces the first, and the end of the run ends it.
+    /// that nobody owns is due at once, also when it is parked. One that is put down to wait, or
+    /// parked, under another wish than [`Then::Wait`] or [`Then::Park`] says is due at once too. A
+    /// failure that yields ([`Then::Fail`]) is answered `Wished` under a wish, and nothing is written.
+    /// A second wish replaces the first, and the end of the run ends it.
     /// `None` when the run is finished or gone, otherwise the row as it is now.
     fn wish_cancel(
         &self,

@@ -13,7 +13,7 @@ use crate::admission::NewKey;
 #[cfg(feature = "planted")]
 use crate::bugs::{self, Bug};
 use crate::callers::wake_caller;
-use crate::cancel::cancel_unread;
+use crate::cancel::{Caller, cancel_unread};
 use crate::clock;
 use crate::drive::{Born, Owned, Stop, drive, park};
 use crate::execution::{CancelWish, ExecutionId, ExecutionRecord, Fence, ParkReason, Seen, WorkerId};
@@ -48,10 +48,16 @@ pub(crate) async fn take(
     seen: Seen,
     how: How,
     settled: Option<Settled>,
+    caller: Option<Caller>,
 ) -> Result<Taken, StoreError> {
     let _known = inner.registry.taking(seen.id);
-    let won = acquire(inner, seen, how, &inner.stopped).await?;
-    Ok(won.map_or(Taken::Lost, |won| Taken::Won(adopt(inner, won, settled))))
+    let Some(mut won) = acquire(inner, seen, how, &inner.stopped).await? else {
+        return Ok(Taken::Lost);
+    };
+    if let Some(caller) = caller.filter(|caller| won.record.parent == Some(caller.id())) {
+        won.record.cancel = won.record.cancel.or(caller.wish(inner).await);
+    }
+    Ok(Taken::Won(adopt(inner, won, settled)))
 }
 
 /// Acquires what a sweep has found, in a task of the engine's, so that an answer which is long on its
@@ -186,13 +192,14 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
                         },
                         input: None,
                         settled: settled.map(Box::new),
+                        heeds_wishes: false,
                     };
                     drive(&inner, &run, owned).await
                 }
                 Err(NoCode::Park(..)) if record.cancel == Some(CancelWish::Stop) => {
                     cancel_unread(&inner, &run, Some(DEFAULT_RETENTION)).await
                 }
-                Err(stop) => put_back(&inner, &run, stop).await,
+                Err(stop) => put_back(&inner, &run, stop, record.cancel).await,
             }
         }
     };
@@ -238,6 +245,7 @@ pub(crate) fn begin_run(
         },
         input: Some(input),
         settled: None,
+        heeds_wishes: false,
     };
     let work = {
         let inner = Arc::clone(inner);
@@ -308,8 +316,11 @@ impl Drop for Leave {
         self.inner.registry.remove(&self.run);
         self.run.finish(self.end.clone());
         self.inner.follower.look_again(self.run.id);
-        if let Some(caller) = self.parent.filter(|_caller| self.end.is_outcome()) {
-            wake_caller(&self.inner, caller);
+        if self.end.is_outcome() {
+            let callers = self.inner.awaited.callers_of(self.run.id);
+            for caller in self.parent.into_iter().chain(callers) {
+                wake_caller(&self.inner, caller);
+            }
         }
     }
 }
@@ -379,10 +390,10 @@ pub(crate) async fn steps_of(
     steps.collect()
 }
 
-/// Puts an execution down whose code can not be had.
-async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode) -> RunEnd {
+/// Puts an execution down whose code can not be had. This wish to cancel it does not help.
+async fn put_back(inner: &Inner, run: &LocalRun, stop: NoCode, wish: Option<CancelWish>) -> RunEnd {
     match stop {
-        NoCode::Park(reason, why) => match park(inner, run, reason, why).await {
+        NoCode::Park(reason, why) => match park(inner, run, reason, why, wish).await {
             Stop::End(end) => end,
             // Nothing is known here that could be lost: the audit of owned rows takes it up.
             Stop::Restarted => RunEnd::Lost,

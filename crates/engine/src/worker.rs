@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::callers;
 use crate::cancel;
 use crate::engine::Engine;
 use crate::inner::Inner;
@@ -47,6 +48,7 @@ impl Worker {
 pub(crate) fn start(inner: &Arc<Inner>) {
     tokio::spawn(kept_up(Arc::clone(inner), sweep::sweep));
     tokio::spawn(kept_up(Arc::clone(inner), cancel::watch));
+    tokio::spawn(kept_up(Arc::clone(inner), callers::watch));
     tokio::spawn(pulse(Arc::clone(inner)));
     tokio::spawn(kept_up(Arc::clone(inner), purge));
 }

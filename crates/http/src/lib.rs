@@ -23,6 +23,13 @@
 //! - [`Preconditions`] and [`Tag`]: `If-Match` and `If-None-Match`
 //! - [`PolicyDocument`]: what clients may rely on, to be published
 //!
+//! # Where it stands
+//!
+//! From outside to inside: traces and fresh request ids, CORS (with `Idempotency-Key` allowed and
+//! `Idempotent-Replayed` exposed), rate limits, authentication and permission, *this layer*, the handler.
+//! What refuses a request outside has not touched its key, and what adds headers outside adds fresh ones
+//! to a replay. Compression stands outside too: what is stored is not compressed.
+//!
 //! # What a layer can not do
 //!
 //! A wrapped handler runs with its key claimed, so what it refuses has bound the key to that request:

@@ -38,7 +38,7 @@ impl Concurrency {
 ///
 /// | | route that runs a schema | wrapped handler |
 /// |---|---|---|
-/// | `PersistFinal` | final failures again, others go on where they stopped | everything is stored below 500 but what says that nothing was done: 400, 401, 403, 404, 405, 408, 413, 415, 425, 428, 429 |
+/// | `PersistFinal` | final failures again, others go on where they stopped | everything is stored below 500 but what says that nothing was done: 400, 401, 403, 404, 405, 408, 412, 413, 415, 425, 428, 429 |
 /// | `RetryErrors` | every failure begins anew | 1xx to 3xx are stored |
 /// | `SuccessOnly` | every failure goes on where it stopped | 1xx to 3xx are stored |
 /// | `ReplayAll` | every failure again | everything is stored |
@@ -86,7 +86,7 @@ impl OnError {
             Self::ReplayAll => true,
             Self::RetryErrors | Self::SuccessOnly => code < 400,
             Self::PersistFinal => {
-                let nothing_done = [400, 401, 403, 404, 405, 408, 413, 415, 425, 428, 429];
+                let nothing_done = [400, 401, 403, 404, 405, 408, 412, 413, 415, 425, 428, 429];
                 code < 500 && !nothing_done.contains(&code)
             }
         }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn each_policy_stores_what_its_table_says() {
         let stored = |policy: OnError| {
-            let codes = [200, 302, 400, 402, 404, 409, 422, 429, 500, 503];
+            let codes = [200, 302, 400, 402, 404, 409, 412, 422, 429, 500, 503];
             codes
                 .into_iter()
                 .filter(|code| policy.stores(StatusCode::from_u16(*code).expect("a status")))
@@ -161,6 +161,6 @@ mod tests {
         assert_eq!(stored(OnError::PersistFinal), [200, 302, 402, 409, 422]);
         assert_eq!(stored(OnError::RetryErrors), [200, 302]);
         assert_eq!(stored(OnError::SuccessOnly), [200, 302]);
-        assert_eq!(stored(OnError::ReplayAll).len(), 10);
+        assert_eq!(stored(OnError::ReplayAll).len(), 11);
     }
 }

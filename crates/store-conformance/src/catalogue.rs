@@ -287,8 +287,9 @@ macro_rules! for_each_case {
                 an_acquisition_keeps_the_wish,
                 a_wish_ends_with_its_run,
                 a_run_that_is_put_down_under_a_wish_is_due_at_once,
-                a_wait_under_the_wish_that_its_owner_acts_on_keeps_its_delay,
-                a_wish_and_a_wait_at_once_are_never_slept_through,
+                what_is_put_down_under_the_wish_that_its_owner_knows_is_not_due_for_it,
+                a_failure_that_yields_is_not_written_under_a_wish,
+                a_wish_and_an_end_at_once_are_never_slept_through,
                 children_are_the_unfinished_executions_of_a_parent,
                 a_new_generation_has_the_parent_that_calls_it_now,
             }

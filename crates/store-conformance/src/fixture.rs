@@ -218,6 +218,7 @@ pub(crate) fn fail() -> Then {
         failure: payload("no such card"),
         tries: Tries { seq: 1, count: 3 },
         retention: Some(DAY),
+        yields: false,
     }
 }
 
@@ -247,6 +248,7 @@ pub(crate) fn park(reason: keystep::execution::ParkReason) -> Then {
     Then::Park {
         reason,
         failure: Some(payload("a person must look")),
+        wish: None,
     }
 }
 

@@ -43,6 +43,7 @@ async fn random_operations_reach_every_kind_of_answer() {
     let mut expected: BTreeSet<String> = [
         "Started",
         "Fenced",
+        "Wished",
         "commit Exists",
         "again Written",
         "again Exists",

@@ -10,7 +10,8 @@
 -- One row for each write of an owner: what it wants, beside the execution's row as it is now, under
 -- its lock, and the checkpoint that the snapshot saw. Verdicts: 1 to be written (the two statements
 -- below do it), 2 written by an earlier send, 3 recorded by another write, 4 fenced, 5 run it again
--- (the row is busy, or the snapshot too old), 6 the fence was granted by another start of the server.
+-- (the row is busy, or the snapshot too old), 6 the fence was granted by another start of the server,
+-- 7 not written, because it yields to a wish to cancel (a failure whose wish is 0) and there is one.
 WITH held AS MATERIALIZED (
     SELECT
         w.ord, w.id, w.run_id, w.epoch, w.write_id, w.worker, w.step, w.seq, w.attempt, w.lost,
@@ -31,6 +32,7 @@ WITH held AS MATERIALIZED (
                 END
             WHEN e.state <> 1 THEN 4
             WHEN r.write_id IS NOT NULL THEN 3
+            WHEN w.state = 11 AND w.wish = 0 AND e.cancel IS NOT NULL THEN 7
             ELSE 1
         END AS verdict
     FROM
@@ -47,7 +49,7 @@ WITH held AS MATERIALIZED (
     -- A subquery that locks is never flattened: whatever the planner believes about the size of
     -- the table, it is one look into the primary key for each write.
     LEFT JOIN LATERAL (
-        SELECT x.id, x.run_id, x.epoch, x.token, x.state, x.ended_by
+        SELECT x.id, x.run_id, x.epoch, x.token, x.state, x.ended_by, x.cancel
         FROM {schema}.executions AS x
         WHERE x.id = w.id
         FOR NO KEY UPDATE {skip_locked}
@@ -78,7 +80,7 @@ ended AS (
         reason = h.reason,
         wake_at = CASE
             -- What came while its owner was about to put it down.
-            WHEN h.state = 2 AND (e.signals > h.signals OR e.cancel <> coalesce(h.wish, 0)) THEN h.at
+            WHEN h.state IN (2, 3) AND (e.signals > h.signals OR e.cancel <> coalesce(h.wish, 0)) THEN h.at
             ELSE h.at + h.delay_us * interval '1 microsecond'
         END,
         cancel = CASE WHEN h.state < 10 THEN e.cancel END,

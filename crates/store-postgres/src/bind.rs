@@ -106,7 +106,7 @@ pub(crate) fn judged(query: Bound, commits: &[&Write]) -> Bound {
         .bind(column(&ends, |end| end.delay.map(micros)))
         .bind(column(&ends, |end| end.reason))
         .bind(column(&ends, |end| end.signals))
-        .bind(column(&ends, |end| end.wish.map(CancelWish::code)))
+        .bind(column(&ends, |end| end.wish))
 }
 
 /// Binds the arguments of `parts/emitted.sql`, after those of one write.
@@ -201,7 +201,8 @@ struct Ending<'a> {
     delay: Option<Duration>,
     reason: Option<&'static str>,
     signals: Option<i32>,
-    wish: Option<CancelWish>,
+    /// What the row's wish to cancel is compared with.
+    wish: Option<i16>,
 }
 
 impl<'a> Ending<'a> {
@@ -220,8 +221,10 @@ impl<'a> Ending<'a> {
                 failure,
                 tries,
                 retention,
+                yields,
             } => Self {
                 failure: Some(failure),
+                wish: yields.then_some(0),
                 tries_seq: Some(tries.seq),
                 tries: Some(tries.count),
                 keep: *retention,
@@ -241,10 +244,15 @@ impl<'a> Ending<'a> {
                 delay: *delay,
                 reason: Some(reason.as_str()),
                 signals: *signals,
-                wish: *wish,
+                wish: wish.map(CancelWish::code),
                 ..Self::default()
             },
-            Then::Park { reason, failure } => Self {
+            Then::Park {
+                reason,
+                failure,
+                wish,
+            } => Self {
+                wish: wish.map(CancelWish::code),
                 failure: failure.as_ref(),
                 // Due at once, for whoever knows the shape.
                 delay: (*reason == ParkReason::UnknownShape).then_some(Duration::ZERO),

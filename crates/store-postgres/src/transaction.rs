@@ -18,7 +18,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
 use uuid::Uuid;
 
-use crate::batch::{BUSY, EXISTS, FENCED, RESTARTED, WRITTEN, WRITTEN_BEFORE, fetch_within};
+use crate::batch::{BUSY, EXISTS, FENCED, RESTARTED, WISHED, WRITTEN, WRITTEN_BEFORE, fetch_within};
 use crate::bind::{self, Bound};
 use crate::error::Trouble;
 use crate::op::Write;
@@ -217,6 +217,7 @@ fn not_now(judged: Judged) -> Result<Verdict, StoreError> {
         (EXISTS, Some(by)) => Ok(Verdict::Exists(by)),
         // A statement that waits for the row and still gets none has seen it go.
         (FENCED | BUSY, _) => Ok(Verdict::Fenced),
+        (WISHED, _) => Ok(Verdict::Wished),
         (RESTARTED, _) => Err(StoreError::Restarted),
         (other, _) => Err(unknown_verdict(Some(other))),
     }

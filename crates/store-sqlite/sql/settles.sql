@@ -3,8 +3,8 @@
 -- Index: the unique index of the id, then the primary key of the checkpoints.
 -- Lock: the database's write lock. The fence is in the statement; a write that records a step as well
 -- ends nothing unless that step is recorded by it.
--- A run that is put down to wait is due at once when its owner does not know of a signal (`heard` is how
--- many it knows of), or of a wish to cancel it (`wish` is the one on which it acts).
+-- A run that is put down to wait, or parked, is due at once when its owner does not know of a signal
+-- (`heard` is how many it knows of), or of a wish to cancel it (`wish` is the one of which it knows).
 WITH wanted (
     id, run_id, epoch, token, state, write_id, at, wake_at, heard, wish, failure, reason, tries,
     tries_seq, output_step, finished_at, expires_at, step
@@ -12,7 +12,7 @@ WITH wanted (
 UPDATE keystep_executions AS e
 SET state = w.state, owner = NULL, ended_by = w.write_id, failure = w.failure, reason = w.reason,
     wake_at = iif(
-        w.state = 2 AND (w.heard < e.signals OR e.cancel <> coalesce(w.wish, 0)), w.at, w.wake_at
+        w.state IN (2, 3) AND (w.heard < e.signals OR e.cancel <> coalesce(w.wish, 0)), w.at, w.wake_at
     ),
     cancel = iif(w.state < 10, e.cancel, NULL),
     tries = coalesce(w.tries, e.tries), tries_seq = coalesce(w.tries_seq, e.tries_seq),

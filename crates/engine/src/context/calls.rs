@@ -5,24 +5,24 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StepContext;
 use super::outputs::decode;
-use crate::asks::Wait;
+use crate::asks::{Desk, Wait};
 use crate::engine::Engine;
 use crate::error::{Failure, FailureKind, StepError, StepResult};
-use crate::execution::{ExecutionId, InputHash, WaitReason};
+use crate::execution::{ExecutionId, ExecutionRecord, InputHash, WaitReason};
 use crate::key::Key;
 use crate::marks::Mark;
-use crate::policy::OnDuplicate;
+use crate::policy::{OnDuplicate, Verdict};
+use crate::rings::{refuse_ancestor, refuse_ring, wait_for};
 use crate::run_error::RunError;
 use crate::runs::locked;
 use crate::schema::Schema;
 
-/// How many executions may call each other in a chain.
-const CALL_DEPTH: usize = 16;
 /// How long an execution is put down at most for one that it has called.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// When to look again after a child that nobody can bring on.
@@ -38,8 +38,9 @@ impl StepContext {
     /// waits, so does this one, put down. Cancelling this one cancels the called ones.
     ///
     /// # Errors
-    /// As above. The key of an execution that calls this one (`call_cycle`), a chain of more than
-    /// 16 calls (`call_depth`), and what is said at [`step`](Self::step): no further try now.
+    /// As above. The key of an execution that waits for this one, also when it was begun by somebody
+    /// else (`call_cycle`), a chain of more than 16 calls (`call_depth`), and what is said at
+    /// [`step`](Self::step): no further try now.
     pub async fn call<In, Out>(
         &self,
         schema: &Schema<In, Out>,
@@ -97,7 +98,7 @@ impl StepContext {
             return Err(StepError::retry("the engine is gone"));
         };
         let engine = Engine { inner };
-        self.refuse_cycle(&engine, child).await?;
+        refuse_ancestor(&*engine.inner.store, self.execution_id(), child).await?;
         let call = engine
             .run(schema, key, input)
             .on_duplicate(OnDuplicate::Attach)
@@ -106,6 +107,18 @@ impl StepContext {
             Some(hash) => call.fingerprint(hash),
             None => call,
         };
+        let called = call.submit().await;
+        let is_there = match &called {
+            Ok(called) => called.verdict() != Verdict::Started,
+            Err(error) => matches!(error, RunError::Waiting { .. } | RunError::Parked { .. }),
+        };
+        if is_there {
+            self.note_wait(desk, &engine, child).await?;
+        }
+        let told = match called {
+            Ok(called) => called.wait().await,
+            Err(error) => Err(error),
+        };
         let wait = |delay| Wait {
             mark: None,
             delay: Some(delay),
@@ -113,7 +126,7 @@ impl StepContext {
             signals: None,
             called: Some(child),
         };
-        match call.await {
+        match told {
             Ok(output) => {
                 let bytes = self.encode(&output, "the output")?;
                 self.record(desk, mark.clone(), bytes).await?;
@@ -135,23 +148,21 @@ impl StepContext {
         }
     }
 
-    /// Refuses to call an execution that waits for this one.
-    async fn refuse_cycle(&self, engine: &Engine, child: ExecutionId) -> StepResult<()> {
-        let mut caller = self.execution_id();
-        for _depth in 0..CALL_DEPTH {
-            if caller == child {
-                return Err(
-                    StepError::stop("an execution calls itself, or one that waits for it").code("call_cycle"),
-                );
-            }
-            let found = engine.inner.store.find(vec![caller]).await?;
-            match found.first().and_then(|record| record.parent) {
-                Some(parent) => caller = parent,
-                None => return Ok(()),
-            }
+    /// Records that this execution waits for one that somebody else has begun, if it does, and refuses to
+    /// when that one waits for this one.
+    async fn note_wait(&self, desk: &Desk, engine: &Engine, called: ExecutionId) -> StepResult<()> {
+        let (store, own) = (&*engine.inner.store, self.execution_id());
+        let found = store.find(vec![called]).await?;
+        let is_anothers =
+            |record: &ExecutionRecord| !record.state.is_finished() && record.parent != Some(own);
+        if !found.first().is_some_and(is_anothers) {
+            return Ok(());
         }
-        let why = format!("more than {CALL_DEPTH} executions call each other");
-        Err(StepError::stop(why).code("call_depth"))
+        let mark = Mark::Wait(&wait_for(called)).of(&self.inner.recorded_as);
+        if !self.inner.recorded.has(&mark) {
+            self.record(desk, mark, Bytes::from_static(b"null")).await?;
+        }
+        refuse_ring(store, own, called).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::ends::{park, park_as};
+use super::ends::park_as;
 use super::load::Done;
 use super::undo::undo_settlements;
 use super::{Driver, Stop};
@@ -59,6 +59,12 @@ impl Done {
 }
 
 impl Driver<'_> {
+    /// Whether nobody knows what the last attempt of the next step did.
+    pub(super) fn is_in_doubt(&self, done: &Done) -> bool {
+        let next = self.owned.schema.steps.get(done.recorded);
+        next.is_some_and(|next| matches!(done.known_of(&next.name), Known::InDoubt))
+    }
+
     /// Finds out what became of an attempt that was announced and has no output. True when the step is
     /// recorded now; false when it may begin.
     pub(super) async fn is_settled(&mut self, position: usize, done: &mut Done) -> Result<bool, Stop> {
@@ -173,7 +179,7 @@ impl Driver<'_> {
             Ok(json) => self.mark(position, name, json.into(), done).await,
             Err(error) => {
                 let message = crate::json::describe(&error);
-                Err(park(self.inner, self.run, ParkReason::Unreadable, message).await)
+                Err(self.park(ParkReason::Unreadable, message).await)
             }
         }
     }
@@ -191,7 +197,8 @@ impl Driver<'_> {
     async fn in_doubt(&mut self, position: usize, attempt: u32, error: &StepError) -> Stop {
         let name = self.owned.schema.steps[position].name.clone();
         let failure = self.failure(&name, attempt, error, FailureKind::Temporary);
-        park_as(self.inner, self.run, ParkReason::InDoubt, failure).await
+        let wish = self.run.cancel_wish();
+        park_as(self.inner, self.run, ParkReason::InDoubt, failure, wish).await
     }
 
     /// The context of a body that may make no durable calls.

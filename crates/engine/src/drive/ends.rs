@@ -28,13 +28,15 @@ use crate::step::Attempted;
 use crate::store::{Commit, NewCheckpoint, Then};
 use crate::telemetry;
 
-/// Parks the execution: visible, and waiting for a person or a deploy. Boxed, as all that is done
-/// seldom, so that a run that goes well does not hold the room for it.
+/// Parks the execution: visible, and waiting for a person or a deploy, in spite of this wish to cancel it;
+/// under any other it is due at once. Boxed, as all that is done seldom, so that a run that goes well does
+/// not hold the room for it.
 pub(crate) fn park<'a>(
     inner: &'a Inner,
     run: &'a LocalRun,
     reason: ParkReason,
     message: String,
+    wish: Option<CancelWish>,
 ) -> BoxFuture<'a, Stop> {
     let (step, _since) = run.at();
     let failure = Failure {
@@ -44,29 +46,48 @@ pub(crate) fn park<'a>(
         code: Some(reason.as_str().to_owned()),
         message: cut(message, inner.limits.message_bytes),
     };
-    Box::pin(park_as(inner, run, reason, failure))
+    Box::pin(park_as(inner, run, reason, failure, wish))
 }
 
 /// Parks the execution with this failure.
-pub(super) async fn park_as(inner: &Inner, run: &LocalRun, reason: ParkReason, failure: Failure) -> Stop {
+pub(super) async fn park_as(
+    inner: &Inner,
+    run: &LocalRun,
+    reason: ParkReason,
+    failure: Failure,
+    wish: Option<CancelWish>,
+) -> Stop {
     tracing::warn!(execution = %run.id, reason = reason.as_str(), "parked");
     let then = Then::Park {
         reason,
         failure: inner.encode_failure(run.fence().run, &failure),
+        wish,
     };
     match persist(inner, run, Write::only(then)).await {
-        Persisted::Written => Stop::End(RunEnd::Parked {
-            reason,
-            failure: Some(failure),
-        }),
-        Persisted::Restarted => Stop::Restarted,
-        Persisted::Fenced | Persisted::Stopped | Persisted::Rejected(_) | Persisted::RolledBack(_) => {
-            Stop::End(RunEnd::Lost)
+        Persisted::Written => {
+            // A wish may have come while it was put down.
+            inner.sweep.notify_one();
+            Stop::End(RunEnd::Parked {
+                reason,
+                failure: Some(failure),
+            })
         }
+        Persisted::Restarted => Stop::Restarted,
+        Persisted::Fenced
+        | Persisted::Stopped
+        | Persisted::Rejected(_)
+        | Persisted::RolledBack(_)
+        | Persisted::Wished => Stop::End(RunEnd::Lost),
     }
 }
 
 impl Driver<'_> {
+    /// Parks the run in spite of the wish on which it acts, if any.
+    pub(super) async fn park(&self, reason: ParkReason, message: String) -> Stop {
+        let wish = self.run.cancel_wish().filter(|_wish| self.owned.heeds_wishes);
+        park(self.inner, self.run, reason, message, wish).await
+    }
+
     /// What the end of an attempt means that is neither an output nor a failure of it.
     pub(super) async fn left(&mut self, position: usize, end: AttemptEnd, done: &mut Done) -> Stop {
         match end {
@@ -81,7 +102,7 @@ impl Driver<'_> {
                 };
                 let name = &self.owned.schema.steps[position].name;
                 let message = format!("{what} can not be read by the step `{name}`: {why}");
-                park(self.inner, self.run, ParkReason::Unreadable, message).await
+                self.park(ParkReason::Unreadable, message).await
             }
             AttemptEnd::Lost | AttemptEnd::Attempted(_) => RunEnd::Lost.into(),
         }
@@ -131,7 +152,7 @@ impl Driver<'_> {
 
     /// Whether the run ends before another attempt, and how.
     pub(super) fn over(&self) -> Option<Over> {
-        if self.run.cancelled.is_cancelled() {
+        if self.run.cancel_wish().is_some() {
             return Some(Over::Cancelled);
         }
         let left = self.time_left();
@@ -200,6 +221,7 @@ impl Driver<'_> {
 
     /// Somebody wants the run cancelled, and no step is under way.
     pub(super) async fn cancel(&mut self, done: &mut Done) -> Stop {
+        self.owned.heeds_wishes = true;
         cancel_children(self.inner, self.run).await;
         let undoes = self.run.cancel_wish() == Some(CancelWish::Undo);
         if undoes && self.next_to_undo(done).is_some() {
@@ -324,6 +346,7 @@ impl Driver<'_> {
             failure: self.encoded(&failure),
             tries: self.owned.tries,
             retention: self.owned.schema.options.retention,
+            yields: failure.kind == FailureKind::Exhausted && !self.owned.heeds_wishes,
         };
         self.end(
             Write {
@@ -334,6 +357,22 @@ impl Driver<'_> {
             done,
         )
         .await
+    }
+
+    /// Hands a run back from which somebody would go on, because another one wants it cancelled: whoever
+    /// takes it up knows of that, and all who wait for it look again.
+    async fn yields(&self, checkpoint: Option<NewCheckpoint>, done: &Done) -> Stop {
+        let write = Write {
+            checkpoint,
+            ..Write::only(Then::Release)
+        };
+        match persist(self.inner, self.run, write).await {
+            Persisted::Written => {
+                self.inner.sweep.notify_one();
+                RunEnd::Lost.into()
+            }
+            other => self.not_written(other, done).await,
+        }
     }
 
     /// Hands the key back; nothing is used up.
@@ -364,6 +403,7 @@ impl Driver<'_> {
     /// Writes what ends the ownership.
     pub(super) async fn end(&self, mut write: Write, end: RunEnd, done: &Done) -> Stop {
         write.checkpoint = write.checkpoint.or_else(|| self.alighted(done));
+        let checkpoint = write.checkpoint.clone();
         match persist(self.inner, self.run, write).await {
             Persisted::Written => {
                 if let RunEnd::Waiting {
@@ -374,6 +414,7 @@ impl Driver<'_> {
                 }
                 end.into()
             }
+            Persisted::Wished => Box::pin(self.yields(checkpoint, done)).await,
             other => self.not_written(other, done).await,
         }
     }

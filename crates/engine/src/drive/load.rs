@@ -146,11 +146,12 @@ pub(super) async fn progress(inner: &Inner, run: &LocalRun, owned: &mut Owned) -
 
 /// The end of a run whose records can not be read.
 async fn unreadable(inner: &Inner, run: &LocalRun, owned: &Owned, why: String) -> Stop {
-    if run.cancel_wish() == Some(CancelWish::Stop) {
+    let wish = run.cancel_wish();
+    if wish == Some(CancelWish::Stop) {
         let retention = owned.schema.options.retention;
         return cancel_unread(inner, run, retention).await.into();
     }
-    park(inner, run, ParkReason::Unreadable, why).await
+    park(inner, run, ParkReason::Unreadable, why, wish).await
 }
 
 /// Whether an owner with this code can read what is recorded, and the next step its input. Otherwise why

@@ -10,6 +10,7 @@ use super::{Driver, Stop};
 use crate::codec::{Place, Slot};
 use crate::context::StepContext;
 use crate::error::StepError;
+use crate::execution::ParkReason;
 use crate::persist::{Persisted, Write, persist};
 use crate::runs::{LocalRun, RunEnd, locked};
 use crate::store::{NewCheckpoint, NewMessage, Then};
@@ -85,7 +86,7 @@ impl Driver<'_> {
                 done.came_on(self.owned.lost);
                 Ok(None)
             }
-            Persisted::Fenced => Err(self.fenced()),
+            Persisted::Fenced | Persisted::Wished => Err(self.fenced()),
             Persisted::Stopped => Err(Box::pin(self.release(done)).await),
             Persisted::Restarted => Err(Stop::Restarted),
             Persisted::Rejected(why) => Ok(Some(StepError::stop(format!(
@@ -206,17 +207,11 @@ impl Driver<'_> {
     pub(super) async fn not_written(&self, persisted: Persisted, done: &Done) -> Stop {
         match persisted {
             Persisted::Written => RunEnd::Lost.into(),
-            Persisted::Fenced => self.fenced(),
+            Persisted::Fenced | Persisted::Wished => self.fenced(),
             Persisted::Stopped => self.release(done).await,
             Persisted::Restarted => Stop::Restarted,
             Persisted::Rejected(why) | Persisted::RolledBack(why) => {
-                super::park(
-                    self.inner,
-                    self.run,
-                    crate::execution::ParkReason::Unreadable,
-                    why,
-                )
-                .await
+                self.park(ParkReason::Unreadable, why).await
             }
         }
     }

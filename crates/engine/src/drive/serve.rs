@@ -95,7 +95,7 @@ impl Desk<'_> {
             ))))),
             Persisted::Restarted => Err(Stop::Restarted),
             Persisted::Stopped => Ok(None),
-            Persisted::Fenced => Err(RunEnd::Lost.into()),
+            Persisted::Fenced | Persisted::Wished => Err(RunEnd::Lost.into()),
         }
     }
 
@@ -120,7 +120,7 @@ impl Desk<'_> {
                     self.marks.insert(name, value, self.inner.now());
                     return Ok(Some(Ok(())));
                 }
-                Ok(Verdict::Fenced) => return Err(RunEnd::Lost.into()),
+                Ok(Verdict::Fenced | Verdict::Wished) => return Err(RunEnd::Lost.into()),
                 Err(StoreError::Restarted) => return Err(Stop::Restarted),
                 Err(StoreError::Rejected(why)) => {
                     let why = format!("the store refused the progress: {why}");

@@ -68,6 +68,8 @@ impl Driver<'_> {
     /// Undoes what is left, and ends the run.
     pub(super) async fn undo_all(&mut self, why: Why, done: &mut Done) -> Stop {
         tracing::info!(execution = %self.run.id, "undoing");
+        // It goes on whatever is wished.
+        self.owned.heeds_wishes = true;
         while let Some(position) = self.next_to_undo(done) {
             if let Err(stop) = self.undo_one(position, &why, done).await {
                 return stop;
@@ -210,7 +212,8 @@ impl Driver<'_> {
                 Err(self.put_down(delay, failure, None, wish, done).await)
             }
             AfterAttempt::Fail(_) => {
-                Err(park_as(self.inner, self.run, ParkReason::UndoFailed, failure).await)
+                let wish = self.run.cancel_wish();
+                Err(park_as(self.inner, self.run, ParkReason::UndoFailed, failure, wish).await)
             }
         }
     }

@@ -149,14 +149,18 @@ impl Row {
                 (Verdict::Fenced, false)
             };
         }
+        let step = commit.checkpoint.as_ref().map(|new| new.step.as_str());
+        if let Some(recorded) = step.and_then(|step| self.checkpoint(step)) {
+            return if recorded.write_id == commit.write_id {
+                (Verdict::Written, false)
+            } else {
+                (Verdict::Exists(recorded.write_id), false)
+            };
+        }
+        if self.cancel.is_some() && matches!(commit.then, Then::Fail { yields: true, .. }) {
+            return (Verdict::Wished, false);
+        }
         if let Some(new) = commit.checkpoint {
-            if let Some(recorded) = self.checkpoint(&new.step) {
-                return if recorded.write_id == commit.write_id {
-                    (Verdict::Written, false)
-                } else {
-                    (Verdict::Exists(recorded.write_id), false)
-                };
-            }
             self.record_step(new, &commit.fence, commit.worker, commit.write_id, now);
         }
         self.last_write = Some(commit.write_id);
@@ -211,6 +215,7 @@ impl Row {
                 failure,
                 tries,
                 retention,
+                yields: _,
             } => {
                 self.failure = Some(failure);
                 self.tries = tries;
@@ -228,18 +233,23 @@ impl Row {
                 self.failure = failure;
                 self.tries = tries;
                 // What came while its owner was about to put it down.
-                let news = signals.is_some_and(|known| known < self.signal_count())
-                    || self.cancel.is_some() && self.cancel != wish;
+                let news =
+                    signals.is_some_and(|known| known < self.signal_count()) || self.is_wished_beside(wish);
                 self.due_at = if news {
                     Some(now)
                 } else {
                     delay.map(|delay| later(now, delay))
                 };
             }
-            Then::Park { reason, failure } => {
+            Then::Park {
+                reason,
+                failure,
+                wish,
+            } => {
                 self.parked = Some(reason);
                 self.failure = failure;
-                self.due_at = (reason == ParkReason::UnknownShape).then_some(now);
+                let due = reason == ParkReason::UnknownShape || self.is_wished_beside(wish);
+                self.due_at = due.then_some(now);
             }
             Then::Undone { failure, retention } => {
                 self.failure = Some(failure);
@@ -248,6 +258,11 @@ impl Row {
             Then::Cancel { retention } => self.finish(retention, now),
             Then::Release => self.due_at = Some(now),
         }
+    }
+
+    /// Whether somebody wants it cancelled in another way than its owner knows of.
+    fn is_wished_beside(&self, known: Option<CancelWish>) -> bool {
+        self.cancel.is_some() && self.cancel != known
     }
 
     fn finish(&mut self, retention: Option<Duration>, now: i64) {

@@ -63,6 +63,9 @@ pub enum Then {
         tries: Tries,
         /// How long the key is kept; `None` for ever.
         retention: Option<Duration>,
+        /// Whether a wish to cancel the run comes first: then nothing is written, and the answer is
+        /// [`Verdict::Wished`]. For a failure from which a later call would go on.
+        yields: bool,
     },
     /// `waiting`, due after `delay` by the database's clock.
     Wait {
@@ -86,6 +89,9 @@ pub enum Then {
         reason: ParkReason,
         /// Details for people.
         failure: Option<Payload>,
+        /// The wish to cancel that its owner knows of and parks it in spite of: under any other it is
+        /// due at once.
+        wish: Option<CancelWish>,
     },
     /// `undone`: it failed, and the steps that were done are undone.
     Undone {
@@ -137,6 +143,9 @@ pub enum Verdict {
     Exists(WriteId),
     /// The caller does not own the execution any more; nothing was written.
     Fenced,
+    /// Somebody wants the run cancelled, and the write yields to that; nothing was written, and the
+    /// caller still owns the execution.
+    Wished,
 }
 
 /// A question about a lost answer.

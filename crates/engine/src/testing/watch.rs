@@ -177,8 +177,7 @@ impl Taken {
             Verdict::Fenced if self.ended_by.is_none_or(|write| write == wrote.write_id) => {
                 self.refused.push(wrote.claim);
             }
-            Verdict::Fenced => {}
-            Verdict::Exists(_) => {}
+            Verdict::Fenced | Verdict::Exists(_) | Verdict::Wished => {}
         }
     }
 }

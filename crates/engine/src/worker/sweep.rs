@@ -190,6 +190,7 @@ pub(crate) async fn park_unknown(inner: &Inner, seen: Seen) -> Result<bool, Stor
         then: Then::Park {
             reason: ParkReason::UnknownShape,
             failure: None,
+            wish: None,
         },
         enlisted: None,
         messages: Vec::new(),

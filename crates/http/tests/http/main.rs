@@ -3,6 +3,7 @@
 mod crash;
 mod door;
 mod down;
+mod guide;
 mod hangup;
 mod large;
 mod methods;

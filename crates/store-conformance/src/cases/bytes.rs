@@ -77,6 +77,7 @@ pub async fn a_failure_reads_back_byte_for_byte<S: Store>(harness: Harness<S>) {
                 failure: failure.clone(),
                 tries,
                 retention: None,
+                yields: false,
             },
             Then::Wait {
                 delay: Some(HOUR),
@@ -89,6 +90,7 @@ pub async fn a_failure_reads_back_byte_for_byte<S: Store>(harness: Harness<S>) {
             Then::Park {
                 reason: ParkReason::Unreadable,
                 failure: Some(failure.clone()),
+                wish: None,
             },
             Then::Undone {
                 failure: failure.clone(),

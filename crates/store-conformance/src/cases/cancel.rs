@@ -1,17 +1,15 @@
 //! Cancel: a wish that its owner sees, and that makes due what nobody owns; and who is called by whom.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
 
 use keystep::execution::{CancelWish, ExecutionId, Fence, ParkReason, RunId, Seen, State, WorkerId};
-use keystep::store::{Begin, Fresh, How, Shapes, Store, Then, Wanted};
+use keystep::store::{Begin, Fresh, How, Shapes, Store, Then, Tries, Verdict, Wanted};
 
 use super::due::due_ids;
 use super::signal::wait_for_signals;
 use crate::Harness;
 use crate::fixture::{
-    HOUR, acquire_of, all_at_once, begin_of, ended, every_end, fail, one_in_each_state, park, record,
+    HOUR, acquire_of, begin_of, ended, every_end, fail, one_in_each_state, park, payload, progress, record,
     restart, start, started, take, wait, win, write,
 };
 
@@ -141,65 +139,135 @@ pub async fn a_wish_ends_with_its_run<S: Store>(harness: Harness<S>) {
     }
 }
 
+/// Parked, with what its owner knows of a wish to cancel it.
+fn parked_in_spite_of(wish: Option<CancelWish>) -> Then {
+    Then::Park {
+        reason: ParkReason::InDoubt,
+        failure: None,
+        wish,
+    }
+}
+
+/// A failure before which a wish to cancel the run comes.
+fn yielding() -> Then {
+    Then::Fail {
+        failure: payload("no such card"),
+        tries: Tries { seq: 1, count: 3 },
+        retention: Some(HOUR),
+        yields: true,
+    }
+}
+
 pub async fn a_run_that_is_put_down_under_a_wish_is_due_at_once<S: Store>(harness: Harness<S>) {
-    for (number, then) in [wait(HOUR), wait_for_signals(Some(0)), Then::Release]
-        .into_iter()
-        .enumerate()
-    {
+    let thens = [
+        wait(HOUR),
+        wait_for_signals(Some(0)),
+        Then::Release,
+        parked_in_spite_of(None),
+    ];
+    for (number, then) in thens.into_iter().enumerate() {
         let fence = started(&*harness.here, &format!("k{number}")).await;
         wish(&*harness.there, fence, CancelWish::Stop).await;
         write(fence).then(then.clone()).written(&*harness.here).await;
         let found = record(&*harness.there, fence.execution).await;
-        assert_eq!(found.wake_in, Some(Duration::ZERO), "{then:?}");
+        let due = due_ids(&*harness.there).await;
+        assert!(due.contains(&fence.execution), "{then:?}");
+        assert_eq!(found.state, then.state());
         assert_eq!(found.cancel, Some(CancelWish::Stop));
     }
-    // What its owner parked in spite of the wish is for a person.
-    let fence = started(&*harness.here, "parked").await;
-    wish(&*harness.there, fence, CancelWish::Stop).await;
-    let parks = write(fence).then(park(ParkReason::InDoubt));
-    parks.written(&*harness.here).await;
-    assert!(!due_ids(&*harness.there).await.contains(&fence.execution));
 }
 
-pub async fn a_wait_under_the_wish_that_its_owner_acts_on_keeps_its_delay<S: Store>(harness: Harness<S>) {
+pub async fn what_is_put_down_under_the_wish_that_its_owner_knows_is_not_due_for_it<S: Store>(
+    harness: Harness<S>,
+) {
     let wishes = [None, Some(CancelWish::Stop), Some(CancelWish::Undo)];
-    for (wanted, acts_on) in wishes
+    for (wanted, known) in wishes
         .into_iter()
         .flat_map(|one| wishes.map(|other| (one, other)))
     {
-        let text = format!("wanted: {wanted:?}, its owner acts on: {acts_on:?}");
-        let fence = started(&*harness.here, &text).await;
-        if let Some(wanted) = wanted {
-            wish(&*harness.there, fence, wanted).await;
+        let mut waits = wait(HOUR);
+        if let Then::Wait { wish, .. } = &mut waits {
+            *wish = known;
         }
-        let mut then = wait(HOUR);
-        if let Then::Wait { wish, .. } = &mut then {
-            *wish = acts_on;
+        for then in [waits, parked_in_spite_of(known)] {
+            let text = format!("wanted: {wanted:?}, its owner knows: {known:?}, {then:?}");
+            let fence = started(&*harness.here, &text).await;
+            if let Some(wanted) = wanted {
+                wish(&*harness.there, fence, wanted).await;
+            }
+            write(fence).then(then).written(&*harness.here).await;
+            let now = wanted.is_some() && wanted != known;
+            let due = due_ids(&*harness.there).await;
+            assert_eq!(due.contains(&fence.execution), now, "{text}");
+            let found = record(&*harness.there, fence.execution).await;
+            assert_eq!(found.cancel, wanted, "{text}");
         }
-        write(fence).then(then).written(&*harness.here).await;
-        let now = wanted.is_some() && wanted != acts_on;
-        let due = due_ids(&*harness.there).await;
-        assert_eq!(due.contains(&fence.execution), now, "{text}");
-        let found = record(&*harness.there, fence.execution).await;
-        assert_eq!(found.wake_in == Some(Duration::ZERO), now, "{text}");
     }
 }
 
-pub async fn a_wish_and_a_wait_at_once_are_never_slept_through<S: Store>(harness: Harness<S>) {
-    for round in 0..20 {
-        let fence = started(&*harness.here, &format!("k{round}")).await;
-        all_at_once(2, |number| {
-            let store = Arc::clone([&harness.here, &harness.there][number]);
-            async move {
-                match number {
-                    0 => write(fence).then(wait(HOUR)).written(&*store).await,
-                    _ => drop(wish(&*store, fence, CancelWish::Stop).await),
-                }
-            }
-        })
-        .await;
+pub async fn a_failure_that_yields_is_not_written_under_a_wish<S: Store>(harness: Harness<S>) {
+    let fence = started(&*harness.here, "k").await;
+    wish(&*harness.there, fence, CancelWish::Undo).await;
+    let before = record(&*harness.there, fence.execution).await;
+    for fails in [
+        write(fence).then(yielding()),
+        write(fence).step(0, "first").then(yielding()),
+    ] {
+        for _send in 0..2 {
+            assert_eq!(fails.send(&*harness.here).await, Verdict::Wished, "{fails:?}");
+        }
+    }
+    let after = record(&*harness.there, fence.execution).await;
+    assert_eq!(
+        (after.state, after.claim, after.cancel),
+        (State::Running, fence.claim, before.cancel)
+    );
+    let recorded = progress(&*harness.there, fence.execution, fence.run).await;
+    assert_eq!(recorded.checkpoints, [], "nor is the step");
+    // What the fence refuses, or was written before, has its own answer.
+    let stranger = Fence {
+        run: RunId::fresh(),
+        ..fence
+    };
+    let refused = write(stranger).then(yielding());
+    assert_eq!(refused.send(&*harness.here).await, Verdict::Fenced);
+    let step = write(fence).step(0, "first");
+    step.written(&*harness.here).await;
+    let same_step = write(fence).step(0, "first").then(yielding());
+    assert_eq!(
+        same_step.send(&*harness.here).await,
+        Verdict::Exists(step.write_id)
+    );
+    // Without a wish, or when it does not yield, it is written.
+    let unwished = started(&*harness.here, "nobody wants it cancelled").await;
+    for (fence, then) in [(fence, fail()), (unwished, yielding())] {
+        let fails = write(fence).then(then);
+        fails.written(&*harness.here).await;
+        fails.written(&*harness.there).await;
         let found = record(&*harness.there, fence.execution).await;
-        assert_eq!(found.wake_in, Some(Duration::ZERO), "round {round}");
+        assert_eq!((found.state, found.cancel), (State::Failed, None));
+    }
+}
+
+pub async fn a_wish_and_an_end_at_once_are_never_slept_through<S: Store>(harness: Harness<S>) {
+    for (round, then) in
+        (0..20).flat_map(|round| [wait(HOUR), parked_in_spite_of(None), yielding()].map(|then| (round, then)))
+    {
+        let state = then.state();
+        let fence = started(&*harness.here, &format!("{} {round}", state.as_str())).await;
+        let ends = write(fence).then(then);
+        let (verdict, wished) = tokio::join!(
+            ends.send(&*harness.here),
+            wish(&*harness.there, fence, CancelWish::Stop)
+        );
+        let found = record(&*harness.there, fence.execution).await;
+        let due = due_ids(&*harness.there).await.contains(&fence.execution);
+        match (verdict, wished) {
+            (Verdict::Wished, Some(_)) => assert_eq!(found.state, State::Running, "round {round}"),
+            (Verdict::Written, None) => assert_eq!(found.state, State::Failed, "round {round}"),
+            (Verdict::Written, Some(_)) => assert!(due && !state.is_finished(), "{found:?}"),
+            other => panic!("{other:?} of {state:?} in round {round}"),
+        }
     }
 }
 

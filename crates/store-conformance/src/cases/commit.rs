@@ -79,6 +79,7 @@ pub async fn failure_gives_its_payload_and_the_tries<S: Store>(harness: Harness<
         failure: payload("declined"),
         tries: Tries { seq: 4, count: 9 },
         retention: Some(HOUR),
+        yields: false,
     };
     write(fence).then(then).written(&*harness.here).await;
     let found = record(&*harness.there, fence.execution).await;
@@ -130,6 +131,7 @@ pub async fn a_park_shows_its_reason<S: Store>(harness: Harness<S>) {
             let then = Then::Park {
                 reason,
                 failure: failure.clone(),
+                wish: None,
             };
             write(fence).then(then).written(&*harness.here).await;
             let found = record(&*harness.there, fence.execution).await;

@@ -22,6 +22,7 @@ fn fail_kept(retention: Option<Duration>) -> Then {
         failure: payload("no"),
         tries: Tries::default(),
         retention,
+        yields: false,
     }
 }
 

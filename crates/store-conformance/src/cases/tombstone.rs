@@ -77,6 +77,7 @@ pub async fn a_tombstone_goes_with_a_later_purge<S: Store>(harness: Harness<S>) 
                 failure: payload("no"),
                 tries: keystep::store::Tries::default(),
                 retention: Some(Duration::ZERO),
+                yields: false,
             })
             .written(&*harness.here)
             .await;

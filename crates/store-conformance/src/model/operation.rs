@@ -264,6 +264,7 @@ fn then(rng: &mut impl Rng) -> Then {
             failure: bytes(rng),
             tries,
             retention,
+            yields: rng.random(),
         },
         7 | 8 => Then::Wait {
             delay: rng
@@ -287,6 +288,7 @@ fn then(rng: &mut impl Rng) -> Then {
                 ParkReason::LostTooOften,
             ][rng.random_range(0..3)],
             failure: rng.random_bool(0.5).then(|| bytes(rng)),
+            wish: [None, Some(CancelWish::Stop), Some(CancelWish::Undo)][rng.random_range(0..3)],
         },
         10 => Then::Release,
         11 => Then::Undone {

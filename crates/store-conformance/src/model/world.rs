@@ -296,6 +296,7 @@ impl<S: Store> World<S> {
             Verdict::Written => format!("Written {}", sent.then.state().as_str()),
             Verdict::Exists(_) => "commit Exists".into(),
             Verdict::Fenced => "Fenced".into(),
+            Verdict::Wished => "Wished".into(),
         });
         self.writes.push(Sent {
             write: sent,

@@ -10,6 +10,7 @@ use keystep::{
 
 use super::calls::{CHILD, both, parent, state_of_child};
 use super::town::{HOUR, KEY, Process, Town, note, soon};
+use crate::faulty::Call;
 use crate::under_faults::Ground;
 
 #[track_caller]
@@ -122,4 +123,37 @@ pub async fn a_parent_of_a_parked_child_waits_until_somebody_has_settled_it<G: G
     process.until_is(&parent, State::Succeeded).await;
     assert_eq!(process.run(&parent, KEY, 1).await, Ok(8));
     assert_eq!(town.notes.count("pay"), 1);
+}
+
+pub async fn a_parent_goes_on_as_soon_as_an_execution_is_over_that_somebody_else_has_begun<G: Ground>(
+    ground: G,
+) {
+    let (town, child) = (Town::on(ground).await, child_with_signal());
+    let parent = parent(&child);
+    let there = town.process(&child).await;
+    let told = there.run(&child, CHILD, 1).await;
+    assert!(matches!(told, Err(RunError::Waiting { .. })), "{told:?}");
+    let here = town.process_with(both(&parent, &child)).await;
+    assert_waits_for_child(here.run(&parent, KEY, 1).await);
+    // The first look says that it is not over, the next ones are for its end.
+    let looks = || {
+        here.faults
+            .calls()
+            .iter()
+            .filter(|call| **call == Call::Find)
+            .count()
+    };
+    let before = looks();
+    soon(async {
+        while looks() < before + 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    signal_child(&there, &child).await;
+    // Its own wake-up comes after a minute.
+    let goes_on = here.until_is(&parent, State::Succeeded);
+    let goes_on = tokio::time::timeout(Duration::from_secs(30), goes_on).await;
+    assert!(goes_on.is_ok(), "nobody has told it");
+    assert_eq!(here.run(&parent, KEY, 1).await, Ok(16));
 }

@@ -33,6 +33,7 @@ pub mod undo;
 pub mod unowned;
 pub mod verify;
 pub mod waits;
+pub mod wishes;
 
 /// Makes one test for each story. The function, which is in the module around this line's, makes a fresh
 /// [`Ground`](crate::under_faults::Ground).
@@ -119,6 +120,18 @@ macro_rules! stories_suite {
             a_step_that_kills_each_owner_is_parked_although_it_did_nothing,
             a_verify_whose_owner_dies_is_asked_again,
         );
+        $crate::stories_suite!($ground: wishes:
+            a_wish_just_before_a_failure_that_could_be_resumed_comes_first,
+            what_an_attempt_is_known_not_to_have_done_is_kept_when_a_wish_comes_first,
+            a_wish_just_before_it_is_parked_in_doubt_has_it_verified_once_more,
+            what_stays_in_doubt_under_a_wish_is_left_to_a_person,
+            a_wish_just_before_it_is_parked_as_unreadable_stops_it,
+            a_wish_just_before_it_is_parked_as_lost_too_often_is_acted_on,
+            what_was_lost_too_often_under_a_wish_is_cancelled_and_not_parked,
+            a_wish_just_before_an_undo_is_parked_has_it_tried_once_more,
+            a_verify_that_is_put_down_under_a_wish_keeps_its_pause,
+            a_wish_while_a_verify_is_put_down_has_it_asked_at_once,
+        );
         $crate::stories_suite!($ground: waits:
             a_sleep_of_thirty_days_ends_when_the_clock_says_so_and_what_came_before_is_not_done_again,
             calls_do_not_shorten_a_sleep,
@@ -175,12 +188,18 @@ macro_rules! stories_suite {
             a_parent_goes_on_as_soon_as_its_child_is_over,
             a_child_that_is_over_before_its_parent_is_put_down_is_not_missed,
             a_parent_of_a_parked_child_waits_until_somebody_has_settled_it,
+            a_parent_goes_on_as_soon_as_an_execution_is_over_that_somebody_else_has_begun,
         );
         $crate::stories_suite!($ground: chains:
             a_child_that_is_cancelled_fails_its_parent,
             a_wish_reaches_the_child_although_the_store_was_away_at_first,
             cancelling_a_parent_cancels_what_it_has_called_down_to_the_leaves,
+            a_child_whose_begin_is_on_its_way_when_its_parent_is_cancelled_does_nothing,
+            a_child_that_is_being_resumed_when_its_parent_is_cancelled_does_nothing,
             executions_that_would_wait_for_each_other_are_told_so,
+            executions_that_were_begun_apart_and_wait_for_each_other_are_told_so,
+            one_that_was_put_down_for_another_is_not_called_by_it,
+            two_that_wait_for_the_same_one_are_no_ring,
             a_chain_of_sixteen_calls_is_possible_and_a_longer_one_is_refused,
         );
         $crate::stories_suite!($ground: lookups:

@@ -185,6 +185,7 @@ fn verdict(row: &PgRow) -> Result<(i64, Answer), Trouble> {
         WRITTEN | WRITTEN_BEFORE => written(Verdict::Written),
         EXISTS => written(Verdict::Exists(WriteId(column(row, 2)?))),
         FENCED => written(Verdict::Fenced),
+        WISHED => written(Verdict::Wished),
         BUSY => Answer::Busy,
         RESTARTED => Answer::Failed(StoreError::Restarted),
         other => return Err(Trouble::Unreadable(format!("unknown verdict {other}"))),
@@ -199,6 +200,7 @@ pub(crate) const EXISTS: i32 = 3;
 pub(crate) const FENCED: i32 = 4;
 pub(crate) const BUSY: i32 = 5;
 pub(crate) const RESTARTED: i32 = 6;
+pub(crate) const WISHED: i32 = 7;
 
 fn begin(op: &Op) -> Option<&Begin> {
     match op {

@@ -101,6 +101,7 @@ async fn failed(stage: &mut Stage, player: &Player, key: &str) -> Fence {
         failure: payload("failure"),
         tries: Tries::default(),
         retention: Some(Duration::from_secs(3600)),
+        yields: false,
     };
     let fail = player.commits(record(fence, "one", 0, then)).await;
     assert_eq!(fail, Told::Verdict(Verdict::Written));

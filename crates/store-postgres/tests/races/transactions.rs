@@ -83,7 +83,7 @@ pub(crate) async fn play_transaction_and_takeover(
         match verdict {
             Verdict::Written => assert_eq!(all, (1, 1, 1), "loaded, there, booked in {order:?}"),
             Verdict::Fenced => assert_eq!(all, (0, 0, 0), "loaded, there, booked in {order:?}"),
-            Verdict::Exists(by) => panic!("nobody else wrote it, but {by:?} did"),
+            other @ (Verdict::Exists(_) | Verdict::Wished) => panic!("nobody else meets it: {other:?}"),
         }
     }
 }

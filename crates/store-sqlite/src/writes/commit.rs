@@ -81,8 +81,9 @@ impl Write for Record {
 
     fn row(&self) -> Option<Row<'_>> {
         let writes = self.checkpoint.is_some() || self.then != Then::Continue;
-        // Whether there are to be messages is known only when the rest was written.
-        (writes && self.messages.is_empty()).then_some(Row::Record(self))
+        // Whether there are to be messages is known only when the rest was written; whether it yields,
+        // only before.
+        (writes && self.messages.is_empty() && !self.yields()).then_some(Row::Record(self))
     }
 
     async fn apply(&self, conn: &mut SqliteConnection, now: i64) -> Result<Applied, StoreError> {
@@ -98,8 +99,23 @@ impl Write for Record {
 }
 
 impl Record {
+    /// Whether a wish to cancel the run comes first.
+    fn yields(&self) -> bool {
+        matches!(self.then, Then::Fail { yields: true, .. })
+    }
+
     /// The checkpoint and the change of state.
     async fn record(&self, conn: &mut SqliteConnection, now: i64) -> Result<Applied, StoreError> {
+        if self.yields() {
+            let step = self.checkpoint.as_ref().map(|step| step.step.as_str());
+            let standing = standing(&self.fence, step, conn).await?;
+            if standing.is_some_and(|row| row.yields()) {
+                return Ok(Applied {
+                    verdict: Verdict::Wished,
+                    now: false,
+                });
+            }
+        }
         if let Some(checkpoint) = &self.checkpoint {
             let insert = sqlx::query(sql::text(CHECKPOINTS));
             if !wrote_one(bind_checkpoint(insert, self, checkpoint, now), conn).await? {
@@ -184,7 +200,7 @@ pub(crate) struct Ending<'a> {
     wake_at: Option<i64>,
     /// Of how many signals the owner knows that waits for more.
     heard: Option<i32>,
-    /// The wish to cancel that the owner acts on.
+    /// The wish to cancel that the owner knows of.
     wish: Option<CancelWish>,
     failure: Option<&'a [u8]>,
     reason: Option<&'static str>,
@@ -225,6 +241,7 @@ impl<'a> Ending<'a> {
                 failure,
                 tries,
                 retention,
+                yields: _,
             } => Self {
                 failure: Some(&failure.0),
                 tries: Some(*tries),
@@ -259,7 +276,12 @@ impl<'a> Ending<'a> {
                 tries: Some(*tries),
                 ..ending
             },
-            Then::Park { reason, failure } => Self {
+            Then::Park {
+                reason,
+                failure,
+                wish,
+            } => Self {
+                wish: *wish,
                 // A deploy may bring the missing shape at any time, so this one is always due.
                 wake_at: (*reason == ParkReason::UnknownShape).then_some(now),
                 failure: failure.as_ref().map(|failure| &*failure.0),
@@ -299,9 +321,15 @@ struct Standing {
     state: State,
     ended_by: Option<WriteId>,
     recorded_by: Option<WriteId>,
+    is_wished: bool,
 }
 
 impl Standing {
+    /// Whether its owner, who may write, has to yield to a wish to cancel it.
+    fn yields(&self) -> bool {
+        self.state == State::Running && self.recorded_by.is_none() && self.is_wished
+    }
+
     fn knows(&self, write: WriteId) -> bool {
         #[cfg(feature = "planted")]
         if is_planted(Bug::VerdictJoinedOnStep) && self.recorded_by.is_some() {
@@ -326,6 +354,7 @@ async fn standing(
         state: rows::state(&row)?,
         ended_by: rows::get::<Option<_>>(&row, "ended_by")?.map(WriteId),
         recorded_by: rows::get::<Option<_>>(&row, "recorded_by")?.map(WriteId),
+        is_wished: rows::get::<Option<i64>>(&row, "cancel")?.is_some(),
     }))
 }
 

@@ -27,6 +27,7 @@ fn endings() -> Vec<Then> {
             failure: payload("no"),
             tries,
             retention: None,
+            yields: false,
         },
         Then::Wait {
             delay: Some(Duration::from_secs(60)),
@@ -39,6 +40,7 @@ fn endings() -> Vec<Then> {
         Then::Park {
             reason: ParkReason::Unreadable,
             failure: None,
+            wish: None,
         },
         Then::Release,
         Then::Undone {
@@ -130,6 +132,7 @@ async fn what_waits_for_a_deploy_is_due_for_its_shape_only() {
         let park = Then::Park {
             reason,
             failure: None,
+            wish: None,
         };
         store.commit(ending_of(fence, park)).await.expect("an answer");
     }
