@@ -53,7 +53,17 @@ pub(super) async fn create(caller: Caller, State(api): State<Arc<Api>>, request:
     };
     match order(&api, caller.name(), &arrived).await {
         Ok(response) => response,
-        Err(problem) => arrived.refuse(problem),
+        Err(problem) => arrived.refuse(of_what_was_asked(problem, &arrived)),
+    }
+}
+
+/// That the list is another one than the body says is a conflict; a precondition stands in the header.
+fn of_what_was_asked(problem: Problem, arrived: &Arrived) -> Problem {
+    let is_precondition = arrived.headers().contains_key(header::IF_MATCH);
+    if problem.kind() == problems::ORDERS_CHANGED && !is_precondition {
+        problem.with_status(StatusCode::CONFLICT)
+    } else {
+        problem
     }
 }
 
