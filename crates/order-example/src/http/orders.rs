@@ -202,7 +202,7 @@ pub struct StepRow {
     pub at: String,
 }
 
-/// How an order came about, as long as that is kept.
+/// How an order came about: nothing, when that is not kept or was kept under a key of the client's.
 #[utoipa::path(
     get, path = "/api/v1/orders/{nr}/steps", operation_id = "show_order_steps", tag = "orders", security(("token" = [])),
     params(openapi::OfOneOrder),
@@ -223,11 +223,8 @@ pub(super) async fn steps(
         None => Ok(None),
     };
     let execution = execution.map_err(problems::engine_unavailable)?;
-    let execution = execution.ok_or_else(|| {
-        let detail = "The record of how this order came about is not kept.";
-        Problem::new(kinds::NOT_FOUND, detail)
-    })?;
-    let steps = execution.steps.into_iter().map(|step| StepRow {
+    let steps = execution.map(|execution| execution.steps).unwrap_or_default();
+    let steps = steps.into_iter().map(|step| StepRow {
         step: step.name,
         attempt: step.attempt,
         worker: step.worker.to_string(),
