@@ -22,7 +22,7 @@ const MOST: i64 = 999;
 ///
 /// An order closes it; then it is a new and empty one.
 #[utoipa::path(
-    get, path = "/api/v1/cart", tag = "cart", security(("token" = [])), params(openapi::IfKnown),
+    get, path = "/api/v1/cart", operation_id = "show_cart", tag = "cart", security(("token" = [])), params(openapi::IfKnown),
     responses(
         (status = 200, description = "The cart.", body = openapi::Cart, headers(("ETag" = String))),
         (status = 304, description = "It is as the client knows it.", headers(("ETag" = String))),

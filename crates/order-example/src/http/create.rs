@@ -26,7 +26,7 @@ use crate::domain::{Checkout, Delivery, Money, Offer, Order, Payment, Receipt, R
 ///
 /// Send the same request again whenever the answer did not arrive: it gets the order that was made.
 #[utoipa::path(
-    post, path = "/api/v1/orders", tag = "orders", security(("token" = [])), params(openapi::OfOrder),
+    post, path = "/api/v1/orders", operation_id = "create_order", tag = "orders", security(("token" = [])), params(openapi::OfOrder),
     request_body = openapi::OrderRequest,
     responses(
         (

@@ -44,7 +44,7 @@ struct Outcome {
 ///
 /// Only for the user whose key it is. The answer itself is for the same request with the same key.
 #[utoipa::path(
-    get, path = "/api/v1/operations/{id}", tag = "operations", security(("token" = [])),
+    get, path = "/api/v1/operations/{id}", operation_id = "show_operation", tag = "operations", security(("token" = [])),
     params(("id" = String, Path, description = "The operation.", example = "op_7a720d2420838b5b9682d59c459198d9")),
     responses(
         (status = 200, description = "Where it stands.", body = openapi::Operation, headers(("Retry-After" = i32))),

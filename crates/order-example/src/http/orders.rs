@@ -44,7 +44,7 @@ pub(super) fn location(order_nr: &str) -> String {
 ///
 /// The version of the list rises with each order that is made, changed or cancelled.
 #[utoipa::path(
-    get, path = "/api/v1/orders", tag = "orders", security(("token" = [])), params(openapi::IfKnown),
+    get, path = "/api/v1/orders", operation_id = "list_orders", tag = "orders", security(("token" = [])), params(openapi::IfKnown),
     responses(
         (status = 200, description = "The orders.", body = openapi::OrderList, headers(("ETag" = String))),
         (status = 304, description = "They are as the client knows them.", headers(("ETag" = String))),
@@ -63,7 +63,7 @@ pub(super) async fn list(
 
 /// An order.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{nr}", tag = "orders", security(("token" = [])),
+    get, path = "/api/v1/orders/{nr}", operation_id = "show_order", tag = "orders", security(("token" = [])),
     params(openapi::OfOneOrder, openapi::IfKnown),
     responses(
         (status = 200, description = "The order.", body = openapi::Order, headers(("ETag" = String))),
@@ -86,7 +86,7 @@ pub(super) async fn show(
 /// The order must be as the client has seen it. With a key the same request again gets the first answer,
 /// whatever has become of the order since.
 #[utoipa::path(
-    patch, path = "/api/v1/orders/{nr}", tag = "orders", security(("token" = [])),
+    patch, path = "/api/v1/orders/{nr}", operation_id = "change_order", tag = "orders", security(("token" = [])),
     params(openapi::OfOneOrder, openapi::OfChange),
     request_body = openapi::OrderPatch,
     responses(
@@ -159,7 +159,7 @@ async fn check(api: &Api, user: &str, order_nr: String, arrived: &Arrived) -> Re
 ///
 /// One that is cancelled stays so, whatever version of it the client has seen.
 #[utoipa::path(
-    delete, path = "/api/v1/orders/{nr}", tag = "orders", security(("token" = [])),
+    delete, path = "/api/v1/orders/{nr}", operation_id = "cancel_order", tag = "orders", security(("token" = [])),
     params(openapi::OfOneOrder, openapi::OfCancel),
     responses((status = 204, description = "It is cancelled."), openapi::CancelsOrder),
 )]
@@ -202,9 +202,9 @@ pub struct StepRow {
     pub at: String,
 }
 
-/// How an order came about, as long as that is kept.
+/// How an order came about: nothing, when that is not kept or was kept under a key of the client's.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{nr}/steps", tag = "orders", security(("token" = [])),
+    get, path = "/api/v1/orders/{nr}/steps", operation_id = "show_order_steps", tag = "orders", security(("token" = [])),
     params(openapi::OfOneOrder),
     responses(
         (status = 200, description = "The steps that were done.", body = openapi::Steps),
@@ -223,11 +223,8 @@ pub(super) async fn steps(
         None => Ok(None),
     };
     let execution = execution.map_err(problems::engine_unavailable)?;
-    let execution = execution.ok_or_else(|| {
-        let detail = "The record of how this order came about is not kept.";
-        Problem::new(kinds::NOT_FOUND, detail)
-    })?;
-    let steps = execution.steps.into_iter().map(|step| StepRow {
+    let steps = execution.map(|execution| execution.steps).unwrap_or_default();
+    let steps = steps.into_iter().map(|step| StepRow {
         step: step.name,
         attempt: step.attempt,
         worker: step.worker.to_string(),

@@ -115,7 +115,7 @@ async fn check(api: &Api, user: &str, arrived: &Arrived) -> Result<PaymentReques
 
 /// A payment.
 #[utoipa::path(
-    get, path = "/api/v1/payments/{id}", tag = "payments", security(("token" = [])),
+    get, path = "/api/v1/payments/{id}", operation_id = "show_payment", tag = "payments", security(("token" = [])),
     params(("id" = String, Path, description = "The payment.", example = "p_7f3a")),
     responses((status = 200, description = "The payment.", body = openapi::Captured), openapi::ShowsOne),
 )]

@@ -114,6 +114,13 @@ async fn the_document_names_every_route_and_every_problem_it_answers(place: Plac
             .as_str()
             .is_some_and(|version| version.starts_with("3."))
     );
+    let operations = document["paths"].as_object().expect("paths").values();
+    let operations = operations.flat_map(|path| path.as_object().expect("methods").values());
+    let mut names: Vec<String> = operations.map(|it| it["operationId"].to_string()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "two operations of one name: {names:?}");
     for (path, methods) in [
         ("/api/v1/cart", &["get"][..]),
         ("/api/v1/cart/items/{sku}", &["put"]),
