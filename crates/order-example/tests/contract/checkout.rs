@@ -52,6 +52,9 @@ async fn every_offer_has_an_id_of_its_own(place: Place) {
         );
     }
     assert_ne!(offers[0]["requestId"], offers[1]["requestId"]);
+    // What is null is not said.
+    let null = json!({"payment": null, "delivery": null});
+    assert_eq!(ada.post(CHECKOUT, null).await.ok(200), answer);
     pair.end().await;
 }
 

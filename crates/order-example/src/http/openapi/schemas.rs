@@ -91,11 +91,11 @@ schemas! {
         "properties": {
             "payment": {
                 "description": "Ways to pay; without it those that everybody has.",
-                "type": "array", "minItems": 1, "maxItems": 10, "items": component("Payment"),
+                "type": ["array", "null"], "minItems": 1, "maxItems": 10, "items": component("Payment"),
             },
             "delivery": {
                 "description": "Ways of delivery; without it those that everybody has.",
-                "type": "array", "minItems": 1, "maxItems": 10,
+                "type": ["array", "null"], "minItems": 1, "maxItems": 10,
                 "items": {"type": "string", "enum": ["courier"]},
             },
         },
