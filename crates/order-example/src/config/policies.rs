@@ -2,6 +2,7 @@
 //!
 //! The library has each of them as a builder method: [`crate::http`] turns one into the other.
 
+use std::num::ParseIntError;
 use std::time::Duration;
 
 use axum::http::HeaderName;
@@ -39,11 +40,11 @@ pub struct Policies {
     /// How the header may be written.
     #[arg(long, env = "ORDERS_KEY_SYNTAX", value_enum, default_value_t)]
     pub key_syntax: KeySyntax,
-    /// How long an outcome is kept after it is known.
-    #[arg(long, env = "ORDERS_TTL_S", value_name = "S", default_value = "86400", value_parser = seconds)]
+    /// How long an outcome is kept after it is known; less than a minute counts as a minute.
+    #[arg(long, env = "ORDERS_TTL_S", value_name = "S", default_value = "86400", value_parser = retention)]
     pub ttl_s: Duration,
-    /// How long a process that shows no life is believed to live.
-    #[arg(long, env = "ORDERS_LEASE_MS", value_name = "MS", default_value = "10000", value_parser = millis)]
+    /// How long a process that shows no life is believed to live; less than 100 ms counts as 100 ms.
+    #[arg(long, env = "ORDERS_LEASE_MS", value_name = "MS", default_value = "10000", value_parser = lease)]
     pub lease_ms: Duration,
     /// How long at most what a dead process left waits to be finished by another one. A second is
     /// the longest that it ever waits.
@@ -192,12 +193,17 @@ pub enum DuplicatePayload {
     Reject,
 }
 
-fn millis(text: &str) -> Result<Duration, std::num::ParseIntError> {
+fn millis(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 
-fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_secs)
+fn lease(text: &str) -> Result<Duration, ParseIntError> {
+    millis(text).map(|lease| lease.max(Duration::from_millis(100)))
+}
+
+fn retention(text: &str) -> Result<Duration, ParseIntError> {
+    let seconds = text.parse().map(Duration::from_secs);
+    seconds.map(|retention| retention.max(Duration::from_secs(60)))
 }
 
 #[cfg(test)]
@@ -241,6 +247,15 @@ mod tests {
         assert_eq!(policies.replay, Replay::Stored);
         assert_eq!(policies.replay_header, None);
         assert_eq!(policies.duplicate_payload, DuplicatePayload::Allow);
+    }
+
+    #[test]
+    fn what_the_engine_can_not_do_counts_as_the_least_that_it_can() {
+        let policies = read(&["--ttl-s", "0", "--lease-ms", "0", "--step-retries", "0"]).expect("numbers");
+        assert_eq!(policies.ttl_s, Duration::from_secs(60));
+        assert_eq!(policies.lease_ms, Duration::from_millis(100));
+        assert!(read(&["--ttl-s", "-1"]).is_err());
+        assert!(read(&["--ttl-s", "a day"]).is_err());
     }
 
     #[test]
