@@ -7,6 +7,9 @@ The project's own commands:
   cargo xtask test [-- ARGS]     run every test once against a private PostgreSQL server; with
                                  ARGS only what they choose (they go to nextest or cargo test:
                                  names, -p PACKAGE, --test FILE)
+  cargo xtask test-http          the order service from outside, on both databases: its Postman
+                                 collection twice with newman, then random requests with
+                                 Schemathesis; both are installed under target/ when missing
   cargo xtask crash [--times N] [-- ARGS]
                                  only the layers that kill, race and let calls fail, N times in a
                                  row, until one fails; ARGS as above
@@ -34,6 +37,8 @@ pub enum Verb {
         /// What goes to the test runner.
         args: Vec<String>,
     },
+    /// Run clients that are not ours against the order service.
+    TestHttp,
     /// Run everything that must pass.
     Ci,
     /// Plant bugs; all of them, or those that are named.
@@ -65,8 +70,11 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Verb, String> {
         "crash" => Ok(Verb::Crash { times, args: rest }),
         "mutants" => Ok(Verb::Mutants(rest)),
         "postgres" => Ok(Verb::Postgres(rest)),
-        "ci" if rest.is_empty() => Ok(Verb::Ci),
-        "ci" => Err(format!("`ci` takes no arguments, but got {:?}", rest[0])),
+        "ci" | "test-http" if !rest.is_empty() => {
+            Err(format!("`{verb}` takes no arguments, but got {:?}", rest[0]))
+        }
+        "ci" => Ok(Verb::Ci),
+        "test-http" => Ok(Verb::TestHttp),
         other => Err(format!("there is no verb {other:?}")),
     }
 }
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn no_argument_lists_the_verbs() {
         assert_eq!(parsed(""), Ok(Verb::Help));
-        for verb in ["test", "crash", "ci", "mutants", "postgres"] {
+        for verb in ["test", "test-http", "crash", "ci", "mutants", "postgres"] {
             assert!(HELP.contains(&format!("cargo xtask {verb} ")), "{verb}");
         }
     }
@@ -133,6 +141,9 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         assert_eq!(parsed("tset"), Err(String::from("there is no verb \"tset\"")));
-        assert!(parsed("ci --fast").is_err_and(|text| text.contains("--fast")));
+        for verb in ["ci", "test-http"] {
+            let line = format!("{verb} --fast");
+            assert!(parsed(&line).is_err_and(|text| text.contains("--fast")), "{line}");
+        }
     }
 }

@@ -16,3 +16,4 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod run;
 pub mod test;
+pub mod test_http;

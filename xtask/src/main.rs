@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use xtask::args::{self, Verb};
 use xtask::run::Runner;
-use xtask::{ci, crash, mutants, test};
+use xtask::{ci, crash, mutants, test, test_http};
 
 fn main() -> ExitCode {
     let verb = match args::parse(std::env::args().skip(1)) {
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         }
         Verb::Test(filter) => test::run(&runner, &filter),
         Verb::Crash { times, args } => crash::run(&runner, times, &args),
+        Verb::TestHttp => test_http::run(&runner),
         Verb::Ci => ci::run(&runner),
         Verb::Mutants(names) => mutants::run(&runner, &names),
         Verb::Postgres(command) => test::with_postgres(&runner, &command),

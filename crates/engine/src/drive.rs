@@ -204,6 +204,8 @@ impl Driver<'_> {
                     match self.record(position, number, output, &cx, done).await? {
                         None => {
                             telemetry::attempted(&schema.name, &entry.name, "recorded");
+                            let time = self.inner.now().duration_since(self.run.since());
+                            telemetry::took(&schema.name, &entry.name, time.unwrap_or_default());
                             return Ok(());
                         }
                         Some(error) => error,

@@ -122,6 +122,11 @@ impl LocalRun {
         locked(&self.at).clone()
     }
 
+    /// When the step was entered that it is in.
+    pub(crate) fn since(&self) -> SystemTime {
+        locked(&self.at).1
+    }
+
     pub(crate) fn enter(&self, step: &str, since: SystemTime) {
         *locked(&self.at) = (Some(step.to_owned()), since);
     }

@@ -2,7 +2,9 @@
 //!
 //! No payload and no raw key at any level: executions are named by their derived id.
 
-use metrics::{Key, Label, Level, Metadata, counter, with_recorder};
+use std::time::Duration;
+
+use metrics::{Key, Label, Level, Metadata, counter, histogram, with_recorder};
 
 use crate::policy::Verdict;
 
@@ -56,6 +58,20 @@ pub(crate) fn attempted(schema: &str, step: &str, outcome: &'static str) {
         "schema" => schema.to_owned(), "step" => step.to_owned(), "outcome" => outcome
     )
     .increment(1);
+}
+
+/// A step was recorded so long after it was entered, its other attempts and their pauses included.
+pub(crate) fn took(schema: &str, step: &str, time: Duration) {
+    histogram!(
+        "keystep_step_seconds",
+        "schema" => schema.to_owned(), "step" => step.to_owned()
+    )
+    .record(time);
+}
+
+/// Executions whose retention had ended were deleted.
+pub(crate) fn purged(executions: u32) {
+    counter!("keystep_purged_total").increment(u64::from(executions));
 }
 
 /// A write was refused because this process does not own the execution any more.

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::inner::Inner;
 use crate::persist::note;
 use crate::random;
+use crate::telemetry;
 
 mod judge;
 pub(crate) mod liveness;
@@ -127,7 +128,11 @@ async fn purge(inner: Arc<Inner>) {
             () = inner.closing.cancelled() => return,
         }
         while !inner.closing.is_cancelled() {
-            match inner.store.purge(PURGE_ROWS, inner.options.remember).await {
+            let purged = inner.store.purge(PURGE_ROWS, inner.options.remember).await;
+            if let Ok(executions) = purged {
+                telemetry::purged(executions);
+            }
+            match purged {
                 Ok(PURGE_ROWS) => tokio::time::sleep(PURGE_PAUSE).await,
                 Ok(_rest) => break,
                 Err(error) => {

@@ -3,12 +3,15 @@
 //! A [`Ledger`] is a file of JSON lines that only grows. [`Ledger::append_once`] takes the file's
 //! lock, reads what others have appended meanwhile, and adds a line only if no line has the key
 //! yet; the answer comes after `fsync`. So the same key can be sent any number of times, by any
-//! number of processes, before and after any crash, and there is one line.
+//! number of processes, before and after any crash, and there is one line. [`Ledger::set`] gives a key
+//! another entry, and [`Ledger::clear`] forgets all: both are lines too, so that others see them.
 //!
 //! A crash in the middle of a write leaves a last line without its line feed. Nobody was told
 //! about it, so the next writer cuts it off.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Values;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -34,8 +37,18 @@ pub struct Recorded<T> {
 #[derive(Serialize, Deserialize)]
 struct LedgerLine<T> {
     key: String,
+    /// Whether it takes the place of the entry that the key had.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    replaces: bool,
     #[serde(flatten)]
     entry: T,
+}
+
+/// What every line has. That without a key says that all before it is forgotten.
+#[derive(Serialize, Deserialize)]
+struct LineKey<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
 }
 
 /// How each line starts, so that we never cut off the end of somebody else's file.
@@ -96,35 +109,73 @@ where
     ///
     /// The disk refused. The entry may or may not be there: call again with the same key.
     pub async fn append_once(&self, key: String, entry: T) -> io::Result<Recorded<T>> {
-        let book = Arc::clone(&self.book);
-        tokio::task::spawn_blocking(move || {
-            let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
-            book.locked(|book| book.append_once(key, entry))
-        })
-        .await
-        .map_err(io::Error::other)?
+        self.with_book(move |book| book.append_once(key, entry)).await
     }
 
-    /// The first entry, in no order, of which `is_wanted` is true.
+    /// Gives a key this entry, whatever it had before.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused. The entry may or may not be there: call again.
+    pub async fn set(&self, key: String, entry: T) -> io::Result<()> {
+        self.with_book(move |book| book.set(key, entry)).await
+    }
+
+    /// Forgets all entries.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused. The entries may or may not be forgotten: call again.
+    pub async fn clear(&self) -> io::Result<()> {
+        self.with_book(Book::clear).await
+    }
+
+    /// The entry of a key.
     ///
     /// # Errors
     ///
     /// The disk refused: call again.
-    pub async fn find(&self, is_wanted: impl Fn(&str, &T) -> bool + Send + 'static) -> io::Result<Option<T>> {
+    pub async fn get(&self, key: String) -> io::Result<Option<T>> {
+        self.with_book(move |book| Ok(book.entries.get(&key).cloned()))
+            .await
+    }
+
+    /// What `look` makes of all entries, in no order.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused: call again.
+    pub async fn look<R>(
+        &self,
+        look: impl FnOnce(Values<'_, String, T>) -> R + Send + 'static,
+    ) -> io::Result<R>
+    where
+        R: Send + 'static,
+    {
+        self.with_book(move |book| Ok(look(book.entries.values()))).await
+    }
+
+    /// Runs `work` on what the file holds now, while no other process touches it.
+    async fn with_book<R>(
+        &self,
+        work: impl FnOnce(&mut Book<T>) -> io::Result<R> + Send + 'static,
+    ) -> io::Result<R>
+    where
+        R: Send + 'static,
+    {
         let book = Arc::clone(&self.book);
         tokio::task::spawn_blocking(move || {
             let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
             book.locked(|book| {
                 book.catch_up()?;
-                let found = book.entries.iter().find(|(key, entry)| is_wanted(key, entry));
-                Ok(found.map(|(_key, entry)| entry.clone()))
+                work(book)
             })
         })
         .await
         .map_err(io::Error::other)?
     }
 
-    /// All entries that are in the file at `path`, in the order they were added.
+    /// All entries that are in the file at `path`, in the order in which they were written.
     ///
     /// # Errors
     ///
@@ -133,9 +184,14 @@ where
         let file = File::open(path)?;
         file.lock_shared()?;
         let text = io::read_to_string(&file)?;
-        complete_lines(&text)
-            .map(|line| Ok(parse::<T>(line)?.entry))
-            .collect()
+        let mut entries = Vec::new();
+        for line in complete_lines(&text) {
+            match parse(line)? {
+                Some(LedgerLine { entry, .. }) => entries.push(entry),
+                None => entries.clear(),
+            }
+        }
+        Ok(entries)
     }
 }
 
@@ -152,15 +208,44 @@ where
     }
 
     fn append_once(&mut self, key: String, entry: T) -> io::Result<Recorded<T>> {
-        self.catch_up()?;
         if let Some(entry) = self.entries.get(&key) {
             return Ok(Recorded {
                 entry: entry.clone(),
                 added: false,
             });
         }
-        let line = LedgerLine { key, entry };
-        let mut bytes = serde_json::to_vec(&line)?;
+        let line = LedgerLine {
+            key,
+            replaces: false,
+            entry,
+        };
+        self.append(&line)?;
+        self.entries.insert(line.key, line.entry.clone());
+        Ok(Recorded {
+            entry: line.entry,
+            added: true,
+        })
+    }
+
+    fn set(&mut self, key: String, entry: T) -> io::Result<()> {
+        let line = LedgerLine {
+            key,
+            replaces: true,
+            entry,
+        };
+        self.append(&line)?;
+        self.entries.insert(line.key, line.entry);
+        Ok(())
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.append(&LineKey { key: "".into() })?;
+        self.entries.clear();
+        Ok(())
+    }
+
+    fn append(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
         if let Err(error) = self.file.write_all(&bytes).and_then(|()| self.file.sync_data()) {
             // Whatever reached the file was not promised to anybody.
@@ -168,11 +253,7 @@ where
             return Err(error);
         }
         self.read += bytes.len() as u64;
-        self.entries.insert(line.key, line.entry.clone());
-        Ok(Recorded {
-            entry: line.entry,
-            added: true,
-        })
+        Ok(())
     }
 
     /// Reads what was appended since the last look, and cuts off a line that was never finished.
@@ -186,8 +267,17 @@ where
             .map_or(0, |end| end + 1);
         let text = std::str::from_utf8(&tail[..complete]).map_err(|_| not_an_entry())?;
         for line in complete_lines(text) {
-            let LedgerLine { key, entry } = parse::<T>(line)?;
-            self.entries.entry(key).or_insert(entry);
+            match parse(line)? {
+                None => self.entries.clear(),
+                Some(LedgerLine {
+                    key,
+                    replaces: true,
+                    entry,
+                }) => drop(self.entries.insert(key, entry)),
+                Some(LedgerLine { key, entry, .. }) => {
+                    self.entries.entry(key).or_insert(entry);
+                }
+            }
         }
         self.read += complete as u64;
         let unfinished = &tail[complete..];
@@ -207,8 +297,13 @@ fn complete_lines(text: &str) -> impl Iterator<Item = &str> {
         .filter_map(|line| line.strip_suffix('\n'))
 }
 
-fn parse<T: DeserializeOwned>(line: &str) -> io::Result<LedgerLine<T>> {
-    serde_json::from_str(line).map_err(|_| not_an_entry())
+/// The entry of a line; `None` when the line says that all before it is forgotten.
+fn parse<T: DeserializeOwned>(line: &str) -> io::Result<Option<LedgerLine<T>>> {
+    let LineKey { key } = serde_json::from_str(line).map_err(|_| not_an_entry())?;
+    if key.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(line).map(Some).map_err(|_| not_an_entry())
 }
 
 /// Keeps the line and the parser's words about it to itself: no content reaches a log.
@@ -253,6 +348,24 @@ mod tests {
         let ledger = Entries::open(&path).expect("opens again");
         let again = ledger.append_once("k".into(), entry("second")).await;
         assert_eq!(again.expect("answers").entry, entry("first"));
+    }
+
+    #[tokio::test]
+    async fn what_one_replaces_or_forgets_the_others_see() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.jsonl");
+        let one = Entries::open(&path).expect("opens");
+        let two = Entries::open(&path).expect("opens twice");
+        one.set("k".into(), entry("first")).await.expect("sets");
+        two.set("k".into(), entry("second")).await.expect("sets");
+        assert_eq!(one.get("k".into()).await.expect("reads"), Some(entry("second")));
+        let third = one.append_once("k".into(), entry("third")).await;
+        assert_eq!(third.expect("answers").entry, entry("second"));
+        one.clear().await.expect("clears");
+        assert_eq!(two.get("k".into()).await.expect("reads"), None);
+        let fourth = two.append_once("k".into(), entry("fourth")).await;
+        assert!(fourth.expect("appends").added);
+        assert_eq!(Entries::read(&path).expect("reads"), [entry("fourth")]);
     }
 
     #[tokio::test]

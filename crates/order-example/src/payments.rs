@@ -6,20 +6,26 @@
 
 use std::time::Duration;
 
+use keystep::StepError;
 use reqwest::StatusCode;
 
-use crate::provider::{Authorization, AuthorizationRequest, Refusal};
+use crate::domain::{Money, Payment, Refusal};
+use crate::provider::{self, Decision, PaymentOrder};
 
 /// How long we wait for the provider before we call the outcome unknown.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The code of a failure that says that the provider was not reached, or gave no answer.
+pub const UNAVAILABLE: &str = "upstream-unavailable";
 
 /// A client of the payment provider.
 pub struct PaymentGateway {
     http: reqwest::Client,
     authorizations: String,
+    charges: String,
 }
 
-/// Why there is no authorization, sorted by what to do next.
+/// Why no money is held back or taken, sorted by what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum PaymentError {
     /// The provider decided against this card. Final.
@@ -39,6 +45,39 @@ pub enum PaymentError {
     Unknown(String),
 }
 
+/// What the provider says of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The money is held back, or taken.
+    Approved(Decision),
+    /// It decided against it.
+    Declined,
+    /// It knows nothing of the key.
+    Nothing,
+    /// It does not say.
+    CanNotTell,
+}
+
+/// What to ask the provider for. It has nothing to do with what is not paid with a card.
+pub fn payment_order(payment: Payment, amount: Money) -> Option<PaymentOrder> {
+    match payment {
+        Payment::Card { card_id } => Some(PaymentOrder { amount, card_id }),
+        Payment::Cash | Payment::Invoice => None,
+    }
+}
+
+impl PaymentError {
+    /// The failure of a step that it means.
+    pub fn into_failure(self) -> StepError {
+        match self {
+            Self::Declined => Refusal::PaymentDeclined.into_failure(),
+            Self::Refused { .. } => StepError::terminal(self).code(Refusal::PaymentDeclined.slug()),
+            Self::NotSent(_) => StepError::not_done(self).code(UNAVAILABLE),
+            Self::Unknown(_) => StepError::retry(self).code(UNAVAILABLE),
+        }
+    }
+}
+
 impl PaymentGateway {
     /// A client of the provider at `base`, such as `http://127.0.0.1:8081`.
     ///
@@ -46,9 +85,11 @@ impl PaymentGateway {
     ///
     /// The HTTP client can not be set up.
     pub fn new(base: &str) -> Result<Self, reqwest::Error> {
+        let base = base.trim_end_matches('/');
         Ok(Self {
             http: reqwest::Client::builder().timeout(PATIENCE).build()?,
-            authorizations: format!("{}/v1/authorizations", base.trim_end_matches('/')),
+            authorizations: format!("{base}/v1/authorizations"),
+            charges: format!("{base}/v1/charges"),
         })
     }
 
@@ -57,46 +98,35 @@ impl PaymentGateway {
     /// # Errors
     ///
     /// Each kind of [`PaymentError`] says what to do next.
-    pub async fn authorize(
-        &self,
-        key: &str,
-        request: &AuthorizationRequest,
-    ) -> Result<Authorization, PaymentError> {
-        let response = self
-            .http
-            .post(&self.authorizations)
-            .header("idempotency-key", key)
-            .json(request)
-            .send()
-            .await
-            .map_err(not_sent_or_no_answer)?;
-        let status = response.status();
-        if status.is_success() {
-            return response.json().await.map_err(no_answer);
-        }
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(PaymentError::Unknown(status.to_string()));
-        }
-        let refusal: Refusal = response.json().await.map_err(no_answer)?;
-        Err(match refusal.code.as_str() {
-            "card_declined" => PaymentError::Declined,
-            _ => PaymentError::Refused { code: refusal.code },
-        })
+    pub async fn authorize(&self, key: &str, order: &PaymentOrder) -> Result<Decision, PaymentError> {
+        self.ask(&self.authorizations, key, order).await
     }
 
-    /// What the provider decided under a key, if it has.
+    /// Asks the provider to take money. The same `key` never does so twice.
+    ///
+    /// # Errors
+    ///
+    /// Each kind of [`PaymentError`] says what to do next.
+    pub async fn charge(&self, key: &str, order: &PaymentOrder) -> Result<Decision, PaymentError> {
+        self.ask(&self.charges, key, order).await
+    }
+
+    /// What the provider decided when it was asked under a key to hold money back.
     ///
     /// # Errors
     ///
     /// It gave no answer: ask again.
-    pub async fn find(&self, key: &str) -> Result<Option<Authorization>, PaymentError> {
-        let request = self.http.get(&self.authorizations).header("idempotency-key", key);
-        let response = request.send().await.map_err(not_sent_or_no_answer)?;
-        match response.status() {
-            StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => response.json().await.map(Some).map_err(no_answer),
-            status => Err(PaymentError::Unknown(status.to_string())),
-        }
+    pub async fn find_authorization(&self, key: &str) -> Result<Found, PaymentError> {
+        self.find(&self.authorizations, key).await
+    }
+
+    /// What the provider decided when it was asked under a key to take money.
+    ///
+    /// # Errors
+    ///
+    /// It gave no answer: ask again.
+    pub async fn find_charge(&self, key: &str) -> Result<Found, PaymentError> {
+        self.find(&self.charges, key).await
     }
 
     /// Gives the money of an authorization back. A second time changes nothing.
@@ -112,6 +142,47 @@ impl PaymentGateway {
             Ok(())
         } else {
             Err(PaymentError::Unknown(status.to_string()))
+        }
+    }
+
+    async fn ask(&self, url: &str, key: &str, order: &PaymentOrder) -> Result<Decision, PaymentError> {
+        let response = self
+            .http
+            .post(url)
+            .header("idempotency-key", key)
+            .json(order)
+            .send()
+            .await
+            .map_err(not_sent_or_no_answer)?;
+        let status = response.status();
+        if status.is_success() {
+            return response.json().await.map_err(no_answer);
+        }
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(PaymentError::Unknown(status.to_string()));
+        }
+        let refusal: provider::Refusal = response.json().await.map_err(no_answer)?;
+        Err(match refusal.code.as_str() {
+            "card_declined" => PaymentError::Declined,
+            _ => PaymentError::Refused { code: refusal.code },
+        })
+    }
+
+    async fn find(&self, url: &str, key: &str) -> Result<Found, PaymentError> {
+        let request = self.http.get(url).header("idempotency-key", key);
+        let response = request.send().await.map_err(not_sent_or_no_answer)?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(Found::Nothing),
+            StatusCode::NOT_IMPLEMENTED => Ok(Found::CanNotTell),
+            status if status.is_success() => {
+                let decision: Decision = response.json().await.map_err(no_answer)?;
+                Ok(if decision.approved {
+                    Found::Approved(decision)
+                } else {
+                    Found::Declined
+                })
+            }
+            status => Err(PaymentError::Unknown(status.to_string())),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! breach which it must see.
 
 mod bugs;
+mod doors;
 mod edges;
 mod files;
 mod proofs;
@@ -91,6 +92,12 @@ fn no_source_talks_of_the_bugs_outside_the_feature_that_brings_them() {
 #[test]
 fn no_package_brings_the_bugs_unasked() {
     expect_none(&bugs::switched_on(&edges::metadata()));
+}
+
+#[test]
+fn the_doors_for_tests_are_closed_in_every_program_that_people_run() {
+    expect_none(&doors::opened(&edges::metadata()));
+    expect_none(&doors::left_open(&files::read(doors::DOORS)));
 }
 
 #[test]

@@ -1,4 +1,5 @@
--- Called by the demo to count what really happened. Scans both tables; they are its own.
+-- Called by the demo and the tests to count what really happened. Scans the tables; they are their own.
 SELECT
     (SELECT count(*) FROM orders) AS orders,
-    (SELECT count(DISTINCT reservation) FROM reservation_lines) AS reservations
+    (SELECT count(DISTINCT reservation) FROM reservation_lines) AS reservations,
+    (SELECT count(*) FROM payments) AS payments

@@ -1,5 +1,8 @@
--- Called to show an order. $1 order number.
--- One row of the unique index of order_nr; takes no lock.
-SELECT order_nr, request_id, status, reservation, total, currency, card_id, comment, created_at
+-- Called to show an order, and before it is changed. $1 owner, $2 order number.
+-- One row of the index of order_nr; takes no lock.
+SELECT
+    order_nr, request_id, status, version, orders_version, cart_id, items, total, currency,
+    payment, delivery, delivery_status, comment, address,
+    created_at
 FROM orders
-WHERE order_nr = $1
+WHERE owner = $1 AND order_nr = $2

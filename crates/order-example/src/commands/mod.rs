@@ -1,7 +1,8 @@
-//! What can be typed? Three commands; without any, `serve`.
+//! What can be typed? Four commands; without any, `serve`.
 
 mod provider;
 mod serve;
+mod token;
 
 use std::io::{IsTerminal, Write};
 
@@ -11,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use crate::demo::DemoArgs;
 pub use provider::ProviderArgs;
 pub use serve::ServeArgs;
+pub use token::TokenArgs;
 
 /// An order service that survives its own death: the checkout of a marketplace on keystep.
 ///
@@ -26,7 +28,9 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Takes orders over HTTP.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+    /// Makes a token that lets a user in.
+    Token(TokenArgs),
     /// Runs the payment provider alone.
     Provider(ProviderArgs),
     /// Kills a service in the middle of a payment and shows that nothing is lost or done twice.
@@ -49,7 +53,8 @@ impl Args {
         match self.command {
             // Parsed, not built by hand, so that defaults and DATABASE_URL count here too.
             None => serve(ServeAlone::parse_from(["order-example"]).args).await,
-            Some(Command::Serve(args)) => serve(args).await,
+            Some(Command::Serve(args)) => serve(*args).await,
+            Some(Command::Token(args)) => args.run(),
             Some(Command::Provider(args)) => {
                 log_to_stderr("info");
                 args.run().await

@@ -41,7 +41,8 @@ impl ServiceProcess {
             .arg("--shop-schema")
             .arg(place.schemas.shop_schema.to_string())
             // Not an argument: arguments of a process can be read by everybody.
-            .env("DATABASE_URL", place.database.url())
+            .env("ORDERS_DATABASE_URL", place.database.url())
+            .env("ORDERS_TOKENS", place.tokens())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(place.log(name)?)

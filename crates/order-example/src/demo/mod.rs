@@ -21,7 +21,6 @@ use keystep::clock::monotonic;
 
 use crate::commands::asked_to_end;
 use crate::database::Database;
-use callers::{ask, ask_often, steps_of};
 use child::ServiceProcess;
 use place::Place;
 use provider::WithholdingProvider;
@@ -86,8 +85,9 @@ async fn play(place: &Place, story: &Story, services: &mut Vec<ServiceProcess>) 
     let first = services[0].ready().await?;
     story.opens(place, &provider_url, &services[0]);
 
-    let key = keystep::random::unpredictable().to_string();
-    let lost = tokio::spawn(ask(first, key.clone()));
+    let customer = &place.customer;
+    let request_id = customer.go_to_checkout(&first).await?;
+    let lost = tokio::spawn(customer.clone().ask(first, request_id.clone()));
     provider.recorded().await?;
     story.recorded();
     let killed = services[0].kill().await?;
@@ -102,7 +102,7 @@ async fn play(place: &Place, story: &Story, services: &mut Vec<ServiceProcess>) 
     services.push(spawn("service 3")?);
     let urls = try_join_all(services[1..].iter_mut().map(ServiceProcess::ready)).await?;
     story.started(&services[1], &services[2]);
-    let asked = ask_often(&urls, &key, CALLERS);
+    let asked = customer.ask_often(&urls, &request_id, CALLERS);
     let (answers, resumed_at) = tokio::join!(asked, provider.asked_again());
     let (answers, resumed_at) = (answers?, resumed_at?);
 
@@ -110,7 +110,7 @@ async fn play(place: &Place, story: &Story, services: &mut Vec<ServiceProcess>) 
     distinct.sort();
     distinct.dedup();
     let order_nr = &answers.first().context("nobody got an answer")?.order_nr;
-    let steps = steps_of(&urls[0], order_nr).await?;
+    let steps = customer.steps_of(&urls[0], order_nr).await?;
     for service in services.iter_mut() {
         service.kill().await?;
     }

@@ -10,15 +10,19 @@ use tempfile::TempDir;
 
 use crate::database::{Database, Schemas};
 use crate::ledger::Ledger;
-use crate::provider::Authorization;
+use crate::provider::Entry;
 use crate::receipts::SentReceipt;
 use crate::service::open_database;
 use crate::shop::drop_schema;
+use crate::tokens::token_for;
+
+use super::callers::Customer;
 
 /// The demo's own database and folder.
 pub(super) struct Place {
     pub(super) database: Database,
     pub(super) schemas: Schemas,
+    pub(super) customer: Customer,
     folder: TempDir,
 }
 
@@ -47,11 +51,20 @@ impl Place {
             store_schema: schema(format!("keystep_demo_{random:016x}"))?,
             shop_schema: schema(format!("keystep_demo_{random:016x}_shop"))?,
         };
-        Ok(Self {
+        let (token, line) = token_for("customer")?;
+        let place = Self {
             database,
             schemas,
+            customer: Customer { token },
             folder,
-        })
+        };
+        fs::write(place.tokens(), line)?;
+        Ok(place)
+    }
+
+    /// Whom the services let in.
+    pub(super) fn tokens(&self) -> PathBuf {
+        self.folder.path().join("tokens")
     }
 
     /// The provider's ledger.
@@ -92,14 +105,15 @@ impl Place {
 
     /// Counts what happened: rows in the tables, lines in the ledgers.
     pub(super) async fn count(&self) -> anyhow::Result<Counted> {
-        let (_, shop) = open_database(&self.database, &self.schemas).await?;
+        let (_, shop, _) = open_database(&self.database, &self.schemas).await?;
         let counts = shop.counts().await?;
-        let authorizations = Ledger::<Authorization>::read(&self.payments())?;
+        let payments = Ledger::<Entry>::read(&self.payments())?;
+        let authorized = |entry: &&Entry| matches!(entry, Entry::Authorization(one) if one.approved);
         let receipts = Ledger::<SentReceipt>::read(&self.receipts())?;
         Ok(Counted {
             orders: counts.orders,
             reservations: counts.reservations,
-            authorizations: authorizations.iter().filter(|one| one.approved).count(),
+            authorizations: payments.iter().filter(authorized).count(),
             receipts: receipts.len(),
         })
     }

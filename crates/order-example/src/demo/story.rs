@@ -20,7 +20,7 @@ impl Story {
         ));
         self.tell(format!("The payment provider is this process, at {provider}."));
         self.tell(format!(
-            "The order service is {name}, process {pid}. A customer orders tea."
+            "The order service is {name}, process {pid}. A customer fills a cart with tea, goes to the checkout and orders."
         ));
     }
 
@@ -41,7 +41,7 @@ impl Story {
             "Two new services start, processes {} and {}. The customer's request is sent again,",
             second.pid, third.pid
         ));
-        self.tell(format!("the same key, {CALLERS} times at once, to both."));
+        self.tell(format!("the same order, {CALLERS} times at once, to both."));
     }
 
     pub(super) fn ends(

@@ -1,97 +1,118 @@
-//! What does the service look like from outside? Its routes, and nothing else: each handler reads
-//! a request, makes one call, and writes the answer.
+//! What does the service look like from outside? Its routes, and nothing else: each handler reads a
+//! request, asks the shop or runs a schema, and writes the answer.
 //!
-//! | request | answer |
-//! |---|---|
-//! | `POST /api/v1/orders` | 201 with the order; the same bytes for the same key again |
-//! | `GET /api/v1/orders/{nr}` | the order |
-//! | `GET /api/v1/orders/{nr}/steps` | how it came about: step, attempt, worker, time |
-//! | `GET /problems/{slug}` | what a problem means |
-//! | `GET /livez`, `GET /readyz` | whether the process lives, whether it can take orders |
+//! | request | answer | file |
+//! |---|---|---|
+//! | `GET /api/v1/cart`, `PUT /api/v1/cart/items/{sku}` | the cart | `cart` |
+//! | `POST /api/v2/cart/go-checkout` | offers, each with the id to order it by | `checkout` |
+//! | `POST /api/v1/orders` | the order; the same bytes for the same request again | `create` |
+//! | `GET /api/v1/orders`, `/{nr}`, `/{nr}/steps`; `PATCH`, `DELETE /{nr}` | orders and their versions | `orders` |
+//! | `POST /api/v1/payments`, `GET /{id}` | money taken once | `payments` |
+//! | `GET /api/v1/operations/{id}` | where the work on a key stands | `operations` |
+//! | `GET /api/v1/idempotency`, `/problems/{slug}`, `/openapi.json`, `/docs` | what to expect | `pages`, `openapi` |
+//! | `GET /livez`, `/readyz`, `/metrics` | for whoever runs it | `health`, `around` |
+//!
+//! The keyed routes are made in [`doors`]: the policies of each, once. Read `create` first: it is the
+//! whole story.
 
+pub mod doors;
+
+mod around;
+mod auth;
 mod body;
+mod cart;
+mod checkout;
+mod create;
+mod fields;
 mod health;
-mod key;
+mod linger;
+mod openapi;
+mod operations;
 mod orders;
-mod outcome;
-mod problem;
+mod pages;
+mod payments;
+mod problems;
+mod respond;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use keystep::{Engine, Schema};
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::get;
+use keystep::Engine;
+use keystep_http::{Problem, kinds};
+use metrics_exporter_prometheus::PrometheusHandle;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::domain::{Checkout, Receipt};
+use crate::compat::{self, OpenCompat};
+use crate::config::Policies;
+use crate::domain::OfferSecret;
 use crate::shop::Shop;
 
+use auth::Caller;
+pub use auth::Gate;
+use doors::Doors;
 pub use orders::{StepRow, Steps};
-use problem::Problem;
 
-/// The largest body that is read, in bytes.
-const MAX_BODY: usize = 1024 * 1024;
-
-/// How long a duplicate waits for the first request before it is told to come back.
-const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
-
-/// How long any request waits for its order. The work goes on without it.
-const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+// What the mounts of older services are made of as well.
+pub(crate) use auth::Visitor;
+pub(crate) use fields::{Errors, Fields};
+pub(crate) use problems::{invalid, shop_unavailable};
 
 /// What the handlers need.
-#[derive(Clone)]
 pub struct Api {
-    /// Runs the schema.
+    /// Says where executions stand.
     pub engine: Engine,
-    /// `order.create`.
-    pub schema: Schema<Checkout, Receipt>,
-    /// Answers what is ordered and what there is.
+    /// Answers what there is.
     pub shop: Shop,
+    /// The routes that run schemas.
+    pub doors: Doors,
+    /// The routes of older services.
+    pub compat: OpenCompat,
+    /// Decides who is let in.
+    pub gate: Gate,
+    /// What the ids of offers are derived with.
+    pub offer_secret: OfferSecret,
+    /// What was chosen.
+    pub policies: Policies,
+    /// Shows the numbers.
+    pub metrics: PrometheusHandle,
 }
 
 /// All routes of the service.
-pub fn router(api: Api) -> Router {
-    Router::new()
-        .route("/api/v1/orders", post(orders::create))
-        .route("/api/v1/orders/{nr}", get(orders::show))
-        .route("/api/v1/orders/{nr}/steps", get(orders::steps))
-        .route("/problems/{slug}", get(explain))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .fallback(|| async { Problem::new(problem::NOT_FOUND, "There is no such resource.") })
+pub fn router(api: Arc<Api>) -> Router {
+    let (routes, document) = OpenApiRouter::with_openapi(openapi::document())
+        .routes(routes!(cart::show))
+        .routes(routes!(cart::set_quantity))
+        .routes(routes!(checkout::go_checkout))
+        .routes(routes!(create::create, orders::list))
+        .routes(routes!(orders::show, orders::change, orders::cancel))
+        .routes(routes!(orders::steps))
+        .routes(routes!(payments::pay))
+        .routes(routes!(payments::show))
+        .routes(routes!(operations::show))
+        .routes(routes!(pages::policy))
+        .routes(routes!(pages::problem))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    let hooks = api.gate.hooks.clone();
+    let routes = routes
+        .merge(compat::routes())
+        .route("/problems", get(pages::problems))
+        .fallback(|| async { Problem::new(kinds::NOT_FOUND, "There is no such resource.") })
         .method_not_allowed_fallback(|| async {
             let detail = "Use a method that the header Allow names.";
-            Problem::new(problem::METHOD_NOT_ALLOWED, detail)
+            Problem::new(kinds::METHOD_NOT_ALLOWED, detail)
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(log_request))
-        .with_state(api)
-}
-
-/// `GET /problems/{slug}`.
-async fn explain(slug: Result<Path<String>, PathRejection>) -> Response {
-    let slug = slug.map_or_else(|_| String::new(), |Path(slug)| slug);
-    match problem::ALL.iter().find(|kind| kind.slug == slug) {
-        Some(kind) => {
-            let again = if kind.retryable {
-                "The same request with the same key may be sent again."
-            } else {
-                "The same request will not succeed."
-            };
-            format!("{} ({})\n\n{again}\n", kind.title, kind.status).into_response()
-        }
-        None => Problem::new(problem::NOT_FOUND, "There is no such problem.").into_response(),
-    }
-}
-
-/// One line per request: the route's pattern, never the path, which may hold what a client wrote.
-async fn log_request(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
-    tracing::info!(%method, route, status = response.status().as_u16(), "answered");
-    response
+        // The bodies of keyed routes have their own limit, which is the same.
+        .layer(DefaultBodyLimit::max(api.policies.max_body))
+        .with_state(Arc::clone(&api));
+    let routes = routes.merge(openapi::routes(document));
+    hooks
+        .routes(routes)
+        .layer(middleware::from_fn_with_state(api, around::around))
 }

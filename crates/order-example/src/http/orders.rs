@@ -1,68 +1,185 @@
-//! How does a request become an order? `create` is the whole story: read, check, run, render.
+//! Which orders are there, and how are they changed? Each has a version, and so has the list of them.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use keystep::{Key, OnDuplicate, Verdict};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use keystep_http::{Arrived, Look, Problem, Tag, kinds};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::body::{OrderRequest, unknown_products};
-use super::key::ClientKey;
-use super::problem::{
-    BODY_TOO_LARGE, MALFORMED_BODY, NOT_FOUND, Problem, STORE_UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
-};
-use super::{Api, DUPLICATE_WAIT, REQUEST_LIMIT, outcome};
-use crate::domain::{Checkout, Order};
-use crate::shop::ShopError;
+use super::fields::{Errors, Fields};
+use super::respond::{seen_numbers, show as respond, tagged};
+use super::{Api, Caller, openapi, problems};
+use crate::domain::{Cancel, Change, Order, OrderPatch, Refusal, Seen, Status};
 use crate::timestamp::rfc3339;
+use crate::workflow::key_of;
 
-/// `POST /api/v1/orders`: 201 with the order, whoever finished it and however often it is sent.
-pub(super) async fn create(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
-    expect_json(&headers)?;
-    let body = body.map_err(unreadable_body)?;
-    // Before the body is parsed, so that a bad header is reported as such.
-    ClientKey::from_headers(&headers)?;
-    let mut request = OrderRequest::read(&body)?;
-    let key = ClientKey::of(&headers, request.request_id.take())?;
-    let checkout = request.checkout()?;
-    refuse_unknown_products(&api, &key, &checkout).await?;
+/// The number in a path. What can not be an order's number is not asked for.
+pub(super) struct OrderNr(String);
 
-    let call = api
-        .engine
-        .run(&api.schema, execution_key(&key), checkout)
-        .on_duplicate(OnDuplicate::Wait(DUPLICATE_WAIT))
-        .within(REQUEST_LIMIT)
-        .submit()
-        .await;
-    let handle = call.map_err(|error| outcome::problem(&error, &key, None))?;
-    let replayed = matches!(handle.verdict(), Verdict::Attached | Verdict::Finished);
-    let id = handle.id();
-    let mut response = match handle.wait().await {
-        Ok(receipt) => created(&receipt.order, &key),
-        Err(error) => outcome::problem(&error, &key, Some(id)).into_response(),
-    };
-    if replayed {
-        let yes = HeaderValue::from_static("true");
-        response.headers_mut().insert("idempotent-replayed", yes);
+impl FromRequestParts<Arc<Api>> for OrderNr {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, api).await;
+        let may_be = |byte: u8| byte.is_ascii_digit() || byte == b'-';
+        match path {
+            Ok(Path(nr)) if nr.bytes().all(may_be) => Ok(Self(nr)),
+            _ => Ok(Self(String::new())),
+        }
     }
-    Ok(response)
 }
 
-/// `GET /api/v1/orders/{nr}`.
+/// Where an order is shown.
+pub(super) fn location(order_nr: &str) -> String {
+    format!("/api/v1/orders/{order_nr}")
+}
+
+/// All orders, the oldest first.
+///
+/// The version of the list rises with each order that is made, changed or cancelled.
+#[utoipa::path(
+    get, path = "/api/v1/orders", operation_id = "list_orders", tag = "orders", security(("token" = [])), params(openapi::IfKnown),
+    responses(
+        (status = 200, description = "The orders.", body = openapi::OrderList, headers(("ETag" = String))),
+        (status = 304, description = "They are as the client knows them.", headers(("ETag" = String))),
+        openapi::ShowsConditionally,
+    ),
+)]
+pub(super) async fn list(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let list = api.shop.orders(caller.name()).await;
+    let list = list.map_err(problems::shop_unavailable)?;
+    respond(&headers, &Tag::strong(list.version), &list)
+}
+
+/// An order.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{nr}", operation_id = "show_order", tag = "orders", security(("token" = [])),
+    params(openapi::OfOneOrder, openapi::IfKnown),
+    responses(
+        (status = 200, description = "The order.", body = openapi::Order, headers(("ETag" = String))),
+        (status = 304, description = "It is as the client knows it.", headers(("ETag" = String))),
+        openapi::ShowsOneConditionally,
+    ),
+)]
 pub(super) async fn show(
-    State(api): State<Api>,
-    order_nr: Result<Path<String>, PathRejection>,
-) -> Result<Json<Order>, Problem> {
-    Ok(Json(find(&api, order_nr).await?))
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    OrderNr(order_nr): OrderNr,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let order = find(&api, caller.name(), &order_nr).await?;
+    respond(&headers, &tag(&order), &order)
+}
+
+/// Changes the comment or the address.
+///
+/// The order must be as the client has seen it. With a key the same request again gets the first answer,
+/// whatever has become of the order since.
+#[utoipa::path(
+    patch, path = "/api/v1/orders/{nr}", operation_id = "change_order", tag = "orders", security(("token" = [])),
+    params(openapi::OfOneOrder, openapi::OfChange),
+    request_body = openapi::OrderPatch,
+    responses(
+        (
+            status = 200, description = "The order as it is now.", body = openapi::Order,
+            headers(("ETag" = String), ("Idempotency-Key" = String), ("Idempotent-Replayed" = String)),
+        ),
+        (
+            status = 202, description = "It is being changed; look at Location.", body = openapi::Accepted,
+            headers(("Location" = String), ("Retry-After" = i32), ("Idempotency-Key" = String)),
+        ),
+        openapi::ChangesOrder,
+    ),
+)]
+pub(super) async fn change(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    OrderNr(order_nr): OrderNr,
+    request: Request,
+) -> Response {
+    let arrived = match api.doors.change.read(request).await {
+        Ok(arrived) => arrived,
+        Err(problem) => return problem.into_response(),
+    };
+    match change_it(&api, caller.name(), order_nr, &arrived).await {
+        Ok(response) => response,
+        Err(problem) => arrived.refuse(problem),
+    }
+}
+
+async fn change_it(api: &Api, user: &str, order_nr: String, arrived: &Arrived) -> Result<Response, Problem> {
+    let changed = |order: Order| tagged(&tag(&order), Json(order));
+    let Some(key) = arrived.key() else {
+        let change = check(api, user, order_nr, arrived).await?;
+        return api.decided(api.shop.change_order(change).await).map(changed);
+    };
+    let answer = match api.doors.change.look_up(arrived, user, key).await? {
+        Look::Known(answer) => answer,
+        Look::Free(free) => free.run(check(api, user, order_nr, arrived).await?).await?,
+    };
+    Ok(answer.respond(changed))
+}
+
+/// Checks a change before it is made. What can be otherwise then is checked again, in its transaction.
+async fn check(api: &Api, user: &str, order_nr: String, arrived: &Arrived) -> Result<Change, Problem> {
+    let body: Value = arrived.json()?;
+    let mut errors = Errors::default();
+    let fields = Fields::of(&body, &mut errors);
+    fields.only(&["comment", "address"], &mut errors);
+    let patch = OrderPatch {
+        comment: fields.text_change("comment", &mut errors),
+        address: fields.address_change("address", &mut errors),
+    };
+    let patch = errors.none(patch).map_err(problems::invalid)?;
+    let order = find(api, user, &order_nr).await?;
+    let seen = needed(arrived.headers())?;
+    if !seen.includes(&order.version) {
+        let current = order.version;
+        return Err(api.refused(&Refusal::VersionMismatch { current }));
+    }
+    Ok(Change {
+        owner: user.to_owned(),
+        order_nr,
+        seen,
+        patch,
+    })
+}
+
+/// Cancels an order.
+///
+/// One that is cancelled stays so, whatever version of it the client has seen.
+#[utoipa::path(
+    delete, path = "/api/v1/orders/{nr}", operation_id = "cancel_order", tag = "orders", security(("token" = [])),
+    params(openapi::OfOneOrder, openapi::OfCancel),
+    responses((status = 204, description = "It is cancelled."), openapi::CancelsOrder),
+)]
+pub(super) async fn cancel(
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    OrderNr(order_nr): OrderNr,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let order = find(&api, caller.name(), &order_nr).await?;
+    let seen = needed(&headers)?;
+    if order.status != Status::Cancelled {
+        let cancel = Cancel {
+            owner: caller.name().to_owned(),
+            order_nr,
+            seen,
+        };
+        api.decided(api.shop.cancel_order(cancel).await)?;
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// How an order came about.
@@ -85,20 +202,29 @@ pub struct StepRow {
     pub at: String,
 }
 
-/// `GET /api/v1/orders/{nr}/steps`.
+/// How an order came about: nothing, when that is not kept or was kept under a key of the client's.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{nr}/steps", operation_id = "show_order_steps", tag = "orders", security(("token" = [])),
+    params(openapi::OfOneOrder),
+    responses(
+        (status = 200, description = "The steps that were done.", body = openapi::Steps),
+        openapi::ShowsOne,
+    ),
+)]
 pub(super) async fn steps(
-    State(api): State<Api>,
-    order_nr: Result<Path<String>, PathRejection>,
+    caller: Caller,
+    State(api): State<Arc<Api>>,
+    OrderNr(order_nr): OrderNr,
 ) -> Result<Json<Steps>, Problem> {
-    let order = find(&api, order_nr).await?;
-    let key = Key::new(order.request_id);
-    let execution = api.engine.find(&api.schema, key).await;
-    let execution = execution.map_err(|error| outcome::store_unavailable(&error))?;
-    let Some(execution) = execution else {
-        let detail = "The record of how this order came about is no longer kept.";
-        return Err(Problem::new(NOT_FOUND, detail));
+    let order = find(&api, caller.name(), &order_nr).await?;
+    let key = order.request_id.map(|id| key_of(caller.name(), id));
+    let execution = match key {
+        Some(key) => api.engine.find(&api.doors.schemas.create, key).await,
+        None => Ok(None),
     };
-    let steps = execution.steps.into_iter().map(|step| StepRow {
+    let execution = execution.map_err(problems::engine_unavailable)?;
+    let steps = execution.map(|execution| execution.steps).unwrap_or_default();
+    let steps = steps.into_iter().map(|step| StepRow {
         step: step.name,
         attempt: step.attempt,
         worker: step.worker.to_string(),
@@ -109,72 +235,27 @@ pub(super) async fn steps(
     }))
 }
 
-/// The engine's key for a client's. There is no scope yet, because there are no users: with them,
-/// the scope is who the server knows the caller to be, never anything the caller wrote.
-fn execution_key(key: &ClientKey) -> Key {
-    Key::new(key.as_str())
+/// An order of this user's.
+async fn find(api: &Api, user: &str, order_nr: &str) -> Result<Order, Problem> {
+    let order = match order_nr {
+        "" => None,
+        nr => api
+            .shop
+            .order(user, nr)
+            .await
+            .map_err(problems::shop_unavailable)?,
+    };
+    order.ok_or_else(|| problems::not_found("order"))
 }
 
-fn created(order: &Order, key: &ClientKey) -> Response {
-    let mut response = (StatusCode::CREATED, Json(order)).into_response();
-    let headers = response.headers_mut();
-    let location = format!("/api/v1/orders/{}", order.order_nr);
-    if let Ok(location) = HeaderValue::try_from(location) {
-        headers.insert(header::LOCATION, location);
-    }
-    headers.insert("idempotency-key", key.quoted());
-    response
+/// The versions that the client has seen: it has to say.
+fn needed(headers: &HeaderMap) -> Result<Seen<i64>, Problem> {
+    seen_numbers(headers)?.ok_or_else(|| {
+        let detail = "Send If-Match with the version of the order that the request is about.";
+        Problem::new(kinds::PRECONDITION_REQUIRED, detail)
+    })
 }
 
-/// The order that the path names. What can not be an order's number is not asked for.
-async fn find(api: &Api, order_nr: Result<Path<String>, PathRejection>) -> Result<Order, Problem> {
-    let no_order = || Problem::new(NOT_FOUND, "There is no order with this number.");
-    let Path(order_nr) = order_nr.map_err(|_| no_order())?;
-    let may_be = |byte: u8| byte.is_ascii_digit() || byte == b'-';
-    if !order_nr.bytes().all(may_be) {
-        return Err(no_order());
-    }
-    let order = api.shop.order(&order_nr).await.map_err(shop_unavailable)?;
-    order.ok_or_else(no_order)
-}
-
-/// Refuses what is not in the catalogue before the key is used up. An order that exists already is
-/// answered for, even if a product has left the catalogue since.
-async fn refuse_unknown_products(api: &Api, key: &ClientKey, checkout: &Checkout) -> Result<(), Problem> {
-    let unknown = api.shop.unknown_products(&checkout.items).await;
-    let unknown = unknown.map_err(shop_unavailable)?;
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let known = api.engine.find(&api.schema, execution_key(key)).await;
-    match known.map_err(|error| outcome::store_unavailable(&error))? {
-        Some(_) => Ok(()),
-        None => Err(unknown_products(&unknown)),
-    }
-}
-
-fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map(|value| value.split(';').next().unwrap_or_default().trim());
-    if media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
-        return Ok(());
-    }
-    let detail = "Send the order as application/json.";
-    Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, detail))
-}
-
-fn unreadable_body(rejection: BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail = format!("A body may have at most {} bytes.", super::MAX_BODY);
-        return Problem::new(BODY_TOO_LARGE, detail);
-    }
-    Problem::new(MALFORMED_BODY, "The body ended early.")
-}
-
-fn shop_unavailable(error: ShopError) -> Problem {
-    tracing::warn!(%error, "the shop's tables do not answer");
-    let detail = "Nothing is known to be done. Send the same request again.";
-    Problem::new(STORE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
+fn tag(order: &Order) -> Tag {
+    Tag::strong(order.version)
 }

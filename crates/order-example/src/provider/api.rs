@@ -1,5 +1,5 @@
-//! How does a shop talk to the provider? It asks, asks what was decided, gives back; an error is
-//! `{"code", "message"}`.
+//! How does a shop talk to the provider? It asks for money, asks what was decided, gives back; an error is
+//! `{"code", "message"}`. And how does a test? It counts, and tells it how to behave.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -8,9 +8,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthorizationRequest, Provider};
+use super::{Behaviour, Kind, PaymentOrder, Provider};
 
-/// Why there is no authorization.
+/// The code of an answer that says neither yes nor no.
+const CAN_NOT_TELL: &str = "can_not_tell";
+
+/// Why it was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// A stable word for programs.
@@ -21,22 +24,29 @@ pub struct Refusal {
 
 /// `POST /v1/authorizations`: 201 with the authorization, the same 201 for the same key again.
 pub(super) async fn authorize(State(provider): State<Provider>, headers: HeaderMap, body: Bytes) -> Response {
-    let Some(key) = key(&headers) else {
+    decide(&provider, Kind::Authorization, &headers, &body).await
+}
+
+/// `POST /v1/charges`: 201 with the charge, the same 201 for the same key again.
+pub(super) async fn charge(State(provider): State<Provider>, headers: HeaderMap, body: Bytes) -> Response {
+    decide(&provider, Kind::Charge, &headers, &body).await
+}
+
+async fn decide(provider: &Provider, kind: Kind, headers: &HeaderMap, body: &[u8]) -> Response {
+    let Some(key) = key(headers) else {
         return no_key();
     };
-    let Ok(request) = serde_json::from_slice::<AuthorizationRequest>(&body) else {
-        let message = "The body must be an authorization request.";
+    let Ok(request) = serde_json::from_slice::<PaymentOrder>(body) else {
+        let message = "The body must say how much to take from which card.";
         return refuse(StatusCode::BAD_REQUEST, "malformed_request", message);
     };
     if request.amount.amount <= 0 {
         let message = "The amount must be positive.";
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, "bad_amount", message);
     }
-    let decided = match provider.decide(key, request.clone()).await {
+    let decided = match provider.decide(kind, key, request.clone()).await {
         Ok(decided) => decided,
-        Err(error) => {
-            return ledger_down(&error);
-        }
+        Err(error) => return ledger_down(&error),
     };
     (provider.before_answer)(&decided).await;
 
@@ -53,13 +63,31 @@ pub(super) async fn authorize(State(provider): State<Provider>, headers: HeaderM
 }
 
 /// `GET /v1/authorizations`: what was decided under the `Idempotency-Key`, or 404.
-pub(super) async fn find(State(provider): State<Provider>, headers: HeaderMap) -> Response {
-    let Some(key) = key(&headers) else {
+pub(super) async fn find_authorization(State(provider): State<Provider>, headers: HeaderMap) -> Response {
+    find(&provider, Kind::Authorization, &headers).await
+}
+
+/// `GET /v1/charges`: what was decided under the `Idempotency-Key`, or 404.
+pub(super) async fn find_charge(State(provider): State<Provider>, headers: HeaderMap) -> Response {
+    find(&provider, Kind::Charge, &headers).await
+}
+
+async fn find(provider: &Provider, kind: Kind, headers: &HeaderMap) -> Response {
+    let Some(key) = key(headers) else {
         return no_key();
     };
-    match provider.decided(key).await {
-        Ok(Some(decision)) => Json(decision).into_response(),
-        Ok(None) => refuse(
+    let found = async {
+        let can_tell = provider.behaviour().await?.verify;
+        Ok::<_, std::io::Error>((can_tell, provider.decided(kind, key).await?))
+    };
+    match found.await {
+        Ok((false, _)) => refuse(
+            StatusCode::NOT_IMPLEMENTED,
+            CAN_NOT_TELL,
+            "It is not known what was decided under this key.",
+        ),
+        Ok((true, Some(decision))) => Json(decision).into_response(),
+        Ok((true, None)) => refuse(
             StatusCode::NOT_FOUND,
             "not_found",
             "Nothing was decided under this key.",
@@ -77,6 +105,30 @@ pub(super) async fn void(State(provider): State<Provider>, Path(id): Path<String
             "not_found",
             "There is no such authorization.",
         ),
+        Err(error) => ledger_down(&error),
+    }
+}
+
+/// `GET /v1/stats`: what was decided, counted.
+pub(super) async fn stats(State(provider): State<Provider>) -> Response {
+    match provider.stats().await {
+        Ok(stats) => Json(stats).into_response(),
+        Err(error) => ledger_down(&error),
+    }
+}
+
+/// `PUT /v1/behaviour`: 204, and so it behaves from now on.
+pub(super) async fn behave(State(provider): State<Provider>, Json(behaviour): Json<Behaviour>) -> Response {
+    match provider.behave(behaviour).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => ledger_down(&error),
+    }
+}
+
+/// `POST /v1/reset`: 204, and all is forgotten.
+pub(super) async fn reset(State(provider): State<Provider>) -> Response {
+    match provider.reset().await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => ledger_down(&error),
     }
 }

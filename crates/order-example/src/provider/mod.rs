@@ -1,15 +1,18 @@
 //! Who holds the customers' money? A payment provider: another program, reached over HTTP.
 //!
 //! It stands for the foreign service that no transaction of ours can include. What makes it safe
-//! to call again is its half of the bargain: it writes an authorization to its own durable ledger
+//! to call again is its half of the bargain: it writes what it decides to its own durable ledger
 //! under the caller's `Idempotency-Key` before it answers, and answers a repeated key from that
 //! ledger.
 //!
-//! It is a fake in one respect only: the card named [`DECLINED_CARD`] is always declined.
+//! It is a fake in two respects only: the card named [`DECLINED_CARD`] is always declined, and it can be
+//! told to keep its half of the bargain no longer ([`Behaviour`]), to see what then becomes of ours.
 
 mod api;
+mod entry;
 
 pub use api::Refusal;
+pub use entry::{Behaviour, Decision, Entry, Kind, PaymentOrder, Stats};
 
 use std::future::Future;
 use std::io;
@@ -17,55 +20,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::domain::Money;
 use crate::ledger::{Ledger, Recorded};
 
 /// The card that is always declined.
 pub const DECLINED_CARD: &str = "card_declined";
 
-/// What a shop asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AuthorizationRequest {
-    /// How much to hold back for the shop.
-    pub amount: Money,
-    /// On which card.
-    pub card_id: String,
-}
-
-/// What the provider decided, as it stands in its ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Authorization {
-    /// The provider's id.
-    pub id: String,
-    /// What was asked.
-    pub request: AuthorizationRequest,
-    /// Whether the money is held back.
-    pub approved: bool,
-    /// Whether this line says that the money of an earlier one was given back.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub voided: bool,
-}
-
 /// Called after a decision is durable and before it is answered. The answer waits for it.
-type BeforeAnswer = dyn Fn(&Recorded<Authorization>) -> BoxFuture<'static, ()> + Send + Sync;
+type BeforeAnswer = dyn Fn(&Recorded<Decision>) -> BoxFuture<'static, ()> + Send + Sync;
 
-/// The payment provider. Cheap to clone.
+/// The payment provider. Cheap to clone. Several processes can be one provider, on one ledger.
 #[derive(Clone)]
 pub struct Provider {
-    ledger: Ledger<Authorization>,
+    ledger: Ledger<Entry>,
     before_answer: Arc<BeforeAnswer>,
 }
 
 impl Provider {
-    /// A provider that keeps its authorizations in the file at `ledger`.
+    /// A provider that keeps what it decides in the file at `ledger`.
     ///
     /// # Errors
     ///
@@ -81,7 +57,7 @@ impl Provider {
     /// ends. A slow provider, a lost answer, an event for somebody who watches: all of it is here.
     pub fn before_answer(
         mut self,
-        wait: impl Fn(&Recorded<Authorization>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+        wait: impl Fn(&Recorded<Decision>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
         self.before_answer = Arc::new(wait);
         self
@@ -98,8 +74,15 @@ impl Provider {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let router = Router::new()
-            .route("/v1/authorizations", post(api::authorize).get(api::find))
+            .route(
+                "/v1/authorizations",
+                post(api::authorize).get(api::find_authorization),
+            )
             .route("/v1/authorizations/{id}/void", post(api::void))
+            .route("/v1/charges", post(api::charge).get(api::find_charge))
+            .route("/v1/stats", get(api::stats))
+            .route("/v1/behaviour", put(api::behave))
+            .route("/v1/reset", post(api::reset))
             .route("/livez", get(|| async { "ok" }))
             .with_state(self);
         axum::serve(listener, router)
@@ -107,38 +90,78 @@ impl Provider {
             .await
     }
 
-    /// Decides once per key; every repetition gets the first decision.
-    async fn decide(&self, key: &str, request: AuthorizationRequest) -> io::Result<Recorded<Authorization>> {
-        let decision = Authorization {
-            id: format!("auth_{}", keystep::random::unpredictable().simple()),
-            approved: request.card_id != DECLINED_CARD,
-            request,
-            voided: false,
+    /// Decides once per key; every repetition gets the first decision, unless it behaves otherwise.
+    async fn decide(&self, kind: Kind, key: &str, order: PaymentOrder) -> io::Result<Recorded<Decision>> {
+        let decision = Decision {
+            id: kind.new_id(),
+            approved: order.card_id != DECLINED_CARD,
+            request: order,
         };
-        self.ledger.append_once(key.to_owned(), decision).await
+        let entry = kind.entry(decision.clone());
+        let recorded = self.ledger.append_once(kind.key(key), entry.clone()).await?;
+        if recorded.added {
+            return Ok(recorded_decision(decision, true));
+        }
+        if !self.behaviour().await?.dedupe {
+            self.ledger.append_once(kind.another_key(key), entry).await?;
+            return Ok(recorded_decision(decision, true));
+        }
+        if kind == Kind::Charge {
+            self.ledger
+                .append_once(Entry::key_of_repetition(), Entry::ChargeRepeated {})
+                .await?;
+        }
+        let first = recorded.entry.decision().unwrap_or(decision);
+        Ok(recorded_decision(first, false))
     }
 
     /// What was decided under a key.
-    async fn decided(&self, key: &str) -> io::Result<Option<Authorization>> {
-        let wanted = key.to_owned();
-        self.ledger.find(move |key, _decision| key == wanted).await
+    async fn decided(&self, kind: Kind, key: &str) -> io::Result<Option<Decision>> {
+        let entry = self.ledger.get(kind.key(key)).await?;
+        Ok(entry.and_then(Entry::decision))
     }
 
     /// Gives the money of an authorization back, once; false when there is no such authorization.
     async fn give_back(&self, id: &str) -> io::Result<bool> {
         let wanted = id.to_owned();
-        let found = self
-            .ledger
-            .find(move |_key, decision| decision.id == wanted && decision.approved);
-        let Some(authorization) = found.await? else {
+        let is_there = self.ledger.look(move |mut entries| {
+            entries.any(|entry| {
+                matches!(entry, Entry::Authorization(decision) if decision.id == wanted && decision.approved)
+            })
+        });
+        if !is_there.await? {
             return Ok(false);
-        };
-        let voided = Authorization {
-            approved: false,
-            voided: true,
-            ..authorization
-        };
+        }
+        let voided = Entry::Voided { id: id.to_owned() };
         self.ledger.append_once(format!("void {id}"), voided).await?;
         Ok(true)
     }
+
+    /// What was decided since it last forgot everything.
+    async fn stats(&self) -> io::Result<Stats> {
+        self.ledger.look(|entries| entries.collect()).await
+    }
+
+    async fn behaviour(&self) -> io::Result<Behaviour> {
+        let entry = self.ledger.get(Behaviour::KEY.to_owned()).await?;
+        Ok(match entry {
+            Some(Entry::Behaviour(behaviour)) => behaviour,
+            _ => Behaviour::default(),
+        })
+    }
+
+    /// Behaves so from now on, also after a restart.
+    async fn behave(&self, behaviour: Behaviour) -> io::Result<()> {
+        let key = Behaviour::KEY.to_owned();
+        self.ledger.set(key, Entry::Behaviour(behaviour)).await
+    }
+
+    /// Forgets everything.
+    async fn reset(&self) -> io::Result<()> {
+        self.ledger.clear().await
+    }
+}
+
+fn recorded_decision(entry: Decision, added: bool) -> Recorded<Decision> {
+    Recorded { entry, added }
 }

@@ -12,7 +12,7 @@ pub struct SchemaName(String);
 
 impl SchemaName {
     /// The statement with its `{schema}` replaced by this name.
-    pub(super) fn sql(&self, statement: &'static str) -> AssertSqlSafe<String> {
+    pub(crate) fn sql(&self, statement: &'static str) -> AssertSqlSafe<String> {
         AssertSqlSafe(statement.replace("{schema}", &self.0))
     }
 }

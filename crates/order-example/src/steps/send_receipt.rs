@@ -1,4 +1,4 @@
-//! Step 4: send the receipt. A stored step: its parameters are data and travel with the plan.
+//! `order.create`, step 4: send the receipt. A stored step: its parameters are data and travel with the plan.
 
 use keystep::{Step, StepContext, StepResult, StoredStep};
 use serde::{Deserialize, Serialize};

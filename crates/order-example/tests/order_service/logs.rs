@@ -4,10 +4,10 @@ use std::fs::File;
 use std::process::Stdio;
 
 use order_example::database::Database;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::server::{Answer, HeldProvider, Place, Server, an_order, some_tea};
+use crate::server::{Answer, HeldProvider, Place, Server};
 
 /// A text that nobody else writes.
 const CANARY: &str = "canary7f3a9d";
@@ -27,34 +27,42 @@ async fn no_log_line_shows_what_a_client_wrote(place: Place, provider: Option<&H
     })
     .await;
     let key = |name: &str| format!("{name}-{CANARY}");
-    let mut order = an_order("TEA", 1, CANARY);
+    let mut order = server.cart_of("TEA", 1, CANARY).await;
     order["comment"] = CANARY.into();
 
     // The good way, twice; another order under the same key; a refusal of each kind.
-    let ordered = server.order(&key("good"), &order).await;
+    let ordered = server.order_as(&key("good"), &order).await;
     assert_eq!(ordered.status, StatusCode::CREATED);
-    assert!(server.order(&key("good"), &order).await.replayed());
-    let other = server.order(&key("good"), &some_tea()).await;
-    assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
-    let sold_out = server
-        .order(&key("sold-out"), &an_order("SAMOVAR", 9, CANARY))
-        .await;
-    assert_eq!(sold_out.problem()["type"], "/problems/out-of-stock");
-    let unknown = server.order(&key("unknown"), &an_order(CANARY, 1, CANARY)).await;
-    assert_eq!(unknown.problem()["type"], "/problems/validation-failed");
-    let invalid = server.order(&key("invalid"), &json!({ CANARY: CANARY })).await;
-    assert_eq!(invalid.problem()["type"], "/problems/validation-failed");
+    assert!(server.order_as(&key("good"), &order).await.replayed());
+    let other = server.order_as(&key("good"), &json!({"requestId": CANARY})).await;
+    assert_eq!(other.slug(), "idempotency-key-reused");
+    let sold_out = server.cart_of("SAMOVAR", 9, CANARY).await;
+    let sold_out = server.order_as(&key("sold-out"), &sold_out).await;
+    assert_eq!(sold_out.slug(), "out-of-stock");
+    let unknown = server.order(&json!({"requestId": CANARY})).await;
+    assert_eq!(unknown.slug(), "offer-unknown");
+    let invalid = server.order_as(&key("invalid"), &json!({ CANARY: CANARY })).await;
+    assert_eq!(invalid.slug(), "validation-failed");
     let not_json = server.orders().header("idempotency-key", format!("{CANARY} "));
     let not_json = Answer::to(not_json.body(format!("{{\"{CANARY}"))).await;
-    assert_eq!(not_json.problem()["type"], "/problems/malformed-body");
+    assert_eq!(not_json.slug(), "malformed-body");
     let bad_key = server.orders().header("idempotency-key", format!("a {CANARY}"));
-    let bad_key = Answer::to(bad_key.body(some_tea().to_string())).await;
-    assert_eq!(bad_key.problem()["type"], "/problems/idempotency-key-malformed");
+    let bad_key = Answer::to(bad_key.body(order.to_string())).await;
+    assert_eq!(bad_key.slug(), "idempotency-key-malformed");
+    let payment = server.request(Method::POST, &format!("/api/v1/payments?{CANARY}"));
+    let payment = payment.header("idempotency-key", CANARY).json(&json!({
+        "orderNr": CANARY, "amount": {"amount": 1, "currency": "RUB"},
+        "method": {"method": "card", "cardId": CANARY},
+    }));
+    assert_eq!(Answer::to(payment).await.slug(), "not-found");
+    let token = server.anonymous(Method::GET, "/api/v1/cart").bearer_auth(CANARY);
+    assert_eq!(Answer::to(token).await.slug(), "unauthorized");
     for path in [
         format!("/{CANARY}?{CANARY}"),
         format!("/api/v1/orders/{CANARY}?{CANARY}"),
         format!("/api/v1/orders/{CANARY}/steps"),
         format!("/problems/{CANARY}"),
+        format!("/api/v1/operations/{CANARY}"),
     ] {
         assert_eq!(server.get(&path).await.status, StatusCode::NOT_FOUND);
     }

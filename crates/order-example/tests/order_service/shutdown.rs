@@ -7,14 +7,15 @@ use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use crate::server::{HeldProvider, PATIENCE, PROGRAM, Place, Server, some_tea};
+use crate::server::{HeldProvider, PATIENCE, PROGRAM, Place, Server};
 
 #[tokio::test]
 async fn a_service_that_is_asked_to_end_ends_with_success() {
     for signal in [Signal::TERM, Signal::INT] {
         let place = Place::sqlite();
         let mut server = Server::start(&place).await;
-        let ordered = server.order("k", &some_tea()).await;
+        let body = server.some_tea().await;
+        let ordered = server.order(&body).await;
         assert_eq!(ordered.status, StatusCode::CREATED);
         server.signal(signal);
         let status = tokio::time::timeout(PATIENCE, server.child.wait()).await;
@@ -22,7 +23,7 @@ async fn a_service_that_is_asked_to_end_ends_with_success() {
         assert!(status.success(), "{status}");
 
         let successor = Server::start(&place).await;
-        let again = successor.order("k", &some_tea()).await;
+        let again = successor.order(&body).await;
         assert_eq!(again.body, ordered.body);
     }
 }
@@ -32,7 +33,8 @@ async fn a_service_that_is_asked_to_end_finishes_the_order_it_has_begun() {
     let place = Place::sqlite();
     let mut provider = HeldProvider::start(&place).await;
     let mut server = Server::start_at(&place, &provider.url).await;
-    let ordering = tokio::spawn(server.order("k", &some_tea()));
+    let body = server.some_tea().await;
+    let ordering = tokio::spawn(server.order(&body));
     provider.recorded().await;
     server.signal(Signal::TERM);
     provider.answer();
@@ -44,21 +46,24 @@ async fn a_service_that_is_asked_to_end_finishes_the_order_it_has_begun() {
 }
 
 #[tokio::test]
-async fn serving_prints_two_lines_to_try() {
+async fn serving_prints_lines_to_try() {
     let place = Place::sqlite();
-    let mut server = Server::start(&place).await;
+    let mut server = Server::start_with(&place, |command| {
+        command.env_remove("ORDERS_TOKENS");
+    })
+    .await;
     let mut curls = Vec::new();
     while curls.len() < 2 {
-        let line = tokio::time::timeout(PATIENCE, server.stdout.next_line()).await;
-        let line = line.expect("in time").expect("reads").expect("a line");
+        let line = server.line().await;
         curls.extend(line.trim().strip_prefix("curl ").map(str::to_owned));
     }
-    assert_eq!(curls[0], curls[1]);
+    let order = format!("{}/api/v1/orders", server.url);
     assert!(
-        curls[0].contains(&format!("{}/api/v1/orders", server.url)),
+        curls[0].contains(&format!("{}/api/v1/cart/items/TEA", server.url)),
         "{}",
         curls[0]
     );
+    assert!(curls[1].contains(&order), "{}", curls[1]);
 }
 
 #[tokio::test]

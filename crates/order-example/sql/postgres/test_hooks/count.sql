@@ -1,0 +1,4 @@
+-- Counts something that was done. By the primary key; locks the row.
+INSERT INTO {schema}.test_counters AS counter (name, times)
+VALUES ($1, 1)
+ON CONFLICT (name) DO UPDATE SET times = counter.times + 1;

@@ -1,0 +1,4 @@
+-- Says what goes wrong with a step, in place of what was said before. By the primary key; locks the row.
+INSERT INTO {schema}.test_faults (step, fault, remaining)
+VALUES ($1, $2, nullif($3, '')::bigint)
+ON CONFLICT (step) DO UPDATE SET fault = excluded.fault, remaining = excluded.remaining;

@@ -1,0 +1,9 @@
+-- Called where equal payments under different keys are refused. $1 owner, $2 order number, $3 amount,
+-- $4 currency, $5 method. A range of the index payments_of_order; takes no lock.
+SELECT
+    payment_id, order_nr, amount, currency,
+    created_at
+FROM payments
+WHERE owner = $1 AND order_nr = $2 AND amount = $3 AND currency = $4 AND method = $5
+ORDER BY payments.created_at DESC
+LIMIT 1

@@ -1,0 +1,2 @@
+-- What was counted. A handful of rows.
+SELECT name, CAST(times AS TEXT) FROM test_counters;

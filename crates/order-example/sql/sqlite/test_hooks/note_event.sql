@@ -1,0 +1,4 @@
+-- Notes a message that was delivered, once. By the primary key; locks the row.
+INSERT INTO test_events (id, topic)
+VALUES (?1, ?2)
+ON CONFLICT (id) DO NOTHING;

@@ -1,0 +1,61 @@
+//! Offers, on SQLite.
+
+use futures::FutureExt;
+use sqlx::SqliteConnection;
+
+use super::{SqliteShop, sql};
+use crate::domain::{Offer, OfferSecret};
+use crate::shop::{ShopError, rows};
+
+impl SqliteShop {
+    pub(in crate::shop) async fn remember_offers(
+        &self,
+        owner: &str,
+        offers: &[Offer],
+    ) -> Result<(), ShopError> {
+        let (owner, offers) = (owner.to_owned(), offers.to_vec());
+        self.store
+            .write(|writer| async move { remember_offers(writer, &owner, &offers).await }.boxed())
+            .await
+    }
+
+    pub(in crate::shop) async fn offer(
+        &self,
+        owner: &str,
+        request_id: &str,
+    ) -> Result<Option<Offer>, ShopError> {
+        let offer: Option<String> = sqlx::query_scalar(sql::FIND_OFFER)
+            .bind(owner)
+            .bind(request_id)
+            .fetch_optional(&self.readers)
+            .await?;
+        offer.as_deref().map(rows::from_json).transpose()
+    }
+
+    pub(in crate::shop) async fn offer_secret(&self) -> Result<OfferSecret, ShopError> {
+        let secret: String = sqlx::query_scalar(sql::OFFER_SECRET)
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(OfferSecret::from(secret))
+    }
+}
+
+async fn remember_offers(
+    writer: &mut SqliteConnection,
+    owner: &str,
+    offers: &[Offer],
+) -> Result<(), ShopError> {
+    for offer in offers {
+        // What can not be ordered has no id, and need not be remembered.
+        let Some(request_id) = &offer.request_id else {
+            continue;
+        };
+        sqlx::query(sql::INSERT_OFFER)
+            .bind(owner)
+            .bind(request_id)
+            .bind(rows::json(offer)?)
+            .execute(&mut *writer)
+            .await?;
+    }
+    Ok(())
+}
