@@ -121,7 +121,7 @@ pub enum OnError {
     /// Final answers are replayed, others are continued where they stopped.
     #[default]
     PersistFinal,
-    /// Every failure begins anew.
+    /// Every final failure begins anew, others are continued where they stopped.
     RetryErrors,
     /// Every failure is replayed.
     ReplayAll,

@@ -27,7 +27,8 @@ pub use cart::{Cart, CartAt, CartState, Line, Quantity};
 pub use money::Money;
 pub use offer::{Delivery, Offer, OfferSecret, OfferShown, Offers, Payment, Wanted};
 pub use order::{
-    Authorized, Cancel, Change, Checkout, Order, OrderList, OrderPatch, Receipt, Requested, Reserved, Status,
+    Again, Authorized, Cancel, Change, Checkout, Order, OrderList, OrderPatch, Receipt, Requested, Reserved,
+    Status,
 };
 pub use payment::{Captured, Charged, PaymentRequest, PaymentStatus};
 pub use refusal::Refusal;

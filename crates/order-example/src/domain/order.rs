@@ -28,6 +28,19 @@ pub struct Requested {
     pub checkout: Checkout,
     /// The fingerprint of the request, under which `order.create` compares it.
     pub fingerprint: [u8; 32],
+    /// What to do when the order failed before; without it a final failure is told again.
+    #[serde(default)]
+    pub again: Option<Again>,
+}
+
+/// What to do with an order that failed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Again {
+    /// Go on where it stopped.
+    Resume,
+    /// Begin anew.
+    Restart,
 }
 
 /// Output of `reserve_stock`.

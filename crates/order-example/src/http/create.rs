@@ -19,8 +19,10 @@ use serde_json::{Value, json};
 use super::fields::{self, Errors, Fields};
 use super::respond::{located, seen_numbers, tagged};
 use super::{Api, Caller, openapi, orders, problems};
-use crate::config::{IfMatchOnCreate, Replay};
-use crate::domain::{Checkout, Delivery, Money, Offer, Order, Payment, Receipt, Refusal, Requested, Seen};
+use crate::config::{IfMatchOnCreate, OnError, Replay};
+use crate::domain::{
+    Again, Checkout, Delivery, Money, Offer, Order, Payment, Receipt, Refusal, Requested, Seen,
+};
 
 /// Makes an order.
 ///
@@ -125,10 +127,12 @@ async fn order_with_both(
     if doors.create.is_used(user, header).await? {
         return Err(arrived.reused(header));
     }
-    let requested = |checkout| Requested {
+    let requested = |checkout, again| Requested {
         checkout,
         fingerprint: arrived.fingerprint().0,
+        again,
     };
+    let usual = (api.policies.on_error == OnError::SuccessOnly).then_some(Again::Resume);
     let id = ClientKey::new(request_id).map_err(|_| problems::unknown_offer())?;
     if let Look::Known(answer) = doors.create.look_up(arrived, user, &id).await? {
         // The offer came before, under another header or none. That is the answer, whatever has become
@@ -140,14 +144,19 @@ async fn order_with_both(
                 .await
                 .map_err(problems::shop_unavailable)?;
             let offer = offer.ok_or_else(problems::unknown_offer)?;
-            free.run(requested(read(user, body)?.of(offer))).await?;
+            free.run(requested(read(user, body)?.of(offer), usual)).await?;
         }
         return show(api, user, answer).await;
     }
-    match check(api, user, arrived, body).await? {
-        Checked::New(checkout) => show(api, user, free.run(requested(checkout)).await?).await,
-        Checked::Made(order) => Ok(made_long_ago(&order)),
-    }
+    let checkout = match check(api, user, arrived, body).await? {
+        Checked::New(checkout) => checkout,
+        Checked::Made(order) => return Ok(made_long_ago(&order)),
+    };
+    // An id that is free although it was used failed in a way that is not told again.
+    let is_over = doors.create.is_used(user, &id).await?;
+    let again = if is_over { Some(Again::Restart) } else { usual };
+    let answer = free.run(requested(checkout, again)).await?;
+    show(api, user, answer).await
 }
 
 /// What the checks found.

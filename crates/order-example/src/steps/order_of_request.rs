@@ -1,8 +1,8 @@
 //! `order.request`: run `order.create` under the id of the offer.
 
-use keystep::{InputHash, Schema, StepContext, StepError, StepResult};
+use keystep::{AfterFailure, CallAs, InputHash, Schema, StepContext, StepError, StepResult};
 
-use crate::domain::{Checkout, Receipt, Requested};
+use crate::domain::{Again, Checkout, Receipt, Requested};
 use crate::workflow::key_of;
 
 /// Runs `order.create` under the id of the offer, or gets what it gave before, whoever ran it.
@@ -14,11 +14,18 @@ pub async fn order_of_request(
     let Requested {
         checkout,
         fingerprint,
+        again,
     } = requested;
     let Some(request_id) = checkout.offer.request_id.clone() else {
         return Err(StepError::terminal("the order is not made of an offer"));
     };
     let key = key_of(&checkout.owner, request_id);
-    cx.call_as(&order_create, key, checkout, InputHash(fingerprint))
-        .await
+    let how = CallAs {
+        fingerprint: Some(InputHash(fingerprint)),
+        after_failure: again.map(|again| match again {
+            Again::Resume => AfterFailure::Resume,
+            Again::Restart => AfterFailure::Restart,
+        }),
+    };
+    cx.call_as(&order_create, key, checkout, how).await
 }

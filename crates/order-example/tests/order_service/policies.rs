@@ -193,6 +193,12 @@ async fn after_an_error_what_was_chosen_happens() {
         let again = server.order(&body).await;
         assert_eq!(again.outcome(), (409, "out-of-stock".into()), "{policy}");
         assert_eq!(again.replayed(), replays, "{policy}");
+        // The same, when the offer comes under a header of its own.
+        for repeated in [false, true] {
+            let under = server.order_as("k", &body).await;
+            assert_eq!(under.outcome(), (409, "out-of-stock".into()), "{policy}");
+            assert!(repeated || under.replayed() == replays, "{policy}: {under:?}");
+        }
     }
 }
 
