@@ -28,6 +28,9 @@ pub struct Requested {
     pub checkout: Checkout,
     /// The fingerprint of the request, under which `order.create` compares it.
     pub fingerprint: [u8; 32],
+    /// Whether `order.create` has failed under this id before, and is to begin anew.
+    #[serde(default)]
+    pub restart: bool,
 }
 
 /// Output of `reserve_stock`.
