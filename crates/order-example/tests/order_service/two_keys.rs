@@ -2,11 +2,13 @@
 //! it asks; and the header is bound to that.
 
 use axum::Router;
-use order_example::provider::DECLINED_CARD;
+use keystep::{ExecutionId, FullKey};
+use order_example::provider::{DECLINED_CARD, Provider};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::Connection;
 
-use crate::server::{Answer, HeldProvider, Place, Server, lines};
+use crate::server::{ALICE, Answer, HeldProvider, PATIENCE, Place, Server, lines};
 
 on_both_databases! {
     a_header_is_bound_to_what_the_order_came_to_before
@@ -134,6 +136,7 @@ async fn an_order_that_needs_attention_says_so_under_both_keys_each_time() {
     }
     let alone = server.order(&body).await;
     assert_eq!((alone.status, &alone.body), (first.status, &first.body));
+    assert_eq!(state_of(&server, "k").await, "needs_attention");
 
     let accepted = server.orders().header("idempotency-key", "k");
     let accepted = Answer::to(accepted.header("prefer", "respond-async").body(body.to_string())).await;
@@ -190,4 +193,83 @@ async fn a_request_with_both_keys_is_counted_once() {
         .filter(|line| line.starts_with("idempotency_requests_total{"))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     assert_eq!(counted.sum::<u64>(), 7, "{numbers}");
+}
+
+#[tokio::test]
+async fn an_order_that_waits_for_its_next_try_says_so_under_both_keys() {
+    let place = Place::sqlite();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("has an address");
+    drop(listener);
+    let server = Server::start_with(&place, |command| {
+        // So many that the pause before the next one becomes too long to be waited for.
+        command
+            .args(["--provider-url", &format!("http://{address}")])
+            .env("ORDERS_STEP_RETRIES", "50");
+    })
+    .await;
+    let body = server.some_tea().await;
+    for _ in 0..2 {
+        let waiting = server.order_as("k", &body).await;
+        assert_eq!(waiting.outcome(), (503, "upstream-unavailable".into()));
+        assert!(waiting.header("retry-after").is_some());
+        assert_eq!(waiting.header("idempotency-key"), Some("\"k\""));
+        assert!(!waiting.replayed());
+    }
+    assert_eq!(state_of(&server, "k").await, "retryable");
+
+    let listener = tokio::net::TcpListener::bind(address).await.expect("binds again");
+    let provider = Provider::open(&place.path("payments.jsonl")).expect("opens");
+    tokio::spawn(provider.serve(listener, std::future::pending()));
+    let order = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let answer = server.order_as("k", &body).await;
+            if answer.status == StatusCode::CREATED {
+                return answer;
+            }
+            assert_eq!(answer.json()["retryable"], true, "{answer:?}");
+        }
+    });
+    let order = order.await.expect("in time");
+    assert_eq!(state_of(&server, "k").await, "succeeded");
+    assert_eq!(server.order(&body).await.body, order.body);
+    assert_eq!(lines(&place.path("payments.jsonl")), 1);
+}
+
+#[tokio::test]
+async fn an_order_whose_key_is_forgotten_is_found_by_its_offer_under_any_key() {
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
+    let body = server.some_tea().await;
+    let order = server.order_as("k", &body).await;
+    assert_eq!(order.status, StatusCode::CREATED, "{order:?}");
+    drop(server);
+    let url = place.database.url();
+    let mut database = sqlx::SqliteConnection::connect(&url).await.expect("connects");
+    let forgotten = sqlx::raw_sql("DELETE FROM keystep_executions").execute(&mut database);
+    assert_eq!(forgotten.await.expect("deletes").rows_affected(), 2);
+
+    let server = Server::start(&place).await;
+    let id = body["requestId"].as_str().expect("a text");
+    for key in ["k", "another", id] {
+        let again = server.order_as(key, &body).await;
+        assert!(again.replayed(), "{again:?}");
+        assert_eq!((again.status, &again.body), (order.status, &order.body));
+        let echo = format!("\"{key}\"");
+        assert_eq!(again.header("idempotency-key"), Some(echo.as_str()));
+    }
+}
+
+/// Where the work on a header of Alice's stands.
+async fn state_of(server: &Server, key: &str) -> Value {
+    let ExecutionId(id) = ExecutionId::of(&FullKey {
+        schema: "order.request".into(),
+        scope: ALICE.into(),
+        key: key.into(),
+    });
+    let operation = server
+        .get(&format!("/api/v1/operations/op_{}", id.simple()))
+        .await;
+    assert_eq!(operation.status, StatusCode::OK, "{operation:?}");
+    operation.json()["state"].clone()
 }
