@@ -155,12 +155,7 @@ where
         scope: &str,
         key: &ClientKey,
     ) -> Result<Look<'_, In, Out>, Problem> {
-        let ask = Ask {
-            scope: scope.to_owned(),
-            key: key.clone(),
-            hash: arrived.hash,
-            prefer: arrived.prefer,
-        };
+        let ask = Ask::of(arrived, scope, key);
         let _in_flight = InFlight::of(&self.operation);
         let wish = self.operation.0.on_error.wish();
         let Some(handle) = self.find(&ask, wish).await? else {
@@ -206,6 +201,25 @@ where
                 Err(self.operation.problem_of(&error, key, id))
             }
             Err(late) => Err(self.operation.store_unavailable(&late, key)),
+        }
+    }
+
+    /// What keeps a user's key from its outcome: the problem that a request for it gets, such as that it
+    /// needs attention. `None` when it is free, over, or being worked on. Takes up what was left half-way.
+    ///
+    /// For routes with more than one schema, where the execution of one waits for that of another.
+    pub async fn hindrance(&self, arrived: &Arrived, scope: &str, key: &ClientKey) -> Option<Problem> {
+        let ask = Ask::of(arrived, scope, key);
+        let handle = match self.find(&ask, self.operation.0.on_error.wish()).await {
+            Ok(found) => found.filter(|handle| handle.verdict() != Verdict::Attached)?,
+            Err(problem) => return Some(problem),
+        };
+        let settled = self.settle(&ask, handle).await;
+        match settled.result {
+            Waited::Ended(Err(error @ (RunError::Waiting { .. } | RunError::Parked { .. }))) => {
+                Some(self.operation.problem_of(&error, key, settled.id))
+            }
+            _ => None,
         }
     }
 
@@ -440,6 +454,15 @@ struct Wait<Out> {
 }
 
 impl Ask {
+    fn of(arrived: &Arrived, scope: &str, key: &ClientKey) -> Self {
+        Self {
+            scope: scope.to_owned(),
+            key: key.clone(),
+            hash: arrived.hash,
+            prefer: arrived.prefer,
+        }
+    }
+
     fn key(&self) -> Key {
         Key::new(self.key.as_str()).scope(self.scope.as_str())
     }
@@ -460,6 +483,24 @@ where
         let handle = self.door.claim(&self.ask, input, self.wish).await?;
         let settled = self.door.settle(&self.ask, handle).await;
         self.door.answer(self.ask, settled)
+    }
+
+    /// Claims the key for a request that another door has answered, and runs the schema, which is to find
+    /// that answer. Counts nothing.
+    ///
+    /// # Errors
+    /// The problem to answer with; the key may be unused.
+    pub async fn bind(self, input: In) -> Result<(), Problem> {
+        let handle = self.door.claim(&self.ask, input, self.wish).await?;
+        self.door.settle(&self.ask, handle).await;
+        Ok(())
+    }
+}
+
+impl<In, Out> Free<'_, In, Out> {
+    /// Whether the key was used before, and what failed then begins anew.
+    pub fn begins_anew(&self) -> bool {
+        self.wish == Some(AfterFailure::Restart)
     }
 }
 

@@ -28,19 +28,9 @@ pub struct Requested {
     pub checkout: Checkout,
     /// The fingerprint of the request, under which `order.create` compares it.
     pub fingerprint: [u8; 32],
-    /// What to do when the order failed before; without it a final failure is told again.
+    /// Whether `order.create` has failed under this id before, and is to begin anew.
     #[serde(default)]
-    pub again: Option<Again>,
-}
-
-/// What to do with an order that failed before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Again {
-    /// Go on where it stopped.
-    Resume,
-    /// Begin anew.
-    Restart,
+    pub restart: bool,
 }
 
 /// Output of `reserve_stock`.

@@ -62,7 +62,8 @@ pub(super) async fn set_quantity(
     let mut errors = Errors::default();
     let qty = Fields::of(&body, &mut errors).number_in("qty", 0, MOST, &mut errors);
     let qty = errors.none(qty).map_err(problems::invalid)?.unwrap_or_default();
-    let Path(sku) = sku.map_err(|_| problems::not_found("product"))?;
+    let sku = sku.ok().map(|Path(sku)| sku).filter(|sku| !sku.contains('\0'));
+    let sku = sku.ok_or_else(|| problems::not_found("product"))?;
     let wish = Quantity {
         owner: caller.name().to_owned(),
         sku,

@@ -13,7 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use http_body::Body;
-use keystep_http::{Answer, Arrived, ClientKey, Ended, Look, Problem, Tag, kinds};
+use keystep_http::{Answer, Arrived, ClientKey, Ended, Free, Look, Problem, Tag, kinds};
 use serde_json::{Value, json};
 
 use super::fields::{self, Errors, Fields};
@@ -72,15 +72,23 @@ fn of_what_was_asked(problem: Problem, arrived: &Arrived) -> Problem {
 async fn order(api: &Api, user: &str, arrived: &Arrived) -> Result<Response, Problem> {
     let body: Value = arrived.json()?;
     let request_id = body.get("requestId").and_then(Value::as_str);
-    match (arrived.key(), request_id) {
+    let response = match (arrived.key(), request_id) {
         (Some(header), Some(id)) if header.as_str() != id => {
-            let mut response = order_with_both(api, user, arrived, header, id, &body).await?;
-            let echo = response.headers_mut();
-            echo.insert("idempotency-key", header.quoted());
-            Ok(response)
+            let both = Both {
+                header,
+                request_id: id,
+                body: &body,
+            };
+            order_with_both(api, user, arrived, both).await
         }
         (_, id) => order_with_one(api, user, arrived, id, &body).await,
+    };
+    let mut response = response?;
+    if let Some(header) = arrived.key() {
+        let echo = response.headers_mut();
+        echo.insert("idempotency-key", header.quoted());
     }
+    Ok(response)
 }
 
 /// The header or `requestId` is the key of the order.
@@ -97,66 +105,155 @@ async fn order_with_one(
         Some(id) => ClientKey::new(id).map_err(|_| problems::unknown_offer())?,
         None => arrived.key_or(None)?,
     };
-    let free = match doors.create.look_up(arrived, user, &key).await? {
-        Look::Known(answer) => return show(api, user, answer).await,
-        Look::Free(free) => free,
+    let free = match doors.create.look_up(arrived, user, &key).await {
+        Ok(Look::Known(answer)) => return show(api, user, answer).await,
+        Ok(Look::Free(free)) => free,
+        Err(problem) => return Err(with_version(api, user, problem).await),
     };
     if arrived.key().is_some() && doors.request.is_used(user, &key).await? {
         return Err(arrived.reused(&key));
     }
     match check(api, user, arrived, body).await? {
-        Checked::New(checkout) => show(api, user, free.run(checkout).await?).await,
+        Checked::New(checkout) => match free.run(checkout).await {
+            Ok(answer) => show(api, user, answer).await,
+            Err(problem) => Err(with_version(api, user, problem).await),
+        },
         Checked::Made(order) => Ok(made_long_ago(&order)),
     }
 }
 
+/// A request with two keys.
+#[derive(Clone, Copy)]
+struct Both<'a> {
+    header: &'a ClientKey,
+    request_id: &'a str,
+    body: &'a Value,
+}
+
 /// The header is a key of its own beside `requestId`.
+///
+/// It is bound to whatever the order comes to, with one exception: an order that was made so long ago that
+/// its key is forgotten is found by its offer, and needs no key to be found again.
 async fn order_with_both(
     api: &Api,
     user: &str,
     arrived: &Arrived,
-    header: &ClientKey,
-    request_id: &str,
-    body: &Value,
+    both: Both<'_>,
 ) -> Result<Response, Problem> {
     let doors = &api.doors;
-    let free = match doors.request.look_up(arrived, user, header).await? {
-        Look::Known(answer) => return show(api, user, answer).await,
-        Look::Free(free) => free,
+    let Both { header, body, .. } = both;
+    let free = match doors.request.look_up(arrived, user, header).await {
+        Ok(Look::Known(answer)) => return show(api, user, answer).await,
+        Ok(Look::Free(free)) => free,
+        Err(problem) => return Err(of_its_order(api, user, arrived, both, problem).await),
     };
     if doors.create.is_used(user, header).await? {
         return Err(arrived.reused(header));
     }
-    let requested = |checkout, again| Requested {
-        checkout,
-        fingerprint: arrived.fingerprint().0,
-        again,
-    };
-    let usual = (api.policies.on_error == OnError::SuccessOnly).then_some(Again::Resume);
-    let id = ClientKey::new(request_id).map_err(|_| problems::unknown_offer())?;
-    if let Look::Known(answer) = doors.create.look_up(arrived, user, &id).await? {
-        // The offer came before, under another header or none. That is the answer, whatever has become
-        // of the cart since; and this header is bound to it.
-        if matches!(answer.ended, Ended::Done(_)) {
-            let offer = api
-                .shop
-                .offer(user, request_id)
-                .await
-                .map_err(problems::shop_unavailable)?;
-            let offer = offer.ok_or_else(problems::unknown_offer)?;
-            free.run(requested(read(user, body)?.of(offer), usual)).await?;
+    let id = ClientKey::new(both.request_id).map_err(|_| problems::unknown_offer())?;
+    // The offer may have come before, under another header or none. What it came to is the answer, whatever
+    // has become of the cart since.
+    let restart = match doors.create.look_up(arrived, user, &id).await {
+        Ok(Look::Free(order)) => order.begins_anew(),
+        Ok(Look::Known(answer)) => {
+            if matches!(answer.ended, Ended::Done(_)) {
+                bind(api, user, arrived, both, free).await?;
+            }
+            return show(api, user, answer).await;
         }
-        return show(api, user, answer).await;
-    }
-    let checkout = match check(api, user, arrived, body).await? {
-        Checked::New(checkout) => checkout,
-        Checked::Made(order) => return Ok(made_long_ago(&order)),
+        Err(problem) => {
+            if stands(&problem) {
+                bind(api, user, arrived, both, free).await?;
+            }
+            return Err(with_version(api, user, named(problem, header)).await);
+        }
     };
-    // An id that is free although it was used failed in a way that is not told again.
-    let is_over = doors.create.is_used(user, &id).await?;
-    let again = if is_over { Some(Again::Restart) } else { usual };
-    let answer = free.run(requested(checkout, again)).await?;
-    show(api, user, answer).await
+    match check(api, user, arrived, body).await? {
+        Checked::New(checkout) => {
+            let requested = Requested {
+                checkout,
+                fingerprint: arrived.fingerprint().0,
+                restart,
+            };
+            match free.run(requested).await {
+                Ok(answer) => show(api, user, answer).await,
+                Err(problem) => Err(of_its_order(api, user, arrived, both, problem).await),
+            }
+        }
+        Checked::Made(order) => Ok(made_long_ago(&order)),
+    }
+}
+
+/// Binds the header to what its order has come to.
+async fn bind(
+    api: &Api,
+    user: &str,
+    arrived: &Arrived,
+    both: Both<'_>,
+    free: Free<'_, Requested, Receipt>,
+) -> Result<(), Problem> {
+    // Without fingerprints an order has answers for bodies that are none.
+    let Ok(wish) = read(user, both.body) else {
+        return Ok(());
+    };
+    let offer = api.shop.offer(user, both.request_id).await;
+    let offer = offer.map_err(problems::shop_unavailable)?;
+    let requested = Requested {
+        checkout: wish.of(offer.ok_or_else(problems::unknown_offer)?),
+        fingerprint: arrived.fingerprint().0,
+        restart: false,
+    };
+    free.bind(requested).await
+}
+
+/// What the header came to, as its order says it: the same for every header and for none. While the header
+/// only waits for its order, that one knows why.
+async fn of_its_order(api: &Api, user: &str, arrived: &Arrived, both: Both<'_>, problem: Problem) -> Problem {
+    let Ok(id) = ClientKey::new(both.request_id) else {
+        return problem;
+    };
+    let order = &api.doors.create;
+    if problem.kind() == kinds::IDEMPOTENCY_IN_PROGRESS {
+        let hindrance = order.hindrance(arrived, user, &id).await;
+        return hindrance.map_or(problem, |problem| named(problem, both.header));
+    }
+    let problem = if stands(&problem) {
+        problem.instance(order.execution_of(user, &id).0)
+    } else {
+        problem
+    };
+    with_version(api, user, problem).await
+}
+
+/// Whether a problem is what a key came to.
+fn stands(problem: &Problem) -> bool {
+    let passing = [
+        kinds::IDEMPOTENCY_KEY_REUSED,
+        kinds::NEEDS_ATTENTION,
+        kinds::INTERNAL_ERROR,
+    ];
+    !problem.kind().retryable && !passing.contains(&problem.kind())
+}
+
+/// A problem of the key in the body, which is named as the client names its request.
+fn named(problem: Problem, header: &ClientKey) -> Problem {
+    if problem.kind().slug.starts_with("idempotency-") {
+        problem.key(header)
+    } else {
+        problem
+    }
+}
+
+/// That the list has changed was found in the transaction of the order, where the failure has no room for
+/// its version: the present one.
+async fn with_version(api: &Api, user: &str, problem: Problem) -> Problem {
+    if problem.kind() != problems::ORDERS_CHANGED {
+        return problem;
+    }
+    match api.shop.orders_version(user).await {
+        Ok(version) => problems::with_version(problem, version),
+        Err(_away) => problem,
+    }
 }
 
 /// What the checks found.

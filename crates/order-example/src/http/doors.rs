@@ -70,12 +70,20 @@ impl Doors {
     /// The doors to an engine that knows the schemas.
     pub fn new(engine: &Engine, schemas: Schemas, policies: &Policies) -> Self {
         let waiters = Waiters::default();
-        let with = |operation: Operation| chosen(operation, policies).waiters(waiters.clone());
+        let with = |operation: Operation| {
+            let operation = chosen(operation, policies).waiters(waiters.clone());
+            operation.status_url(operation_url)
+        };
         let orders = |name: &str| {
             let operation = with(Operation::post(name, "/api/v1/orders")).key_in_header_or_body();
             operation
                 .ignore("/knownOrdersVersion")
                 .concurrency(concurrency(policies.concurrency_orders, policies))
+        };
+        // Its only step runs an order: to go on there, and to begin anew, is to ask that order again.
+        let request = match policies.on_error {
+            OnError::SuccessOnly => orders("order.request").on_error(http::OnError::RetryErrors),
+            _ => orders("order.request"),
         };
         let change = with(Operation::patch("order.change", "/api/v1/orders/{nr}"))
             .media_types(["application/json", "application/merge-patch+json"])
@@ -84,7 +92,7 @@ impl Doors {
             .concurrency(concurrency(policies.concurrency_payments, policies));
         Self {
             create: FrontDoor::new(engine.clone(), schemas.create.clone(), orders("order.create")),
-            request: FrontDoor::new(engine.clone(), schemas.request.clone(), orders("order.request")),
+            request: FrontDoor::new(engine.clone(), schemas.request.clone(), request),
             change: FrontDoor::new(engine.clone(), schemas.change.clone(), change),
             pay: FrontDoor::new(engine.clone(), schemas.pay.clone(), pay),
             schemas,
@@ -128,7 +136,6 @@ pub(crate) fn chosen(operation: Operation, policies: &Policies) -> Operation {
             OnError::ReplayAll => http::OnError::ReplayAll,
             OnError::SuccessOnly => http::OnError::SuccessOnly,
         })
-        .status_url(operation_url)
         .policy_at(POLICY)
         .failures(move |failure: &Failure| {
             let problem = problems::failed(failure)?;

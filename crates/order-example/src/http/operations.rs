@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use keystep::execution::State as Stands;
-use keystep::{Execution, ExecutionId, FailureKind, Key, RunError, Schema};
+use keystep::{Execution, ExecutionId, FailureKind, Filter, Key, RunError, Schema, WaitReason};
 use keystep_http::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -66,7 +66,10 @@ pub(super) async fn show(
         Stands::Succeeded => result(&api, &execution).await?,
         _ => None,
     };
-    let state = state(&execution);
+    let state = match execution.waits_for {
+        Some(WaitReason::Child) => state_of_called(&api, &execution).await?,
+        _ => state(&execution),
+    };
     let steps = execution.steps.into_iter().map(|step| Step {
         name: step.name,
         state: "done",
@@ -103,6 +106,24 @@ fn state(execution: &Execution) -> &'static str {
         }
         _ => "failed",
     }
+}
+
+/// One that waits for an order stands where that order stands: on its way, unless it stands still.
+async fn state_of_called(api: &Api, execution: &Execution) -> Result<&'static str, Problem> {
+    let still = Filter {
+        schema: Some(api.doors.schemas.create.name().to_owned()),
+        scope: Some(execution.key.scope.clone()),
+        states: vec![Stands::Waiting, Stands::Parked],
+    };
+    let page = api.engine.list(still, None).await;
+    let page = page.map_err(problems::engine_unavailable)?;
+    let is_called = |other: &&Execution| {
+        // Of one that somebody else had begun it is recorded that this one waits for it.
+        let id = other.id.to_string();
+        let mut parts = execution.parts.iter();
+        other.parent == Some(execution.id) || parts.any(|part| part.name.ends_with(&id))
+    };
+    Ok(page.executions.iter().find(is_called).map_or("running", state))
 }
 
 /// Where the thing is that was made.

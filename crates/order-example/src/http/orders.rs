@@ -123,11 +123,30 @@ async fn change_it(api: &Api, user: &str, order_nr: String, arrived: &Arrived) -
         let change = check(api, user, order_nr, arrived).await?;
         return api.decided(api.shop.change_order(change).await).map(changed);
     };
-    let answer = match api.doors.change.look_up(arrived, user, key).await? {
-        Look::Known(answer) => answer,
-        Look::Free(free) => free.run(check(api, user, order_nr, arrived).await?).await?,
+    let answer = match api.doors.change.look_up(arrived, user, key).await {
+        Ok(Look::Known(answer)) => Ok(answer),
+        Ok(Look::Free(free)) => {
+            let change = check(api, user, order_nr.clone(), arrived).await?;
+            free.run(change).await
+        }
+        Err(problem) => Err(problem),
     };
-    Ok(answer.respond(changed))
+    match answer {
+        Ok(answer) => Ok(answer.respond(changed)),
+        Err(problem) => Err(with_version(api, user, &order_nr, problem).await),
+    }
+}
+
+/// That the order has changed was found in the transaction of the change, where the failure has no room
+/// for its version: the present one.
+async fn with_version(api: &Api, user: &str, order_nr: &str, problem: Problem) -> Problem {
+    if problem.kind() != kinds::VERSION_MISMATCH {
+        return problem;
+    }
+    match find(api, user, order_nr).await {
+        Ok(order) => problems::with_version(problem, order.version),
+        Err(_gone_or_away) => problem,
+    }
 }
 
 /// Checks a change before it is made. What can be otherwise then is checked again, in its transaction.

@@ -106,6 +106,13 @@ fn changed(kind: &'static Kind, detail: String, tag: &Tag, current: impl Into<se
         .member("current", current)
 }
 
+/// A problem about a version, with the one that there is.
+pub(super) fn with_version(problem: Problem, version: i64) -> Problem {
+    problem
+        .header(header::ETAG, Tag::strong(version).to_value())
+        .member("current", version)
+}
+
 /// The problem for an offer that was not made to this user: whether it was made to another one must not
 /// be seen.
 pub(super) fn unknown_offer() -> Problem {

@@ -13,6 +13,7 @@ on_both_databases! {
     a_cart_is_changed_only_as_it_was_seen
     an_ordered_cart_gives_way_to_an_empty_one
     the_same_cart_is_offered_under_the_same_ids_everywhere
+    a_name_that_no_product_can_have_is_not_found
 }
 
 async fn put(server: &Server, sku: &str, body: &Value) -> Answer {
@@ -202,4 +203,12 @@ async fn the_same_cart_is_offered_under_the_same_ids_everywhere(place: &Place) {
         [&json!("card"), &json!("cash")],
         "{ALICE} has these by default"
     );
+}
+
+async fn a_name_that_no_product_can_have_is_not_found(place: &Place) {
+    let server = Server::start(place).await;
+    for name in ["%00", "TEA%00", "%FF"] {
+        let unknown = put(&server, name, &json!({"qty": 1})).await;
+        assert_eq!(unknown.outcome(), (404, "not-found".into()), "{name}");
+    }
 }

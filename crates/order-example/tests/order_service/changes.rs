@@ -10,6 +10,7 @@ on_both_databases! {
     an_order_is_changed_only_as_it_was_seen
     a_change_with_a_key_is_replayed_although_the_order_has_moved_on
     a_cancelled_order_stays_cancelled
+    of_changes_that_race_one_is_made_and_the_others_learn_the_version
 }
 
 /// An order of Alice's, and where it is.
@@ -183,4 +184,26 @@ async fn a_cancelled_order_stays_cancelled(place: &Place) {
     assert_eq!(server.get("/api/v1/orders").await.json()["version"], 2);
     let late = patch(&server, &path, "\"2\"", &json!({"comment": "wait"})).await;
     assert_eq!(late.outcome(), (409, "order-state-conflict".into()));
+}
+
+async fn of_changes_that_race_one_is_made_and_the_others_learn_the_version(place: &Place) {
+    let server = Server::start(place).await;
+    let (_, path) = ordered(&server).await;
+    for round in 1..=5 {
+        let changes = (0..8).map(|n| {
+            let request = server.request(Method::PATCH, &path);
+            let request = request
+                .header("idempotency-key", format!("{round}-{n}"))
+                .header("if-match", format!("\"{round}\""));
+            Answer::to(request.json(&json!({"comment": format!("{round}-{n}")})))
+        });
+        let changes = futures::future::join_all(changes).await;
+        let made = changes.iter().filter(|change| change.status == StatusCode::OK);
+        assert_eq!(made.count(), 1, "{changes:?}");
+        for late in changes.iter().filter(|change| change.status != StatusCode::OK) {
+            assert_eq!(late.outcome(), (412, "version-mismatch".into()));
+            assert_eq!(late.json()["current"], round + 1, "{late:?}");
+            assert_eq!(late.header("etag"), Some(format!("\"{}\"", round + 1).as_str()));
+        }
+    }
 }

@@ -64,8 +64,26 @@ async fn a_key_is_an_order_at_the_other_one(place: &Place) {
         (again.status, again.json()["order_id"].clone()),
         (StatusCode::OK, id.clone())
     );
-    let other = order(|request| request.header("X-Idempotency-Key", "two")).await;
+    let other = order(|request| {
+        let request = request.header("content-type", "application/json");
+        request.header("X-Idempotency-Key", "two")
+    });
+    let other = other.await;
+    assert_eq!(other.status, StatusCode::OK, "{other:?}");
     assert_ne!(other.json()["order_id"], id);
+}
+
+#[tokio::test]
+async fn an_older_client_is_sent_to_no_operation_that_it_can_not_see() {
+    let place = Place::sqlite();
+    let server = Server::start(&place).await;
+    let order = server
+        .request(Method::POST, "/compat/otus08/?profileId=7")
+        .header("idempotency-key", "k")
+        .header("prefer", "respond-async, wait=0");
+    let order = Answer::to(order.json(&json!({"productQuantity": 1}))).await;
+    assert_eq!(order.status, StatusCode::CREATED, "{order:?}");
+    assert!(order.json().is_string());
 }
 
 #[tokio::test]

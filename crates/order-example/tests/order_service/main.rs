@@ -42,3 +42,4 @@ mod services;
 mod shop;
 mod shutdown;
 mod trial;
+mod two_keys;

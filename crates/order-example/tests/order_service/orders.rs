@@ -235,11 +235,22 @@ async fn a_declined_card_is_a_final_answer(place: &Place) {
 
 #[tokio::test]
 async fn an_order_that_stopped_at_the_provider_goes_on_when_it_is_back() {
+    for policy in ["persist-final", "retry-errors", "success-only"] {
+        it_goes_on_when_the_provider_is_back(policy).await;
+    }
+}
+
+async fn it_goes_on_when_the_provider_is_back(policy: &str) {
     let place = Place::sqlite();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("has an address");
     drop(listener);
-    let server = Server::start_at(&place, &format!("http://{address}")).await;
+    let server = Server::start_with(&place, |command| {
+        command
+            .args(["--provider-url", &format!("http://{address}")])
+            .env("ORDERS_ON_ERROR", policy);
+    })
+    .await;
     let body = server.some_tea().await;
     let stopped = server.order_as("k", &body).await;
     assert_eq!(stopped.outcome(), (503, "upstream-unavailable".into()));
@@ -267,7 +278,7 @@ async fn an_order_that_stopped_at_the_provider_goes_on_when_it_is_back() {
     });
     finished.await.expect("in time");
     let counts = place.shop().await.counts().await.expect("counts");
-    assert_eq!((counts.orders, counts.reservations), (1, 1));
+    assert_eq!((counts.orders, counts.reservations), (1, 1), "{policy}");
 }
 
 #[tokio::test]

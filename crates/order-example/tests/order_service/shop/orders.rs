@@ -122,7 +122,7 @@ async fn two_keys_for_one_offer_meet_in_one_order(place: &Place) {
     let requested = Requested {
         checkout: checkout("anna", offer.clone()),
         fingerprint: [7; 32],
-        again: None,
+        restart: false,
     };
     let calls = (0..8).map(|n| {
         let open = if n % 2 == 0 { &one } else { &two };
@@ -157,7 +157,7 @@ async fn what_the_offers_own_key_refuses_the_other_key_refuses_too(place: &Place
     let requested = Requested {
         checkout: checkout("anna", stale),
         fingerprint: [7; 32],
-        again: None,
+        restart: false,
     };
     let call = open
         .engine
