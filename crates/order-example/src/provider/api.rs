@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::{Behaviour, Kind, PaymentOrder, Provider};
+use crate::payments::KEY_REUSED;
 
 /// The code of an answer that says neither yes nor no.
 const CAN_NOT_TELL: &str = "can_not_tell";
@@ -53,7 +54,7 @@ async fn decide(provider: &Provider, kind: Kind, headers: &HeaderMap, body: &[u8
     let decision = decided.entry;
     if decision.request != request {
         let message = "This key belongs to another amount or card.";
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", message);
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, KEY_REUSED, message);
     }
     if !decision.approved {
         let message = "The card was declined.";
