@@ -43,6 +43,8 @@ pub struct NewHold {
     pub key: String,
     /// What is to be paid.
     pub request: PaymentRequest,
+    /// Whether it is refused when the same was paid before.
+    pub refuse_equal: bool,
 }
 
 /// Whether a payment of an order may begin.
@@ -62,7 +64,9 @@ impl Shop {
     /// Holds an order for the execution that is about to take the money.
     ///
     /// Refused are an order that this customer does not have, one that is cancelled, and one that is paid
-    /// (`not-found`, `order-state-conflict`, `order-already-paid`).
+    /// (`not-found`, `order-state-conflict`, `order-already-paid`); if it is wished, also a payment that was
+    /// made before with the same content (`duplicate-payload`). An order that this execution holds already is
+    /// not refused: money may have been taken.
     ///
     /// # Errors
     ///

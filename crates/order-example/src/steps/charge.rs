@@ -13,7 +13,7 @@ use crate::shop::{Hold, NewHold, Payer, Shop};
 /// The hold is the execution's own: a run that is resumed meets what it held before as its own, and never
 /// as an order that somebody is paying. It keeps the key, so that a run that begins anew while it is not
 /// known what became of the money asks under the same one.
-pub async fn charge(cx: StepContext, request: PaymentRequest) -> StepResult<Charged> {
+pub async fn charge(cx: StepContext, refuse_equal: bool, request: PaymentRequest) -> StepResult<Charged> {
     let effect = hooks::before(&cx).await?;
     let shop = cx.get::<Shop>()?;
     let by = Payer::of(&cx);
@@ -21,6 +21,7 @@ pub async fn charge(cx: StepContext, request: PaymentRequest) -> StepResult<Char
         by,
         key: cx.idempotency_key(),
         request: request.clone(),
+        refuse_equal,
     });
     let held = held.await.map_err(StepError::not_done)?;
     let key = match held.map_err(Refusal::into_failure)? {

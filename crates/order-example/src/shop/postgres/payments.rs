@@ -5,7 +5,7 @@ use keystep::{StepContext, StepResult};
 use sqlx::PgConnection;
 
 use super::{PostgresShop, sql};
-use crate::domain::{Captured, PaymentRequest};
+use crate::domain::{Captured, PaymentRequest, Refusal};
 use crate::shop::payments::{may_pay, recorded};
 use crate::shop::{Decided, Hold, NewHold, NewPayment, Payer, SchemaName, ShopError, rows};
 
@@ -59,15 +59,7 @@ impl PostgresShop {
         &self,
         request: &PaymentRequest,
     ) -> Result<Option<Captured>, ShopError> {
-        let row = sqlx::query_as(self.sql(sql::FIND_PAYMENT_LIKE))
-            .bind(&request.owner)
-            .bind(&request.order_nr)
-            .bind(request.amount.amount)
-            .bind(&request.amount.currency)
-            .bind(rows::json(&request.method)?)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(row.map(rows::payment))
+        payment_like(&self.pool, &self.schema, request).await
     }
 }
 
@@ -98,7 +90,16 @@ async fn hold_for_payment(tx: &mut PgConnection, schema: &SchemaName, hold: NewH
     claim(tx, schema, hold.by).await?;
     let request = &hold.request;
     let order = order_to_pay(tx, schema, &request.owner, &request.order_nr).await?;
+    let is_own = order
+        .as_ref()
+        .is_some_and(|order| hold.by.key_in(order).is_some());
     let held = may_pay(&hold, order)?;
+    if hold.refuse_equal && !is_own && held.is_ok() {
+        let equal = payment_like(&mut *tx, schema, request).await?;
+        if let Some(Captured { payment_id, .. }) = equal {
+            return Ok(Err(Refusal::DuplicatePayload { payment_id }));
+        }
+    }
     if let Ok(Hold::Held { key }) = &held {
         sqlx::query(schema.sql(sql::HOLD_ORDER))
             .bind(&request.order_nr)
@@ -108,6 +109,22 @@ async fn hold_for_payment(tx: &mut PgConnection, schema: &SchemaName, hold: NewH
             .await?;
     }
     Ok(held)
+}
+
+async fn payment_like(
+    database: impl sqlx::PgExecutor<'_>,
+    schema: &SchemaName,
+    request: &PaymentRequest,
+) -> Result<Option<Captured>, ShopError> {
+    let row = sqlx::query_as(schema.sql(sql::FIND_PAYMENT_LIKE))
+        .bind(&request.owner)
+        .bind(&request.order_nr)
+        .bind(request.amount.amount)
+        .bind(&request.amount.currency)
+        .bind(rows::json(&request.method)?)
+        .fetch_optional(database)
+        .await?;
+    Ok(row.map(rows::payment))
 }
 
 async fn held_key(

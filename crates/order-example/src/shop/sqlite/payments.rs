@@ -5,7 +5,7 @@ use keystep::{StepContext, StepResult};
 use sqlx::SqliteConnection;
 
 use super::{SqliteShop, sql};
-use crate::domain::{Captured, PaymentRequest};
+use crate::domain::{Captured, PaymentRequest, Refusal};
 use crate::shop::payments::{may_pay, recorded};
 use crate::shop::{Decided, Hold, NewHold, NewPayment, Payer, ShopError, rows};
 
@@ -62,15 +62,7 @@ impl SqliteShop {
         &self,
         request: &PaymentRequest,
     ) -> Result<Option<Captured>, ShopError> {
-        let row = sqlx::query_as(sql::FIND_PAYMENT_LIKE)
-            .bind(&request.owner)
-            .bind(&request.order_nr)
-            .bind(request.amount.amount)
-            .bind(&request.amount.currency)
-            .bind(rows::json(&request.method)?)
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(row.map(rows::payment))
+        payment_like(&self.readers, request).await
     }
 }
 
@@ -100,7 +92,16 @@ async fn hold_for_payment(writer: &mut SqliteConnection, hold: NewHold) -> Decid
     claim(writer, hold.by).await?;
     let request = &hold.request;
     let order = order_to_pay(writer, &request.owner, &request.order_nr).await?;
+    let is_own = order
+        .as_ref()
+        .is_some_and(|order| hold.by.key_in(order).is_some());
     let held = may_pay(&hold, order)?;
+    if hold.refuse_equal && !is_own && held.is_ok() {
+        let equal = payment_like(&mut *writer, request).await?;
+        if let Some(Captured { payment_id, .. }) = equal {
+            return Ok(Err(Refusal::DuplicatePayload { payment_id }));
+        }
+    }
     if let Ok(Hold::Held { key }) = &held {
         sqlx::query(sql::HOLD_ORDER)
             .bind(&request.order_nr)
@@ -110,6 +111,21 @@ async fn hold_for_payment(writer: &mut SqliteConnection, hold: NewHold) -> Decid
             .await?;
     }
     Ok(held)
+}
+
+async fn payment_like(
+    database: impl sqlx::SqliteExecutor<'_>,
+    request: &PaymentRequest,
+) -> Result<Option<Captured>, ShopError> {
+    let row = sqlx::query_as(sql::FIND_PAYMENT_LIKE)
+        .bind(&request.owner)
+        .bind(&request.order_nr)
+        .bind(request.amount.amount)
+        .bind(&request.amount.currency)
+        .bind(rows::json(&request.method)?)
+        .fetch_optional(database)
+        .await?;
+    Ok(row.map(rows::payment))
 }
 
 async fn held_key(

@@ -2,9 +2,12 @@
 
 use futures::FutureExt;
 use keystep::{AfterFailure, ExecutionId, FailureKind, InputHash, ParkReason, Retry, RunError, Schema};
-use order_example::domain::{Cancel, Captured, Charged, Money, Order, Payment, PaymentRequest, Seen};
+use order_example::domain::{
+    Cancel, Captured, Charged, Money, Order, Payment, PaymentRequest, Refusal, Seen,
+};
 use order_example::payments::{PaymentGateway, UNAVAILABLE, UNDER_WAY};
 use order_example::provider::{DECLINED_CARD, PaymentOrder, Provider, Stats};
+use order_example::service::open_database;
 use order_example::shop::{Hold, NewHold, Payer, ShopError};
 use order_example::steps::record_payment;
 use order_example::workflow::{ChargeMode, key_of, payment_process};
@@ -266,6 +269,7 @@ async fn an_owner_that_was_given_up_neither_holds_an_order_nor_lets_it_go(place:
             by,
             key: key.into(),
             request: payment(&order, card("card_1")),
+            refuse_equal: false,
         });
         async move { Ok::<_, ShopError>(hold.await?.expect("not refused")) }
     };
@@ -283,6 +287,56 @@ async fn an_owner_that_was_given_up_neither_holds_an_order_nor_lets_it_go(place:
     open.end().await;
 }
 
+async fn an_order_that_is_paid_for_or_about_to_be_is_not_cancelled(place: &Place) {
+    let open = Open::at(place).await;
+    let order = open.some_order("anna").await;
+    let cancel = || {
+        let cancelled = open.shop.cancel_order(Cancel {
+            owner: "anna".into(),
+            order_nr: order.order_nr.clone(),
+            seen: Seen::Any,
+        });
+        async move { cancelled.await.expect("answers") }
+    };
+    let part = PaymentRequest {
+        amount: Money::new(400, "RUB"),
+        ..payment(&order, Payment::Cash)
+    };
+    let by = Payer {
+        execution: ExecutionId(uuid::Uuid::from_u128(1)),
+        epoch: 1,
+    };
+    let held = open.shop.hold_for_payment(NewHold {
+        by,
+        key: "k".into(),
+        request: part.clone(),
+        refuse_equal: false,
+    });
+    held.await.expect("answers").expect("not refused");
+    assert_eq!(cancel().await, Err(Refusal::OrderStateConflict));
+    open.shop.let_go(by, &order.order_nr).await.expect("lets it go");
+    open.pay("part", part).await.expect("a payment");
+    assert_eq!(cancel().await, Err(Refusal::OrderStateConflict));
+    open.end().await;
+}
+
+async fn an_equal_payment_is_refused_where_the_order_is_held(place: &Place) {
+    let open = Open::refusing_equal_payments(place).await;
+    let order = open.some_order("anna").await;
+    let part = PaymentRequest {
+        amount: Money::new(400, "RUB"),
+        ..payment(&order, Payment::Cash)
+    };
+    open.pay("one", part.clone()).await.expect("a payment");
+    assert_eq!(code(open.pay("two", part.clone()).await), "duplicate-payload");
+    let other = PaymentRequest {
+        amount: Money::new(600, "RUB"),
+        ..part
+    };
+    open.pay("other", other).await.expect("a payment");
+    open.end().await;
+}
+
 async fn a_payment_of_an_order_that_is_not_held_is_not_recorded(place: &Place) {
     let open = Open::at(place).await;
     let order = open.some_order("anna").await;
@@ -292,9 +346,15 @@ async fn a_payment_of_an_order_that_is_not_held_is_not_recorded(place: &Place) {
         })
         .retry(Retry::none())
         .build();
+    let (builder, shop, _) = open_database(&place.database, &place.schemas)
+        .await
+        .expect("opens");
+    let engine = builder.schema(schema.clone()).provide(shop).build().await;
+    let engine = engine.expect("starts");
     let request = payment(&order, Payment::Cash);
-    let refused = open.engine.run(&schema, key_of("anna", "k"), request).await;
+    let refused = engine.run(&schema, key_of("anna", "k"), request).await;
     assert_eq!(failure(refused).kind, FailureKind::Exhausted);
+    engine.shutdown().await;
     assert_eq!(open.shop.counts().await.expect("counts").payments, 0);
     open.end().await;
 }
@@ -323,4 +383,6 @@ on_both_databases! {
     a_payment_that_begins_anew_asks_under_the_key_that_it_asked_under_first
     an_owner_that_was_given_up_neither_holds_an_order_nor_lets_it_go
     a_payment_of_an_order_that_is_not_held_is_not_recorded
+    an_order_that_is_paid_for_or_about_to_be_is_not_cancelled
+    an_equal_payment_is_refused_where_the_order_is_held
 }
