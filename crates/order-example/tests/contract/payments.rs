@@ -246,7 +246,7 @@ async fn while_an_order_is_being_paid_it_is_neither_paid_otherwise_nor_cancelled
     })
     .await;
     let second = pair.two.ada().pay(&order, "card_1").key("j").await;
-    second.problem(409, "idempotency-in-progress");
+    assert_eq!((second.status, second.slug()), (409, "idempotency-in-progress".to_owned()));
     assert!(second.header("retry-after").is_some());
     let path = format!("{ORDERS}/{order}");
     let cancelled = pair.two.ada().delete(&path).if_match("*").await;
