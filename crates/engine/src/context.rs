@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use self::calls::CallAs;
 pub(crate) use self::outputs::Outputs;
 pub(crate) use self::resources::Resources;
 pub(crate) use self::transaction::TransactionSlot;

@@ -102,7 +102,7 @@ mod worker;
 pub use builder::{BuildError, EngineBuilder};
 pub use call::Call;
 pub use codec::{Codec, Json, Place, Slot};
-pub use context::{IntoEnlisted, OpenTransaction, StepContext};
+pub use context::{CallAs, IntoEnlisted, OpenTransaction, StepContext};
 pub use engine::Engine;
 pub use error::{Failure, FailureKind, StepError, StepResult, StepResultExt};
 pub use evolution::{Affected, AnySchema, PlanReport};

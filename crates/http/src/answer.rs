@@ -247,6 +247,10 @@ impl Operation {
         let own = self.0.failures.as_ref().and_then(|problem| problem(failure));
         let by_code = || {
             let code = failure.code.as_deref()?;
+            if code == "input_mismatch" {
+                let detail = "What the request names belongs to another request. Nothing was done.";
+                return Some(Problem::new(kinds::IDEMPOTENCY_KEY_REUSED, detail));
+            }
             let kind = self
                 .0
                 .kinds

@@ -357,10 +357,14 @@ where
             Waited::Ended(Err(error)) => {
                 metrics::outcome(operation, how.as_str());
                 let problem = operation.problem_of(&error, &ask.key, settled.id);
-                let ended = matches!(
-                    error,
-                    RunError::Failed(_) | RunError::Undone(_) | RunError::Cancelled { .. }
-                );
+                let ended = match &error {
+                    // Tried again by the next request, unless this is what was asked to be repeated.
+                    RunError::Failed(failure) => {
+                        failure.kind == FailureKind::Terminal || how == How::Replayed
+                    }
+                    RunError::Undone(_) | RunError::Cancelled { .. } => true,
+                    _ => false,
+                };
                 // What is no outcome can not be one again.
                 let how = if ended { how } else { How::Executed };
                 return Err(self.dress(ask.key, settled.id, how, settled.applied).on(problem));
@@ -413,18 +417,19 @@ where
     /// Whether the next equal request after this failure begins anew: one that says that the key may be
     /// used again, or one that can not be gone on with.
     fn begins_anew(&self, error: &RunError, key: &ClientKey, id: ExecutionId) -> bool {
-        let policy = self.operation.0.on_error;
-        if policy == OnError::ReplayAll {
-            return false;
-        }
-        let over = match error {
+        let is_gone = matches!(error, RunError::Undone(_) | RunError::Cancelled { .. });
+        let is_final = match error {
             RunError::Failed(failure) => failure.kind == FailureKind::Terminal,
-            RunError::Undone(_) => true,
-            RunError::Cancelled { .. } => return policy == OnError::SuccessOnly,
-            _ => return false,
+            _ => is_gone,
         };
-        let undone = matches!(error, RunError::Undone(_)) && policy == OnError::SuccessOnly;
-        over && (undone || self.operation.problem_of(error, key, id).kind().same_key)
+        let same_key = || self.operation.problem_of(error, key, id).kind().same_key;
+        is_final
+            && match self.operation.0.on_error {
+                OnError::ReplayAll => false,
+                OnError::RetryErrors => true,
+                OnError::SuccessOnly => is_gone || same_key(),
+                OnError::PersistFinal => same_key(),
+            }
     }
 }
 

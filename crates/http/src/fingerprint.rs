@@ -48,13 +48,15 @@ fn form<'a>(
     body: &'a [u8],
 ) -> Result<Cow<'a, [u8]>, String> {
     let canonical = |ignored: &[String]| canonical_json(body, ignored).map_err(|error| error.to_string());
-    match (&operation.fingerprint, is_json(media_type)) {
+    // Where any body is taken, one that only calls itself JSON is taken as it is.
+    let is_json = is_json(media_type) && (!operation.media_types.is_empty() || canonical(&[]).is_ok());
+    match (&operation.fingerprint, is_json) {
         (Fingerprint::Canonical, true) => return canonical(&operation.ignored).map(Cow::Owned),
         (_, true) => drop(canonical(&[])?),
         (_, false) => {}
     }
     Ok(match (&operation.fingerprint, boundary(parts, media_type)) {
-        (Fingerprint::Fields(pointers), None) if is_json(media_type) => fields(body, pointers)?.into(),
+        (Fingerprint::Fields(pointers), None) if is_json => fields(body, pointers)?.into(),
         (Fingerprint::Canonical, Some(boundary)) => without(body, boundary.as_bytes()).into(),
         _ => body.into(),
     })
@@ -78,17 +80,14 @@ fn boundary<'a>(parts: &'a Parts, media_type: &str) -> Option<&'a str> {
     Some(boundary.trim_matches('"')).filter(|boundary| !boundary.is_empty())
 }
 
-/// A body without the lines' boundary. It stands nowhere else: that is what makes it one.
+/// A body without the boundary of its lines.
 fn without(body: &[u8], boundary: &[u8]) -> Vec<u8> {
     let mut form = Vec::with_capacity(body.len());
-    let mut rest = body;
-    while let Some(byte) = rest.first() {
-        if let Some(after) = rest.strip_prefix(boundary) {
-            rest = after;
-        } else {
-            form.push(*byte);
-            rest = &rest[1..];
-        }
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        let after = line
+            .strip_prefix(b"--")
+            .and_then(|line| line.strip_prefix(boundary));
+        form.extend_from_slice(after.unwrap_or(line));
     }
     form
 }
@@ -205,6 +204,21 @@ mod tests {
         };
         assert_eq!(hash("one", "tea"), hash("other", "tea"));
         assert_ne!(hash("one", "tea"), hash("one", "cup"));
+        assert_ne!(
+            hash("a", "banana"),
+            hash("a", "bnn"),
+            "it is one at the start of a line only"
+        );
+    }
+
+    #[test]
+    fn where_any_body_is_taken_one_that_only_calls_itself_json_is_taken_as_it_is() {
+        let any = orders().media_types(Vec::<String>::new());
+        assert_ne!(hash(&any, "/orders", JSON, ""), hash(&any, "/orders", JSON, "{"));
+        assert_eq!(
+            hash(&any, "/orders", JSON, r#"{"a":1}"#),
+            hash(&any, "/orders", JSON, r#"{ "a": 1 }"#)
+        );
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Concurrency {
 /// | | route that runs a schema | wrapped handler |
 /// |---|---|---|
 /// | `PersistFinal` | final failures again, others go on where they stopped | everything is stored below 500 but what says that nothing was done: 400, 401, 403, 404, 405, 408, 412, 413, 415, 425, 428, 429 |
-/// | `RetryErrors` | every failure begins anew | 1xx to 3xx are stored |
+/// | `RetryErrors` | final failures begin anew, others go on where they stopped | 1xx to 3xx are stored |
 /// | `SuccessOnly` | every failure goes on where it stopped | 1xx to 3xx are stored |
 /// | `ReplayAll` | every failure again | everything is stored |
 ///
@@ -50,7 +50,7 @@ pub enum OnError {
     /// Final errors are stored, passing ones are not. The default.
     #[default]
     PersistFinal,
-    /// After any error the next equal request runs as if it were the first.
+    /// After any error the next equal request runs, after a final one as if it were the first.
     RetryErrors,
     /// Errors are repeated as they were, also passing ones.
     ReplayAll,
@@ -72,8 +72,9 @@ impl OnError {
     /// What to ask of the engine.
     pub(crate) fn wish(self) -> Option<AfterFailure> {
         match self {
-            Self::PersistFinal => None,
-            Self::RetryErrors => Some(AfterFailure::Restart),
+            // What begins anew after a final failure is for the front door to say: what stopped half-way
+            // has effects that only its own run knows of.
+            Self::PersistFinal | Self::RetryErrors => None,
             Self::ReplayAll => Some(AfterFailure::Replay),
             Self::SuccessOnly => Some(AfterFailure::Resume),
         }

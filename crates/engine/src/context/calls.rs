@@ -17,7 +17,7 @@ use crate::error::{Failure, FailureKind, StepError, StepResult};
 use crate::execution::{ExecutionId, ExecutionRecord, InputHash, WaitReason};
 use crate::key::Key;
 use crate::marks::Mark;
-use crate::policy::{OnDuplicate, Verdict};
+use crate::policy::{AfterFailure, OnDuplicate, Verdict};
 use crate::rings::{refuse_ancestor, refuse_ring, wait_for};
 use crate::run_error::RunError;
 use crate::runs::locked;
@@ -28,14 +28,24 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// When to look again after a child that nobody can bring on.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
+/// How a step calls another schema, where the called one's defaults are not what is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallAs {
+    /// The fingerprint of the key, instead of the input's own.
+    pub fingerprint: Option<InputHash>,
+    /// What to do when the last run of the key failed. A step that runs again asks again: what it has
+    /// restarted and has failed meanwhile begins anew.
+    pub after_failure: Option<AfterFailure>,
+}
+
 impl StepContext {
     /// Calls another schema for a key, and waits for its output, which is recorded with this step. When
     /// this step runs again the called execution does not: it is waited for, or answers with its outcome.
     ///
     /// A failure of the called execution is a failure of this step, with its code (`child_failed` if it has
     /// none): final when it is final, and without a further try now when its tries are used up; a later
-    /// call resumes both. While the called execution
-    /// waits, so does this one, put down. Cancelling this one cancels the called ones.
+    /// call resumes both. A key that was used with another input is final too (`input_mismatch`). While the
+    /// called execution waits, so does this one, put down. Cancelling this one cancels the called ones.
     ///
     /// # Errors
     /// As above. The key of an execution that waits for this one, also when it was begun by somebody
@@ -51,11 +61,10 @@ impl StepContext {
         In: Serialize + DeserializeOwned + Send + 'static,
         Out: Serialize + DeserializeOwned + Send + 'static,
     {
-        self.call_under(schema, key.into(), input, None).await
+        self.call_as(schema, key, input, CallAs::default()).await
     }
 
-    /// The same, and the key's fingerprint is the given one and not that of the input: for front doors,
-    /// which call so too.
+    /// The same, said more exactly: for front doors, which call so too.
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -64,27 +73,13 @@ impl StepContext {
         schema: &Schema<In, Out>,
         key: impl Into<Key>,
         input: In,
-        fingerprint: InputHash,
+        how: CallAs,
     ) -> StepResult<Out>
     where
         In: Serialize + DeserializeOwned + Send + 'static,
         Out: Serialize + DeserializeOwned + Send + 'static,
     {
-        self.call_under(schema, key.into(), input, Some(fingerprint))
-            .await
-    }
-
-    async fn call_under<In, Out>(
-        &self,
-        schema: &Schema<In, Out>,
-        key: Key,
-        input: In,
-        fingerprint: Option<InputHash>,
-    ) -> StepResult<Out>
-    where
-        In: Serialize + DeserializeOwned + Send + 'static,
-        Out: Serialize + DeserializeOwned + Send + 'static,
-    {
+        let key = key.into();
         let desk = self.put_down()?;
         let full = key.clone().within(schema.name());
         let full = full.map_err(|why| StepError::stop(why).code("bad_name"))?;
@@ -99,14 +94,16 @@ impl StepContext {
         };
         let engine = Engine { inner };
         refuse_ancestor(&*engine.inner.store, self.execution_id(), child).await?;
-        let call = engine
+        let mut call = engine
             .run(schema, key, input)
             .on_duplicate(OnDuplicate::Attach)
             .called_by(self.execution_id());
-        let call = match fingerprint {
-            Some(hash) => call.fingerprint(hash),
-            None => call,
-        };
+        if let Some(hash) = how.fingerprint {
+            call = call.fingerprint(hash);
+        }
+        if let Some(policy) = how.after_failure {
+            call = call.after_failure(policy);
+        }
         let called = call.submit().await;
         let is_there = match &called {
             Ok(called) => called.verdict() != Verdict::Started,
@@ -204,18 +201,19 @@ fn failed_child(error: RunError) -> StepError {
         RunError::Cancelled { .. } => {
             StepError::terminal("the called execution was cancelled").code("child_cancelled")
         }
-        RunError::InputMismatch { .. } | RunError::Invalid(_) | RunError::Unreadable(_) => {
+        RunError::InputMismatch { .. } => {
+            StepError::terminal("the key of the called execution was used with another input")
+                .code("input_mismatch")
+        }
+        RunError::Invalid(_) | RunError::Unreadable(_) => {
             StepError::stop(format!("the call is not possible: {error}"))
         }
         other => StepError::retry(format!("the called execution gave no outcome: {other}")),
     }
 }
 
-/// The failure of a called execution as the failure of the step that called it, under its own code.
+/// The failure of a called execution as the failure of the step that called it, in its own words.
 fn passed_on(meaning: impl FnOnce(String) -> StepError, failure: Failure) -> StepError {
-    let error = meaning(format!("the called execution failed: {failure}"));
-    match failure.code {
-        Some(code) => error.code(code),
-        None => error.code("child_failed"),
-    }
+    let code = failure.code.unwrap_or_else(|| "child_failed".to_owned());
+    meaning(failure.message).code(code)
 }

@@ -3,8 +3,8 @@
 //!
 //! | mount | order | key | the same key with another body |
 //! |---|---|---|---|
-//! | [`otus08`] | `POST /compat/otus08/?profileId=P` `{"productQuantity":2}` → 201, the bare id | header `Idempotency-Key` | 201, the first id |
-//! | [`otusma`] | `POST /compat/otusma/v1/order` → 200, `{"order_id":…}` | header `X-Idempotency-Key` | 200, the first id |
+//! | `otus08` | `POST /compat/otus08/?profileId=P` `{"productQuantity":2}` → 201, the bare id | header `Idempotency-Key` | 201, the first id |
+//! | `otusma` | `POST /compat/otusma/v1/order` → 200, `{"order_id":…}` | header `X-Idempotency-Key` | 200, the first id |
 //!
 //! Behind both are orders of this shop: so much tea, paid in cash. They are kept apart from what the user
 //! orders in the shop itself.

@@ -78,7 +78,7 @@ pub async fn before(cx: &StepContext) -> StepResult<Effect> {
         return Ok(Effect { after: None });
     };
     let step = cx.step_name().to_owned();
-    let fault = open.tables.take_fault(&step).await?;
+    let fault = open.tables.take_fault(&step).await.map_err(StepError::not_done)?;
     if let Some(fault) = fault {
         tracing::warn!(step, mode = ?fault.mode, "a test disturbs this step");
         open.disturb(cx, &step, fault).await?;

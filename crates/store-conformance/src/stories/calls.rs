@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use keystep::execution::{ExecutionId, FullKey};
 use keystep::{
-    EngineBuilder, FailureKind, InputHash, Retry, RunError, Schema, State, StepContext, StepError,
+    AfterFailure, CallAs, EngineBuilder, FailureKind, InputHash, Retry, RunError, Schema, State, StepContext,
+    StepError,
 };
 
 use super::town::{KEY, Process, Town, note, soon};
@@ -206,7 +207,13 @@ pub async fn a_child_can_be_called_under_a_fingerprint_of_the_callers_own<G: Gro
     let parent: Schema<u64, u64> = Schema::new("test.parent")
         .step("call", move |cx: StepContext, n: u64| {
             let called = called.clone();
-            async move { cx.call_as(&called, CHILD, n, HASH).await }
+            async move {
+                let how = CallAs {
+                    fingerprint: Some(HASH),
+                    ..CallAs::default()
+                };
+                cx.call_as(&called, CHILD, n, how).await
+            }
         })
         .build();
     let process = town.process_with(both(&parent, &child)).await;
@@ -217,6 +224,63 @@ pub async fn a_child_can_be_called_under_a_fingerprint_of_the_callers_own<G: Gro
     let other = process.run(&child, CHILD, 1).await;
     assert!(matches!(other, Err(RunError::InputMismatch { .. })), "{other:?}");
     town.notes.are(&["work"]);
+}
+
+pub async fn a_child_that_was_used_with_another_input_is_a_final_failure<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let child = child(None);
+    let parent = parent(&child);
+    let process = town.process_with(both(&parent, &child)).await;
+    assert_eq!(process.run(&child, CHILD, 2).await, Ok(20));
+    assert_fails(
+        process.run(&parent, KEY, 1).await,
+        "input_mismatch",
+        FailureKind::Terminal,
+    );
+    town.notes.are(&["work", "call"]);
+}
+
+pub async fn a_parent_says_what_becomes_of_a_child_that_had_failed<G: Ground>(ground: G) {
+    let town = Town::on(ground).await;
+    let child: Schema<u64, u64> = Schema::new("test.child")
+        .step("work", |cx: StepContext, n: u64| async move {
+            note(&cx, "work")?;
+            if cx.generation() == 1 {
+                return Err(StepError::terminal("never").code("sold_out"));
+            }
+            Ok(10 * n)
+        })
+        .build();
+    let called = child.clone();
+    let parent: Schema<Option<u64>, u64> = Schema::new("test.parent")
+        .step("call", move |cx: StepContext, n: Option<u64>| {
+            let called = called.clone();
+            async move {
+                let how = CallAs {
+                    after_failure: n.map(|_n| AfterFailure::Restart),
+                    ..CallAs::default()
+                };
+                cx.call_as(&called, CHILD, n.unwrap_or(1), how).await
+            }
+        })
+        .build();
+    let (parents, children) = (parent.clone(), child.clone());
+    let process = town
+        .process_with(|builder| builder.schema(parents).schema(children))
+        .await;
+    let told = process.run(&parent, KEY, None).await.expect_err("it fails");
+    let RunError::Failed(failure) = told else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (failure.code.as_deref(), failure.message.as_str()),
+        (Some("sold_out"), "never")
+    );
+    // The same again: a final failure is replayed, here to another caller of the child.
+    let other = process.run(&parent, "another parent", None).await;
+    assert!(matches!(other, Err(RunError::Failed(_))), "{other:?}");
+    assert_eq!(process.run(&parent, "a third one", Some(1)).await, Ok(10));
+    town.notes.are(&["work", "work"]);
 }
 
 /// Each is tried as often as it says, and the tries do not multiply.

@@ -181,6 +181,8 @@ macro_rules! stories_suite {
             a_child_that_dies_with_its_parent_goes_on_where_it_was,
             a_final_failure_of_the_child_is_one_of_its_parent,
             a_child_can_be_called_under_a_fingerprint_of_the_callers_own,
+            a_child_that_was_used_with_another_input_is_a_final_failure,
+            a_parent_says_what_becomes_of_a_child_that_had_failed,
             a_child_whose_tries_are_used_up_fails_its_parent_and_the_next_call_resumes_both,
         );
         $crate::stories_suite!($ground: child_waits:
