@@ -1,6 +1,6 @@
 //! `order.request`: run `order.create` under the id of the offer.
 
-use keystep::{InputHash, Schema, StepContext, StepError, StepResult};
+use keystep::{CallAs, InputHash, Schema, StepContext, StepError, StepResult};
 
 use crate::domain::{Checkout, Receipt, Requested};
 use crate::workflow::key_of;
@@ -19,6 +19,9 @@ pub async fn order_of_request(
         return Err(StepError::terminal("the order is not made of an offer"));
     };
     let key = key_of(&checkout.owner, request_id);
-    cx.call_as(&order_create, key, checkout, InputHash(fingerprint))
-        .await
+    let how = CallAs {
+        fingerprint: Some(InputHash(fingerprint)),
+        ..CallAs::default()
+    };
+    cx.call_as(&order_create, key, checkout, how).await
 }
