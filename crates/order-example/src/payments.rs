@@ -18,6 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The code of a failure that says that the provider was not reached, or gave no answer.
 pub const UNAVAILABLE: &str = "upstream-unavailable";
 
+/// The code of a failure that says that somebody else is paying, and that it may be known soon how it ends.
+pub const UNDER_WAY: &str = "idempotency-in-progress";
+
+/// The provider's word for a key that belongs to another request.
+pub const KEY_REUSED: &str = "key_reused";
+
 /// A client of the payment provider.
 pub struct PaymentGateway {
     http: reqwest::Client,

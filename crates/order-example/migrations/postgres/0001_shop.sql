@@ -75,13 +75,22 @@ CREATE TABLE IF NOT EXISTS {schema}.orders (
     comment         text,
     -- Where to, as JSON.
     address         text,
-    -- The sum of its payments, and the execution that is paying it at the moment.
+    -- The sum of its payments, the execution that is paying it at the moment, and the key under which
+    -- that one asked the payment provider: the key outlives the run that made it.
     paid            bigint NOT NULL DEFAULT 0,
     paying          uuid,
+    paying_key      text,
     created_at      timestamptz NOT NULL,
     -- An offer is ordered once, for ever: unlike a key it does not expire.
     UNIQUE (owner, request_id),
     UNIQUE (owner, orders_version)
+);
+
+-- One row per execution that pays; the epoch is that of the last owner of it who held an order or let
+-- it go.
+CREATE TABLE IF NOT EXISTS {schema}.payers (
+    execution uuid PRIMARY KEY,
+    epoch     bigint NOT NULL
 );
 
 CREATE TABLE IF NOT EXISTS {schema}.payments (

@@ -70,13 +70,22 @@ CREATE TABLE IF NOT EXISTS orders (
     comment         TEXT,
     -- Where to, as JSON.
     address         TEXT,
-    -- The sum of its payments, and the execution that is paying it at the moment.
+    -- The sum of its payments, the execution that is paying it at the moment, and the key under which
+    -- that one asked the payment provider: the key outlives the run that made it.
     paid            INTEGER NOT NULL DEFAULT 0,
     paying          BLOB,
+    paying_key      TEXT,
     created_at      TEXT NOT NULL,
     -- An offer is ordered once, for ever: unlike a key it does not expire.
     UNIQUE (owner, request_id),
     UNIQUE (owner, orders_version)
+) STRICT;
+
+-- One row per execution that pays; the epoch is that of the last owner of it who held an order or let
+-- it go.
+CREATE TABLE IF NOT EXISTS payers (
+    execution BLOB PRIMARY KEY,
+    epoch     INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS payments (

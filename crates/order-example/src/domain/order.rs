@@ -142,9 +142,8 @@ pub struct OrderPatch {
     pub address: Option<Option<Value>>,
 }
 
-/// A wish to cancel an order: the input of the schema `order.cancel`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A wish to cancel an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancel {
     /// Whose order.
     pub owner: String,

@@ -36,7 +36,7 @@ pub enum Refusal {
         current: i64,
     },
     /// Where the order stands it does not allow this.
-    #[error("the order is cancelled")]
+    #[error("the order is cancelled, or money is taken for it")]
     OrderStateConflict,
     /// There is nothing left to pay for the order.
     #[error("the order is paid already")]
@@ -46,6 +46,12 @@ pub enum Refusal {
     OutOfStock {
         /// The product.
         sku: String,
+    },
+    /// The same was paid under another key.
+    #[error("the same payment was made under another key")]
+    DuplicatePayload {
+        /// The other payment.
+        payment_id: String,
     },
     /// The payment provider decided against it.
     #[error("the payment was declined")]
@@ -65,6 +71,7 @@ impl Refusal {
             Self::OrderStateConflict => "order-state-conflict",
             Self::OrderAlreadyPaid => "order-already-paid",
             Self::OutOfStock { .. } => "out-of-stock",
+            Self::DuplicatePayload { .. } => "duplicate-payload",
             Self::PaymentDeclined => "payment-declined",
         }
     }

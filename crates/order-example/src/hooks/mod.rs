@@ -11,11 +11,14 @@
 //! | [`Hooks::around`] | the engine's store | refuse claims or ends, hold beats back |
 //! | [`Hooks::watching`] | the relay's publisher | disturb a delivery, count it |
 //! | [`Hooks::pays_at`] | the payment provider | count its decisions, let it forget |
+//! | `provider_routes` | the payment provider itself, whenever the feature is there | the same, from its side |
 //! | [`Hooks::routes`] | the HTTP side | `/_test/…`: say all this, and read what was done |
 //! | [`Hooks::user`], [`Hooks::is_blocked`] | authentication | be anybody; block somebody |
 
 #[cfg(not(feature = "test-hooks"))]
 mod off;
+#[cfg(not(feature = "test-hooks"))]
+pub(crate) use off::provider_routes;
 #[cfg(not(feature = "test-hooks"))]
 pub use off::{Effect, Hooks, before};
 
@@ -37,3 +40,5 @@ mod store;
 mod tables;
 #[cfg(feature = "test-hooks")]
 pub use on::{Effect, Hooks, before};
+#[cfg(feature = "test-hooks")]
+pub(crate) use provider::provider_routes;

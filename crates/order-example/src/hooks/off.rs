@@ -6,11 +6,17 @@ use keystep_postgres::PostgresStore;
 use keystep_sqlite::SqliteStore;
 
 use crate::database::Schemas;
+use crate::provider::Provider;
 use crate::shop::ShopError;
 
 /// No controls. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Hooks;
+
+/// The provider's own routes.
+pub(crate) fn provider_routes(router: Router<Provider>) -> Router<Provider> {
+    router
+}
 
 /// The effect of a step, which nothing disturbs.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use keystep_sqlite::SqliteStore;
 use tokio::sync::watch;
 
 use super::fault::{AUTHORIZE, CHARGE, Fault, Mode, RESERVE};
-use super::provider::Provider;
+use super::provider::Controls;
 use super::publisher::Watched;
 use super::settings::{Refused, Settings};
 use super::store::HookedStore;
@@ -38,7 +38,7 @@ pub struct Hooks {
 pub(super) struct Open {
     pub(super) tables: Tables,
     /// The payment provider, once it is known.
-    pub(super) provider: OnceLock<Provider>,
+    pub(super) provider: OnceLock<Controls>,
     clock: Clock,
     /// How far `clock` was moved.
     moved: Mutex<Duration>,
@@ -261,7 +261,7 @@ impl Hooks {
     /// Where the payment provider is, which is counted and told how to behave.
     pub fn pays_at(&self, provider_url: &str) {
         if let Some(open) = &self.open {
-            open.provider.get_or_init(|| Provider::at(provider_url));
+            open.provider.get_or_init(|| Controls::at(provider_url));
         }
     }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::fault::{Fault, PUBLISH, STEPS};
 use super::on::{DECLINED_CALLS, Hooks, Open};
-use super::provider::Provider;
+use super::provider::Controls;
 use super::settings::{BLOCKED, CLOCK, STORE, StoreSetting};
 use crate::provider::Behaviour;
 
@@ -130,7 +130,7 @@ async fn put_provider(State(open): State<Arc<Open>>, Json(behaviour): Json<Behav
     done()
 }
 
-fn provider(open: &Open) -> Result<&Provider, Failed> {
+fn provider(open: &Open) -> Result<&Controls, Failed> {
     let provider = open.provider.get();
     provider.ok_or_else(|| Failed("it is not known where the payment provider is".into()))
 }

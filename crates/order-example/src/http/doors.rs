@@ -12,7 +12,9 @@ use keystep::{Engine, EngineBuilder, ExecutionId, Failure, Schema};
 use keystep_http::{self as http, FrontDoor, Operation, Problem, Waiters};
 
 use super::problems;
-use crate::config::{Concurrency, Fingerprint, KeySyntax, OnError, Policies, PreconditionStatus};
+use crate::config::{
+    Concurrency, DuplicatePayload, Fingerprint, KeySyntax, OnError, Policies, PreconditionStatus,
+};
 use crate::domain::{Captured, Change, Checkout, Order, PaymentRequest, Receipt, Requested};
 use crate::workflow::{Policy, order_change, order_create, order_request, payment_process};
 
@@ -105,6 +107,7 @@ pub(crate) fn workflow_policy(policies: &Policies) -> Policy {
     Policy {
         charge_mode: policies.charge_mode,
         step_retries: policies.step_retries,
+        refuse_equal_payments: policies.duplicate_payload == DuplicatePayload::Reject,
         retention: policies.ttl_s,
     }
 }

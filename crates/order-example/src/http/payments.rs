@@ -14,7 +14,7 @@ use super::fields::{Errors, Fields};
 use super::respond::located;
 use super::{Api, Caller, openapi, problems};
 use crate::config::{DuplicatePayload, Replay};
-use crate::domain::{Captured, PaymentRequest};
+use crate::domain::{Captured, PaymentRequest, Refusal};
 
 /// Takes a payment for an order.
 ///
@@ -69,7 +69,7 @@ async fn payment(api: &Api, user: &str, arrived: &Arrived) -> Result<Response, P
 }
 
 /// Checks a payment whose key is free. Whether the order is paid already is asked in the first step, which
-/// knows its own attempts from others'.
+/// knows its own attempts from others', and there it is asked again whether the same was paid before.
 async fn check(api: &Api, user: &str, arrived: &Arrived) -> Result<PaymentRequest, Problem> {
     let body: Value = arrived.json()?;
     let mut errors = Errors::default();
@@ -105,9 +105,8 @@ async fn check(api: &Api, user: &str, arrived: &Arrived) -> Result<PaymentReques
     if api.policies.duplicate_payload == DuplicatePayload::Reject {
         let twin = api.shop.payment_like(&request).await;
         if let Some(twin) = twin.map_err(problems::shop_unavailable)? {
-            let detail = "The same payment was made under another key.";
-            let problem = Problem::new(problems::DUPLICATE_PAYLOAD, detail);
-            return Err(problem.member("payment", location(&twin.payment_id)));
+            let payment_id = twin.payment_id;
+            return Err(problems::refused(&Refusal::DuplicatePayload { payment_id }));
         }
     }
     Ok(request)

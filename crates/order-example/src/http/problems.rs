@@ -95,6 +95,9 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
         Refusal::OrderStateConflict => Problem::new(ORDER_STATE_CONFLICT, detail),
         Refusal::OrderAlreadyPaid => Problem::new(ORDER_ALREADY_PAID, detail),
         Refusal::OutOfStock { .. } => Problem::new(OUT_OF_STOCK, detail),
+        Refusal::DuplicatePayload { payment_id } => {
+            Problem::new(DUPLICATE_PAYLOAD, detail).member("payment", super::payments::location(payment_id))
+        }
         Refusal::PaymentDeclined => Problem::new(PAYMENT_DECLINED, detail),
     }
 }
@@ -194,6 +197,9 @@ mod tests {
             Refusal::OrderStateConflict,
             Refusal::OrderAlreadyPaid,
             Refusal::OutOfStock { sku: "TEA".into() },
+            Refusal::DuplicatePayload {
+                payment_id: "p_1".into(),
+            },
             Refusal::PaymentDeclined,
         ] {
             assert_eq!(refused(&refusal).kind().slug, refusal.slug());

@@ -1,5 +1,5 @@
 //! How does a shop talk to the provider? It asks for money, asks what was decided, gives back; an error is
-//! `{"code", "message"}`. And how does a test? It counts, and tells it how to behave.
+//! `{"code", "message"}`.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{Behaviour, Kind, PaymentOrder, Provider};
+use super::{Kind, PaymentOrder, Provider};
+use crate::payments::KEY_REUSED;
 
 /// The code of an answer that says neither yes nor no.
 const CAN_NOT_TELL: &str = "can_not_tell";
@@ -53,7 +54,7 @@ async fn decide(provider: &Provider, kind: Kind, headers: &HeaderMap, body: &[u8
     let decision = decided.entry;
     if decision.request != request {
         let message = "This key belongs to another amount or card.";
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", message);
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, KEY_REUSED, message);
     }
     if !decision.approved {
         let message = "The card was declined.";
@@ -109,36 +110,13 @@ pub(super) async fn void(State(provider): State<Provider>, Path(id): Path<String
     }
 }
 
-/// `GET /v1/stats`: what was decided, counted.
-pub(super) async fn stats(State(provider): State<Provider>) -> Response {
-    match provider.stats().await {
-        Ok(stats) => Json(stats).into_response(),
-        Err(error) => ledger_down(&error),
-    }
-}
-
-/// `PUT /v1/behaviour`: 204, and so it behaves from now on.
-pub(super) async fn behave(State(provider): State<Provider>, Json(behaviour): Json<Behaviour>) -> Response {
-    match provider.behave(behaviour).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => ledger_down(&error),
-    }
-}
-
-/// `POST /v1/reset`: 204, and all is forgotten.
-pub(super) async fn reset(State(provider): State<Provider>) -> Response {
-    match provider.reset().await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => ledger_down(&error),
-    }
-}
-
 fn no_key() -> Response {
     let message = "Send one Idempotency-Key of 1 to 255 printable characters.";
     refuse(StatusCode::BAD_REQUEST, "key_required", message)
 }
 
-fn ledger_down(error: &std::io::Error) -> Response {
+/// The answer of a provider that can not remember.
+pub(crate) fn ledger_down(error: &std::io::Error) -> Response {
     tracing::error!(%error, "the ledger can not be written");
     let message = "Nothing is known to be decided; send the same request again.";
     refuse(StatusCode::SERVICE_UNAVAILABLE, "ledger_down", message)

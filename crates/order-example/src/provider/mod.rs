@@ -5,10 +5,11 @@
 //! under the caller's `Idempotency-Key` before it answers, and answers a repeated key from that
 //! ledger.
 //!
-//! It is a fake in two respects only: the card named [`DECLINED_CARD`] is always declined, and it can be
-//! told to keep its half of the bargain no longer ([`Behaviour`]), to see what then becomes of ours.
+//! It is a fake in two respects only: the card named [`DECLINED_CARD`] is always declined, and in a build
+//! for tests it can be told to keep its half of the bargain no longer ([`Behaviour`]), to see what then
+//! becomes of ours.
 
-mod api;
+pub(crate) mod api;
 mod entry;
 
 pub use api::Refusal;
@@ -20,11 +21,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
+use crate::hooks;
 use crate::ledger::{Ledger, Recorded};
 
 /// The card that is always declined.
@@ -80,11 +82,8 @@ impl Provider {
             )
             .route("/v1/authorizations/{id}/void", post(api::void))
             .route("/v1/charges", post(api::charge).get(api::find_charge))
-            .route("/v1/stats", get(api::stats))
-            .route("/v1/behaviour", put(api::behave))
-            .route("/v1/reset", post(api::reset))
-            .route("/livez", get(|| async { "ok" }))
-            .with_state(self);
+            .route("/livez", get(|| async { "ok" }));
+        let router = hooks::provider_routes(router).with_state(self);
         axum::serve(listener, router)
             .with_graceful_shutdown(shutdown)
             .await
@@ -138,7 +137,11 @@ impl Provider {
     }
 
     /// What was decided since it last forgot everything.
-    async fn stats(&self) -> io::Result<Stats> {
+    ///
+    /// # Errors
+    ///
+    /// The ledger can not be read.
+    pub async fn stats(&self) -> io::Result<Stats> {
         self.ledger.look(|entries| entries.collect()).await
     }
 
@@ -151,13 +154,21 @@ impl Provider {
     }
 
     /// Behaves so from now on, also after a restart.
-    async fn behave(&self, behaviour: Behaviour) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The ledger can not be written.
+    pub async fn behave(&self, behaviour: Behaviour) -> io::Result<()> {
         let key = Behaviour::KEY.to_owned();
         self.ledger.set(key, Entry::Behaviour(behaviour)).await
     }
 
     /// Forgets everything.
-    async fn reset(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The ledger can not be written.
+    pub async fn reset(&self) -> io::Result<()> {
         self.ledger.clear().await
     }
 }

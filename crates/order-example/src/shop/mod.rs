@@ -35,7 +35,7 @@ use keystep_sqlite::SqliteStore;
 use crate::domain::Refusal;
 
 pub use orders::NewOrder;
-pub use payments::{Hold, NewPayment};
+pub use payments::{Hold, NewHold, NewPayment, Payer};
 pub use postgres::{PostgresShop, drop_schema};
 pub use schema_name::SchemaName;
 pub use sqlite::SqliteShop;
@@ -73,7 +73,7 @@ pub enum ShopError {
     /// The engine's store, which holds the only writer of an SQLite file, refused.
     #[error("the shop's database: {0}")]
     Store(#[from] keystep::store::StoreError),
-    /// A later owner of the execution has changed the reservation.
+    /// A later owner of the execution has changed the reservation, or holds the order.
     #[error("somebody else owns this execution now")]
     GivenUp,
     /// A column holds what this program can not read.

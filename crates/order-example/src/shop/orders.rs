@@ -3,7 +3,7 @@
 
 use keystep::{StepContext, StepResult};
 
-use super::{Decided, Shop, ShopError, on_either};
+use super::{Decided, Shop, ShopError, on_either, rows};
 use crate::domain::{Cancel, Cart, Change, Checkout, Order, OrderList, Refusal, Status};
 
 /// What `create_order` writes.
@@ -89,23 +89,15 @@ impl Shop {
     /// Cancels an order and puts its goods back on the shelf. One that is cancelled stays as it is, whatever
     /// version of it the customer has seen.
     ///
-    /// Refused are an order that this customer does not have, and one that is not as the customer has seen
-    /// it (`not-found`, `version-mismatch`).
+    /// Refused are an order that this customer does not have, one that is not as the customer has seen it,
+    /// and one for which money was taken or may be taken at the moment (`not-found`, `version-mismatch`,
+    /// `order-state-conflict`).
     ///
     /// # Errors
     ///
     /// It is not known to be cancelled. Call again.
     pub async fn cancel_order(&self, cancel: Cancel) -> Decided<Order> {
         on_either!(self, shop => shop.cancel_order(cancel).await)
-    }
-
-    /// The same in a transaction that it enlists with the step `cx`.
-    ///
-    /// # Errors
-    ///
-    /// Nothing is written. Final when it is refused; otherwise return the error from the step to try again.
-    pub async fn cancel_order_in(&self, cx: &StepContext, cancel: Cancel) -> StepResult<Order> {
-        on_either!(self, shop => shop.cancel_order_in(cx, cancel).await)
     }
 }
 
@@ -145,8 +137,14 @@ pub(super) fn changed(before: Option<Order>, change: Change, list: i64) -> Resul
 }
 
 /// The order after it was cancelled, while the list of orders has this version. It makes the next one,
-/// unless the order was cancelled before.
-pub(super) fn cancelled(before: Option<Order>, cancel: &Cancel, list: i64) -> Result<Order, Refusal> {
+/// unless the order was cancelled before. What is paid for, or about to be, is not cancelled: nothing here
+/// gives the money back.
+pub(super) fn cancelled(
+    before: Option<Order>,
+    money: Option<&rows::ToPayRow>,
+    cancel: &Cancel,
+    list: i64,
+) -> Result<Order, Refusal> {
     let before = before.ok_or(Refusal::NotFound("order"))?;
     if before.status == Status::Cancelled {
         return Ok(before);
@@ -155,6 +153,10 @@ pub(super) fn cancelled(before: Option<Order>, cancel: &Cancel, list: i64) -> Re
         return Err(Refusal::VersionMismatch {
             current: before.version,
         });
+    }
+    let is_touched = |(_, _, paid, paying, _): &rows::ToPayRow| *paid > 0 || paying.is_some();
+    if money.is_some_and(is_touched) {
+        return Err(Refusal::OrderStateConflict);
     }
     Ok(Order {
         status: Status::Cancelled,

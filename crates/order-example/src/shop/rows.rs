@@ -120,8 +120,8 @@ pub(super) fn created(new: NewOrder, orders_version: i64, (order_nr, created_at)
 /// Columns of `reservation_lines.sql`: sku, quantity.
 pub(super) type HeldRow = (String, i32);
 
-/// Columns of `order_to_pay.sql`: status, total, paid, execution that is paying.
-pub(super) type ToPayRow = (String, i64, i64, Option<Uuid>);
+/// Columns of `order_to_pay.sql`: status, total, paid, execution that is paying, its key at the provider.
+pub(super) type ToPayRow = (String, i64, i64, Option<Uuid>, Option<String>);
 
 /// Columns of a payment: id, order number, amount, currency, creation time.
 pub(super) type PaymentRow = (String, String, i64, String, String);

@@ -5,7 +5,8 @@ macro_rules! statements {
         pub(in crate::shop) const TABLES: &str =
             include_str!(concat!("../../migrations/", $database, "/0001_shop.sql"));
         statements! { $database,
-            ADD_TO_PAID "add_to_paid", CLAIM_RESERVATION "claim_reservation", COUNTS "counts",
+            ADD_TO_PAID "add_to_paid", CLAIM_PAYER "claim_payer", CLAIM_RESERVATION "claim_reservation",
+            COUNTS "counts",
             DELETE_RESERVATION_LINES "delete_reservation_lines", FIND_CART "find_cart",
             FIND_OFFER "find_offer", FIND_ORDER "find_order",
             FIND_ORDER_OF_REQUEST "find_order_of_request", FIND_PAYMENT "find_payment",

@@ -1,7 +1,6 @@
 //! The steps of the service, one file each, those of one schema in the order in which they run.
 
 mod authorize_payment;
-mod cancel_order;
 mod change_order;
 mod charge;
 mod create_order;
@@ -11,7 +10,6 @@ mod reserve_stock;
 mod send_receipt;
 
 pub use authorize_payment::{authorize_payment, find_authorization, void_authorization};
-pub use cancel_order::cancel_order;
 pub use change_order::change_order;
 pub use charge::{charge, find_charge};
 pub use create_order::create_order;

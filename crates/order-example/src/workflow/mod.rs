@@ -8,7 +8,6 @@
 //! | | `send_receipt` | a line in the receipts' ledger | deduped by key; its template travels with the plan | |
 //! | `order.request` | `order` | runs `order.create` under another key | the called execution runs once | |
 //! | `order.change` | `change_order` | a row of the shop | committed together with the checkpoint | |
-//! | `order.cancel` | `cancel_order` | rows of the shop | committed together with the checkpoint | |
 //! | `payment.process` | `charge` | the payment provider | as `authorize_payment` | |
 //! | | `record_payment` | rows of the shop, and a message | committed together with the checkpoint | |
 //!
@@ -21,7 +20,7 @@ use std::time::Duration;
 
 use keystep::{Key, Retry};
 
-pub use order::{order_cancel, order_change, order_create, order_request};
+pub use order::{order_change, order_create, order_request};
 pub use payment::payment_process;
 
 /// How the payment provider is asked.
@@ -42,6 +41,8 @@ pub struct Policy {
     pub charge_mode: ChargeMode,
     /// How often a step is tried again before its execution fails.
     pub step_retries: u32,
+    /// Whether a payment is refused that was made before with the same content, under another key.
+    pub refuse_equal_payments: bool,
     /// How long a key answers with its outcome: a minute or more.
     pub retention: Duration,
 }
@@ -51,6 +52,7 @@ impl Default for Policy {
         Self {
             charge_mode: ChargeMode::default(),
             step_retries: 2,
+            refuse_equal_payments: false,
             retention: Duration::from_secs(24 * 60 * 60),
         }
     }

@@ -3,10 +3,10 @@
 use keystep::Schema;
 
 use super::{ChargeMode, Policy};
-use crate::domain::{Cancel, Change, Checkout, Order, Receipt, Requested};
+use crate::domain::{Change, Checkout, Order, Receipt, Requested};
 use crate::steps::{
-    SendReceipt, authorize_payment, cancel_order, change_order, create_order, find_authorization,
-    order_of_request, release_stock, reserve_stock, void_authorization,
+    SendReceipt, authorize_payment, change_order, create_order, find_authorization, order_of_request,
+    release_stock, reserve_stock, void_authorization,
 };
 
 /// The schema `order.create`. Orders that were begun in another charge mode are finished in theirs.
@@ -65,15 +65,6 @@ pub fn order_change(policy: Policy) -> Schema<Change, Order> {
     Schema::new("order.change")
         .retention(policy.retention)
         .step("change_order", change_order)
-        .retry(policy.retry())
-        .build()
-}
-
-/// The schema `order.cancel`.
-pub fn order_cancel(policy: Policy) -> Schema<Cancel, Order> {
-    Schema::new("order.cancel")
-        .retention(policy.retention)
-        .step("cancel_order", cancel_order)
         .retry(policy.retry())
         .build()
 }

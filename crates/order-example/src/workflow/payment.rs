@@ -23,7 +23,9 @@ pub fn payment_process(policy: Policy) -> Schema<PaymentRequest, Captured> {
 fn payment_process_in(policy: Policy) -> Schema<PaymentRequest, Captured> {
     let schema = Schema::new("payment.process")
         .retention(policy.retention)
-        .step("charge", charge)
+        .step("charge", move |cx, request: PaymentRequest| {
+            charge(cx, policy.refuse_equal_payments, request)
+        })
         .retry(policy.retry());
     let schema = match policy.charge_mode {
         ChargeMode::Idempotent => schema,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::service::{Place, at_one_process, on_both_databases, until};
-use crate::world::{DECLINED, PAYMENTS, payment};
+use crate::world::{DECLINED, ORDERS, PAYMENTS, payment};
 
 on_both_databases!(
     a_payment_is_taken_once_and_its_answer_stays,
@@ -17,6 +17,7 @@ on_both_databases!(
     money_is_not_taken_while_the_store_is_down,
     the_same_payment_under_two_keys_may_be_refused,
     a_charge_whose_answer_was_lost_is_found_and_not_made_again,
+    while_an_order_is_being_paid_it_is_neither_paid_otherwise_nor_cancelled,
 );
 
 at_one_process!(
@@ -106,7 +107,8 @@ async fn an_order_is_paid_once_whatever_the_key(place: Place) {
     let pair = place.pair().await;
     let order = pair.one.ada().unpaid().await;
     pair.one.ada().pay(&order, "card_1").key("k").await.ok(201);
-    let second = pair.two.ada().pay(&order, "card_1").key("j").await;
+    let second = pair.two.ada().pay(&order, "card_1").key("j").try_send().await;
+    let second = second.expect("an answer");
     second.problem(409, "order-already-paid");
     pair.one
         .ada()
@@ -229,6 +231,30 @@ async fn the_same_payment_under_two_keys_may_be_refused(place: Place) {
         .key("k")
         .await
         .repeats(&first);
+    pair.end().await;
+}
+
+async fn while_an_order_is_being_paid_it_is_neither_paid_otherwise_nor_cancelled(place: Place) {
+    let pair = place.pair().await;
+    let order = pair.one.ada().unpaid().await;
+    let fault = json!({"mode": "delay", "ms": 3000, "times": 1});
+    pair.one.fault("record_payment", fault).await;
+    let mut cash = payment(&order, "card_1");
+    cash["method"] = json!({"method": "cash"});
+    let first = pair.one.ada().post(PAYMENTS, cash).key("k").spawn();
+    until("the charge is done", async || {
+        (pair.two.done("charge").await == 1).then_some(())
+    })
+    .await;
+    let second = pair.two.ada().pay(&order, "card_1").key("j").try_send().await;
+    let second = second.expect("an answer");
+    assert_eq!(second.status, 409, "{second:?}");
+    assert_eq!(second.json()["type"], "/problems/idempotency-in-progress");
+    assert!(second.header("retry-after").is_some());
+    let path = format!("{ORDERS}/{order}");
+    let cancelled = pair.two.ada().delete(&path).if_match("*").await;
+    cancelled.problem(409, "order-state-conflict");
+    first.await.expect("an answer").ok(201);
     pair.end().await;
 }
 

@@ -1,6 +1,7 @@
 -- Deletes all data of the shop and of the controls but the secret and the clock, and fills the shelves again.
 DELETE FROM {schema}.payments;
 DELETE FROM {schema}.orders;
+DELETE FROM {schema}.payers;
 DELETE FROM {schema}.offers;
 DELETE FROM {schema}.carts;
 DELETE FROM {schema}.reservation_lines;

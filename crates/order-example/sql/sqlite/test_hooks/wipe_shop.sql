@@ -1,6 +1,7 @@
 -- Deletes all data of the shop and of the controls but the secret and the clock, and fills the shelves again.
 DELETE FROM payments;
 DELETE FROM orders;
+DELETE FROM payers;
 DELETE FROM offers;
 DELETE FROM carts;
 DELETE FROM reservation_lines;

@@ -62,7 +62,7 @@ answers! {
         "version-mismatch" "order-state-conflict";
     /// Of what cancels an order.
     CancelsOrder [PRIVATE] "not-found" "malformed-precondition" "precondition-required"
-        "version-mismatch";
+        "version-mismatch" "order-state-conflict";
     /// Of what takes a payment.
     TakesPayment [PRIVATE, BODY, KEYED] "not-found" "order-already-paid" "order-state-conflict"
         "payment-declined" "duplicate-payload";

@@ -5,6 +5,7 @@ use keystep::{RunId, StepContext, StepResult};
 use sqlx::PgConnection;
 
 use super::cart::{close_cart, hold_cart};
+use super::payments::order_to_pay;
 use super::stock::release;
 use super::{PostgresShop, sql};
 use crate::domain::{Cancel, Change, Order, OrderList, Refusal};
@@ -83,18 +84,6 @@ impl PostgresShop {
         self.write(|tx, schema| cancel_order(tx, schema, cancel).boxed())
             .await
     }
-
-    pub(in crate::shop) async fn cancel_order_in(
-        &self,
-        cx: &StepContext,
-        cancel: Cancel,
-    ) -> StepResult<Order> {
-        let mut tx = self.store.transaction(cx).await?;
-        let order = cancel_order(&mut tx, &self.schema, cancel).await?;
-        let order = order.map_err(Refusal::into_failure)?;
-        cx.enlist(tx)?;
-        Ok(order)
-    }
 }
 
 async fn create_order(
@@ -149,8 +138,9 @@ async fn change_order(tx: &mut PgConnection, schema: &SchemaName, change: Change
 async fn cancel_order(tx: &mut PgConnection, schema: &SchemaName, cancel: Cancel) -> Decided<Order> {
     hold_cart(tx, schema, &cancel.owner).await?;
     let before = find_order(tx, schema, &cancel.owner, &cancel.order_nr).await?;
+    let money = order_to_pay(tx, schema, &cancel.owner, &cancel.order_nr).await?;
     let list = orders_version(tx, schema, &cancel.owner).await?;
-    let order = match cancelled(before, &cancel, list) {
+    let order = match cancelled(before, money.as_ref(), &cancel, list) {
         Ok(order) => order,
         Err(refusal) => return Ok(Err(refusal)),
     };

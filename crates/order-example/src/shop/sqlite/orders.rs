@@ -5,6 +5,7 @@ use keystep::{RunId, StepContext, StepResult};
 use sqlx::SqliteConnection;
 
 use super::cart::{close_cart, hold_cart};
+use super::payments::order_to_pay;
 use super::stock::release;
 use super::{SqliteShop, sql};
 use crate::domain::{Cancel, Change, Order, OrderList, Refusal};
@@ -85,18 +86,6 @@ impl SqliteShop {
             .write(|writer| cancel_order(writer, cancel).boxed())
             .await
     }
-
-    pub(in crate::shop) async fn cancel_order_in(
-        &self,
-        cx: &StepContext,
-        cancel: Cancel,
-    ) -> StepResult<Order> {
-        let mut tx = self.store.transaction(cx).await?;
-        let order = cancel_order(&mut tx, cancel).await?;
-        let order = order.map_err(Refusal::into_failure)?;
-        cx.enlist(tx)?;
-        Ok(order)
-    }
 }
 
 async fn create_order(writer: &mut SqliteConnection, run: RunId, new: NewOrder) -> Decided<Order> {
@@ -146,8 +135,9 @@ async fn change_order(writer: &mut SqliteConnection, change: Change) -> Decided<
 async fn cancel_order(writer: &mut SqliteConnection, cancel: Cancel) -> Decided<Order> {
     hold_cart(writer, &cancel.owner).await?;
     let before = find_order(writer, &cancel.owner, &cancel.order_nr).await?;
+    let money = order_to_pay(writer, &cancel.owner, &cancel.order_nr).await?;
     let list = orders_version(writer, &cancel.owner).await?;
-    let order = match cancelled(before, &cancel, list) {
+    let order = match cancelled(before, money.as_ref(), &cancel, list) {
         Ok(order) => order,
         Err(refusal) => return Ok(Err(refusal)),
     };

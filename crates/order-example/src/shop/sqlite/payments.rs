@@ -1,27 +1,33 @@
 //! Payments, on SQLite.
 
 use futures::FutureExt;
-use keystep::{ExecutionId, RunId, StepContext, StepResult};
+use keystep::{StepContext, StepResult};
 use sqlx::SqliteConnection;
 
 use super::{SqliteShop, sql};
-use crate::domain::{Captured, PaymentRequest};
+use crate::domain::{Captured, PaymentRequest, Refusal};
 use crate::shop::payments::{may_pay, recorded};
-use crate::shop::{Decided, Hold, NewPayment, ShopError, rows};
+use crate::shop::{Decided, Hold, NewHold, NewPayment, Payer, ShopError, rows};
 
 impl SqliteShop {
-    pub(in crate::shop) async fn hold_for_payment(
-        &self,
-        by: ExecutionId,
-        request: &PaymentRequest,
-    ) -> Decided<Hold> {
-        let request = request.clone();
+    pub(in crate::shop) async fn hold_for_payment(&self, hold: NewHold) -> Decided<Hold> {
         self.store
-            .write(move |writer| async move { hold_for_payment(writer, by, &request).await }.boxed())
+            .write(move |writer| hold_for_payment(writer, hold).boxed())
             .await
     }
 
-    pub(in crate::shop) async fn let_go(&self, by: ExecutionId, order_nr: &str) -> Result<(), ShopError> {
+    pub(in crate::shop) async fn held_key(
+        &self,
+        by: Payer,
+        request: &PaymentRequest,
+    ) -> Result<Option<String>, ShopError> {
+        let request = request.clone();
+        self.store
+            .write(move |writer| async move { held_key(writer, by, &request).await }.boxed())
+            .await
+    }
+
+    pub(in crate::shop) async fn let_go(&self, by: Payer, order_nr: &str) -> Result<(), ShopError> {
         let order_nr = order_nr.to_owned();
         self.store
             .write(move |writer| async move { let_go(writer, by, &order_nr).await }.boxed())
@@ -34,7 +40,7 @@ impl SqliteShop {
         new: NewPayment,
     ) -> StepResult<Captured> {
         let mut tx = self.store.transaction(cx).await?;
-        let payment = record_payment(&mut tx, cx.run_id(), new).await?;
+        let payment = record_payment(&mut tx, cx, new).await?;
         cx.enlist(tx)?;
         Ok(payment)
     }
@@ -56,44 +62,87 @@ impl SqliteShop {
         &self,
         request: &PaymentRequest,
     ) -> Result<Option<Captured>, ShopError> {
-        let row = sqlx::query_as(sql::FIND_PAYMENT_LIKE)
-            .bind(&request.owner)
-            .bind(&request.order_nr)
-            .bind(request.amount.amount)
-            .bind(&request.amount.currency)
-            .bind(rows::json(&request.method)?)
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(row.map(rows::payment))
+        payment_like(&self.readers, request).await
     }
 }
 
-async fn hold_for_payment(
-    writer: &mut SqliteConnection,
-    by: ExecutionId,
-    request: &PaymentRequest,
-) -> Decided<Hold> {
-    let order: Option<rows::ToPayRow> = sqlx::query_as(sql::ORDER_TO_PAY)
-        .bind(&request.owner)
-        .bind(&request.order_nr)
-        .fetch_optional(&mut *writer)
+async fn claim(writer: &mut SqliteConnection, by: Payer) -> Result<(), ShopError> {
+    let held = sqlx::query(sql::CLAIM_PAYER)
+        .bind(by.execution.0)
+        .bind(by.epoch)
+        .fetch_optional(writer)
         .await?;
-    let hold = match may_pay(by, order)? {
-        Ok(Hold::Held) => Hold::Held,
-        other => return Ok(other),
-    };
-    sqlx::query(sql::HOLD_ORDER)
-        .bind(&request.order_nr)
-        .bind(by.0)
-        .execute(writer)
-        .await?;
-    Ok(Ok(hold))
+    held.map(|_row| ()).ok_or(ShopError::GivenUp)
 }
 
-async fn let_go(writer: &mut SqliteConnection, by: ExecutionId, order_nr: &str) -> Result<(), ShopError> {
+pub(super) async fn order_to_pay(
+    writer: &mut SqliteConnection,
+    owner: &str,
+    order_nr: &str,
+) -> Result<Option<rows::ToPayRow>, ShopError> {
+    let row = sqlx::query_as(sql::ORDER_TO_PAY)
+        .bind(owner)
+        .bind(order_nr)
+        .fetch_optional(writer)
+        .await?;
+    Ok(row)
+}
+
+async fn hold_for_payment(writer: &mut SqliteConnection, hold: NewHold) -> Decided<Hold> {
+    claim(writer, hold.by).await?;
+    let request = &hold.request;
+    let order = order_to_pay(writer, &request.owner, &request.order_nr).await?;
+    let is_own = order
+        .as_ref()
+        .is_some_and(|order| hold.by.key_in(order).is_some());
+    let held = may_pay(&hold, order)?;
+    if hold.refuse_equal && !is_own && held.is_ok() {
+        let equal = payment_like(&mut *writer, request).await?;
+        if let Some(Captured { payment_id, .. }) = equal {
+            return Ok(Err(Refusal::DuplicatePayload { payment_id }));
+        }
+    }
+    if let Ok(Hold::Held { key }) = &held {
+        sqlx::query(sql::HOLD_ORDER)
+            .bind(&request.order_nr)
+            .bind(hold.by.execution.0)
+            .bind(key)
+            .execute(writer)
+            .await?;
+    }
+    Ok(held)
+}
+
+async fn payment_like(
+    database: impl sqlx::SqliteExecutor<'_>,
+    request: &PaymentRequest,
+) -> Result<Option<Captured>, ShopError> {
+    let row = sqlx::query_as(sql::FIND_PAYMENT_LIKE)
+        .bind(&request.owner)
+        .bind(&request.order_nr)
+        .bind(request.amount.amount)
+        .bind(&request.amount.currency)
+        .bind(rows::json(&request.method)?)
+        .fetch_optional(database)
+        .await?;
+    Ok(row.map(rows::payment))
+}
+
+async fn held_key(
+    writer: &mut SqliteConnection,
+    by: Payer,
+    request: &PaymentRequest,
+) -> Result<Option<String>, ShopError> {
+    claim(writer, by).await?;
+    let order = order_to_pay(writer, &request.owner, &request.order_nr).await?;
+    Ok(order.and_then(|order| by.key_in(&order)))
+}
+
+async fn let_go(writer: &mut SqliteConnection, by: Payer, order_nr: &str) -> Result<(), ShopError> {
+    claim(writer, by).await?;
     sqlx::query(sql::LET_ORDER_GO)
         .bind(order_nr)
-        .bind(by.0)
+        .bind(by.execution.0)
         .execute(writer)
         .await?;
     Ok(())
@@ -101,14 +150,14 @@ async fn let_go(writer: &mut SqliteConnection, by: ExecutionId, order_nr: &str) 
 
 async fn record_payment(
     writer: &mut SqliteConnection,
-    run: RunId,
+    cx: &StepContext,
     new: NewPayment,
 ) -> Result<Captured, ShopError> {
     let NewPayment { request, charge } = new;
     let payment_id = rows::new_payment_id();
     let created_at = sqlx::query_scalar(sql::INSERT_PAYMENT)
         .bind(&payment_id)
-        .bind(run.0)
+        .bind(cx.run_id().0)
         .bind(&request.owner)
         .bind(&request.order_nr)
         .bind(request.amount.amount)
@@ -117,10 +166,14 @@ async fn record_payment(
         .bind(&charge)
         .fetch_one(&mut *writer)
         .await?;
-    sqlx::query(sql::ADD_TO_PAID)
+    let added = sqlx::query(sql::ADD_TO_PAID)
         .bind(&request.order_nr)
         .bind(request.amount.amount)
+        .bind(cx.execution_id().0)
         .execute(writer)
         .await?;
+    if added.rows_affected() != 1 {
+        return Err(ShopError::GivenUp);
+    }
     Ok(recorded(payment_id, request, created_at))
 }

@@ -18,7 +18,7 @@ use order_example::receipts::Receipts;
 use order_example::service::open_database;
 use order_example::shop::Shop;
 use order_example::workflow::{
-    ChargeMode, Policy, key_of, order_cancel, order_change, order_create, order_request, payment_process,
+    ChargeMode, Policy, key_of, order_change, order_create, order_request, payment_process,
 };
 use tokio::net::TcpListener;
 
@@ -47,17 +47,30 @@ impl Open {
 
     /// The shop of somebody whose payment provider is elsewhere.
     pub(crate) async fn paying_at(place: &Place, charge_mode: ChargeMode, provider_url: String) -> Self {
-        let opened = open_database(&place.database, &place.schemas).await;
-        let (builder, shop, _) = opened.expect("opens");
         let policy = Policy {
             charge_mode,
             ..Policy::default()
         };
+        Self::under(place, policy, provider_url).await
+    }
+
+    /// The shop of somebody who refuses what was paid with the same content under another key.
+    pub(crate) async fn refusing_equal_payments(place: &Place) -> Self {
+        let policy = Policy {
+            refuse_equal_payments: true,
+            ..Policy::default()
+        };
+        // Nothing is paid by card.
+        Self::under(place, policy, "http://127.0.0.1:9".to_owned()).await
+    }
+
+    async fn under(place: &Place, policy: Policy, provider_url: String) -> Self {
+        let opened = open_database(&place.database, &place.schemas).await;
+        let (builder, shop, _) = opened.expect("opens");
         let engine = builder
             .schema(order_create(policy))
             .schema(order_request(policy))
             .schema(order_change(policy))
-            .schema(order_cancel(policy))
             .schema(payment_process(policy))
             .provide(shop.clone())
             .provide(PaymentGateway::new(&provider_url).expect("a client"))

@@ -5,7 +5,7 @@ use order_example::domain::{Cancel, Change, OrderPatch, Payment, Refusal, Reques
 use order_example::ledger::Ledger;
 use order_example::payments::UNAVAILABLE;
 use order_example::provider::{DECLINED_CARD, Entry};
-use order_example::workflow::{ChargeMode, key_of, order_cancel, order_change, order_create, order_request};
+use order_example::workflow::{ChargeMode, key_of, order_change, order_create, order_request};
 
 use super::{Open, card, checkout, code, comment, failure};
 use crate::server::{Place, lines};
@@ -280,19 +280,6 @@ async fn a_keyed_change_is_made_once_and_answered_again(place: &Place) {
     };
     let changed = other(now, AfterFailure::Restart).await.expect("a change");
     assert_eq!((changed.version, changed.comment.as_deref()), (3, Some("shout")));
-
-    let cancel = Cancel {
-        owner: "anna".into(),
-        order_nr: order.order_nr,
-        seen: Seen::one(3),
-    };
-    let schema = order_cancel(open.policy);
-    let calls = (0..4).map(|_| {
-        let call = open.engine.run(&schema, key_of("anna", "cancel"), cancel.clone());
-        async move { call.await }
-    });
-    let cancelled = futures::future::try_join_all(calls).await.expect("cancels");
-    assert!(cancelled.iter().all(|order| order.version == 4));
     open.end().await;
 }
 

@@ -1,10 +1,15 @@
 //! Is the money of an order taken once?
 
 use futures::FutureExt;
-use keystep::{FailureKind, ParkReason, RunError};
-use order_example::domain::{Cancel, Captured, Money, Order, Payment, PaymentRequest, Seen};
-use order_example::payments::{PaymentGateway, UNAVAILABLE};
+use keystep::{AfterFailure, ExecutionId, FailureKind, InputHash, ParkReason, Retry, RunError, Schema};
+use order_example::domain::{
+    Cancel, Captured, Charged, Money, Order, Payment, PaymentRequest, Refusal, Seen,
+};
+use order_example::payments::{PaymentGateway, UNAVAILABLE, UNDER_WAY};
 use order_example::provider::{DECLINED_CARD, PaymentOrder, Provider, Stats};
+use order_example::service::open_database;
+use order_example::shop::{Hold, NewHold, Payer, ShopError};
+use order_example::steps::record_payment;
 use order_example::workflow::{ChargeMode, key_of, payment_process};
 use tokio::net::TcpListener;
 
@@ -93,7 +98,7 @@ async fn of_many_payments_of_one_order_one_takes_money(place: &Place) {
         // It is told that the order is paid, or, while nobody knew, that it may come again.
         let failure = failure(refused);
         match failure.kind {
-            FailureKind::Exhausted => assert_eq!(failure.code.as_deref(), Some(UNAVAILABLE)),
+            FailureKind::Exhausted => assert_eq!(failure.code.as_deref(), Some(UNDER_WAY)),
             _ => assert_eq!(failure.code.as_deref(), Some("order-already-paid")),
         }
     }
@@ -207,6 +212,7 @@ async fn a_payment_that_nobody_can_tell_about_waits_for_a_person(place: &Place) 
     // Nobody else takes money for the order meanwhile.
     let other = failure(open.pay("other", request).await);
     assert_eq!(other.kind, FailureKind::Exhausted);
+    assert_eq!(other.code.as_deref(), Some(UNDER_WAY));
     assert_eq!(open.stats().await.charges, 1);
     open.end().await;
 }
@@ -219,6 +225,137 @@ async fn a_payment_whose_answer_was_lost_is_found_and_not_taken_again(place: &Pl
     paid.expect("a payment");
     let stats = open.stats().await;
     assert_eq!((stats.charge_calls, stats.charges), (1, 1));
+    open.end().await;
+}
+
+async fn a_payment_that_begins_anew_asks_under_the_key_that_it_asked_under_first(place: &Place) {
+    let provider = mute_provider(place).await;
+    let mute = Open::paying_at(place, ChargeMode::Idempotent, provider).await;
+    let order = mute.some_order("anna").await;
+    let request = payment(&order, card("card_1"));
+    let anew = |open: &Open, request| {
+        let schema = payment_process(open.policy);
+        let call = open.engine.run(&schema, key_of("anna", "k"), request);
+        let call = call.fingerprint(InputHash([1; 32]));
+        let call = call.after_failure(AfterFailure::Restart);
+        async move { call.await }
+    };
+    let failed = failure(anew(&mute, request.clone()).await);
+    assert_eq!(failed.code.as_deref(), Some(UNAVAILABLE));
+    mute.end().await;
+
+    let open = Open::at(place).await;
+    // The money that was taken is for something else: nobody can tell what became of it.
+    let less = PaymentRequest {
+        amount: Money::new(1, "RUB"),
+        ..request.clone()
+    };
+    assert_eq!(code(anew(&open, less).await), UNDER_WAY);
+    anew(&open, request).await.expect("a payment");
+    assert_eq!(open.stats().await.charges, 1);
+    assert_eq!(open.shop.counts().await.expect("counts").payments, 1);
+    open.end().await;
+}
+
+async fn an_owner_that_was_given_up_neither_holds_an_order_nor_lets_it_go(place: &Place) {
+    let open = Open::at(place).await;
+    let order = open.some_order("anna").await;
+    let payer = |execution, epoch| Payer {
+        execution: ExecutionId(uuid::Uuid::from_u128(execution)),
+        epoch,
+    };
+    let hold = |by, key: &str| {
+        let hold = open.shop.hold_for_payment(NewHold {
+            by,
+            key: key.into(),
+            request: payment(&order, card("card_1")),
+            refuse_equal: false,
+        });
+        async move { Ok::<_, ShopError>(hold.await?.expect("not refused")) }
+    };
+    let held = |key: &str| Hold::Held { key: key.into() };
+    let (old, new, other) = (payer(1, 1), payer(1, 2), payer(2, 1));
+    assert_eq!(hold(old, "first").await.expect("answers"), held("first"));
+    assert_eq!(hold(new, "second").await.expect("answers"), held("first"));
+    let late = open.shop.let_go(old, &order.order_nr).await;
+    assert!(matches!(late, Err(ShopError::GivenUp)), "{late:?}");
+    assert_eq!(hold(other, "other").await.expect("answers"), Hold::Busy);
+    open.shop.let_go(new, &order.order_nr).await.expect("lets it go");
+    let late = hold(old, "third").await;
+    assert!(matches!(late, Err(ShopError::GivenUp)), "{late:?}");
+    assert_eq!(hold(other, "other").await.expect("answers"), held("other"));
+    open.end().await;
+}
+
+async fn an_order_that_is_paid_for_or_about_to_be_is_not_cancelled(place: &Place) {
+    let open = Open::at(place).await;
+    let order = open.some_order("anna").await;
+    let cancel = || {
+        let cancelled = open.shop.cancel_order(Cancel {
+            owner: "anna".into(),
+            order_nr: order.order_nr.clone(),
+            seen: Seen::Any,
+        });
+        async move { cancelled.await.expect("answers") }
+    };
+    let part = PaymentRequest {
+        amount: Money::new(400, "RUB"),
+        ..payment(&order, Payment::Cash)
+    };
+    let by = Payer {
+        execution: ExecutionId(uuid::Uuid::from_u128(1)),
+        epoch: 1,
+    };
+    let held = open.shop.hold_for_payment(NewHold {
+        by,
+        key: "k".into(),
+        request: part.clone(),
+        refuse_equal: false,
+    });
+    held.await.expect("answers").expect("not refused");
+    assert_eq!(cancel().await, Err(Refusal::OrderStateConflict));
+    open.shop.let_go(by, &order.order_nr).await.expect("lets it go");
+    open.pay("part", part).await.expect("a payment");
+    assert_eq!(cancel().await, Err(Refusal::OrderStateConflict));
+    open.end().await;
+}
+
+async fn an_equal_payment_is_refused_where_the_order_is_held(place: &Place) {
+    let open = Open::refusing_equal_payments(place).await;
+    let order = open.some_order("anna").await;
+    let part = PaymentRequest {
+        amount: Money::new(400, "RUB"),
+        ..payment(&order, Payment::Cash)
+    };
+    open.pay("one", part.clone()).await.expect("a payment");
+    assert_eq!(code(open.pay("two", part.clone()).await), "duplicate-payload");
+    let other = PaymentRequest {
+        amount: Money::new(600, "RUB"),
+        ..part
+    };
+    open.pay("other", other).await.expect("a payment");
+    open.end().await;
+}
+
+async fn a_payment_of_an_order_that_is_not_held_is_not_recorded(place: &Place) {
+    let open = Open::at(place).await;
+    let order = open.some_order("anna").await;
+    let schema = Schema::new("payment.unheld")
+        .step("record_payment", |cx, _request: PaymentRequest| {
+            record_payment(cx, Charged { charge: None })
+        })
+        .retry(Retry::none())
+        .build();
+    let (builder, shop, _) = open_database(&place.database, &place.schemas)
+        .await
+        .expect("opens");
+    let engine = builder.schema(schema.clone()).provide(shop).build().await;
+    let engine = engine.expect("starts");
+    let request = payment(&order, Payment::Cash);
+    let refused = engine.run(&schema, key_of("anna", "k"), request).await;
+    assert_eq!(failure(refused).kind, FailureKind::Exhausted);
+    engine.shutdown().await;
+    assert_eq!(open.shop.counts().await.expect("counts").payments, 0);
     open.end().await;
 }
 
@@ -243,4 +380,9 @@ on_both_databases! {
     a_provider_that_dedupes_no_more_is_told_from_one_that_does
     a_payment_that_nobody_can_tell_about_waits_for_a_person
     a_payment_whose_answer_was_lost_is_found_and_not_taken_again
+    a_payment_that_begins_anew_asks_under_the_key_that_it_asked_under_first
+    an_owner_that_was_given_up_neither_holds_an_order_nor_lets_it_go
+    a_payment_of_an_order_that_is_not_held_is_not_recorded
+    an_order_that_is_paid_for_or_about_to_be_is_not_cancelled
+    an_equal_payment_is_refused_where_the_order_is_held
 }
