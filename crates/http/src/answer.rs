@@ -181,7 +181,7 @@ impl Operation {
         let problem = match error {
             RunError::InputMismatch { .. } => return self.reused(key),
             RunError::InProgress { .. } | RunError::TimedOut(_) => return self.in_progress(key, id, None),
-            RunError::Failed(failure) | RunError::Undone(failure) => self.failed(failure, id),
+            RunError::Failed(failure) | RunError::Undone(failure) => self.failed(failure, key, id),
             RunError::Cancelled { .. } => {
                 let detail = "The request was cancelled before it was done.";
                 stable(Problem::new(kinds::REQUEST_CANCELLED, detail), id)
@@ -243,7 +243,7 @@ impl Operation {
         self.echo(self.about_keys(problem, "2.6"), key)
     }
 
-    fn failed(&self, failure: &Failure, id: ExecutionId) -> Problem {
+    fn failed(&self, failure: &Failure, key: &ClientKey, id: ExecutionId) -> Problem {
         let own = self.0.failures.as_ref().and_then(|problem| problem(failure));
         let by_code = || {
             let code = failure.code.as_deref()?;
@@ -270,6 +270,13 @@ impl Operation {
             let detail = "It stopped half-way and nothing is lost. Send the same request again to go on.";
             Problem::new(kinds::UPSTREAM_UNAVAILABLE, detail)
         });
+        let problem = if problem.kind() == kinds::IDEMPOTENCY_KEY_REUSED {
+            self.about_keys(problem.key(key), "2.7")
+        } else if problem.kind() == kinds::IDEMPOTENCY_IN_PROGRESS {
+            self.about_keys(self.with_operation(problem.key(key), id), "2.6")
+        } else {
+            problem
+        };
         if is_final && !problem.kind().retryable {
             return stable(problem, id);
         }

@@ -27,8 +27,7 @@ pub use cart::{Cart, CartAt, CartState, Line, Quantity};
 pub use money::Money;
 pub use offer::{Delivery, Offer, OfferSecret, OfferShown, Offers, Payment, Wanted};
 pub use order::{
-    Again, Authorized, Cancel, Change, Checkout, Order, OrderList, OrderPatch, Receipt, Requested, Reserved,
-    Status,
+    Authorized, Cancel, Change, Checkout, Order, OrderList, OrderPatch, Receipt, Requested, Reserved, Status,
 };
 pub use payment::{Captured, Charged, PaymentRequest, PaymentStatus};
 pub use refusal::Refusal;

@@ -19,10 +19,8 @@ use serde_json::{Value, json};
 use super::fields::{self, Errors, Fields};
 use super::respond::{located, seen_numbers, tagged};
 use super::{Api, Caller, openapi, orders, problems};
-use crate::config::{IfMatchOnCreate, OnError, Replay};
-use crate::domain::{
-    Again, Checkout, Delivery, Money, Offer, Order, Payment, Receipt, Refusal, Requested, Seen,
-};
+use crate::config::{IfMatchOnCreate, Replay};
+use crate::domain::{Checkout, Delivery, Money, Offer, Order, Payment, Receipt, Refusal, Requested, Seen};
 
 /// Makes an order.
 ///

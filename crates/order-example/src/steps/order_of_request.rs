@@ -2,7 +2,7 @@
 
 use keystep::{AfterFailure, CallAs, InputHash, Schema, StepContext, StepError, StepResult};
 
-use crate::domain::{Again, Checkout, Receipt, Requested};
+use crate::domain::{Checkout, Receipt, Requested};
 use crate::workflow::key_of;
 
 /// Runs `order.create` under the id of the offer, or gets what it gave before, whoever ran it.
