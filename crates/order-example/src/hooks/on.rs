@@ -93,6 +93,9 @@ pub async fn before(cx: &StepContext) -> StepResult<Effect> {
     })
 }
 
+/// How often a slow step looks whether it was mended.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Under which name charges are counted that a test let the provider decline.
 pub(super) const DECLINED_CALLS: &str = "declined_calls";
 
@@ -142,10 +145,10 @@ impl Open {
     /// Does to a step what is to happen before its effect.
     async fn disturb(&self, cx: &StepContext, step: &str, fault: Fault) -> StepResult<()> {
         match fault.mode {
-            Mode::Delay => tokio::time::sleep(fault.duration()).await,
+            Mode::Delay => self.delay(step, fault).await?,
             Mode::Transient => return Err(transient()),
             Mode::DelayThenTransient => {
-                tokio::time::sleep(fault.duration()).await;
+                self.delay(step, fault).await?;
                 return Err(transient());
             }
             Mode::Final => {
@@ -162,6 +165,20 @@ impl Open {
             Mode::Freeze => self.freeze(fault).await,
         }
         Ok(())
+    }
+
+    /// Is slow, until the time is over or the test has mended the step.
+    async fn delay(&self, step: &str, fault: Fault) -> StepResult<()> {
+        let mended = async {
+            while !self.tables.is_mended(step).await? {
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok::<(), ShopError>(())
+        };
+        match tokio::time::timeout(fault.duration(), mended).await {
+            Ok(mended) => Ok(mended?),
+            Err(_over) => Ok(()),
+        }
     }
 
     /// Stands still without a beat, until the time is over or the run is given up. The time is real,

@@ -78,6 +78,14 @@ impl Tables {
             .map_err(|error| ShopError::Database(sqlx::Error::Decode(error.into())))
     }
 
+    /// Whether a test has said last that nothing goes wrong with a step.
+    pub(super) async fn is_mended(&self, step: &str) -> Result<bool, ShopError> {
+        let faults = self.read(&FAULTS).await?;
+        let fault = faults.iter().find(|(disturbed, _fault)| disturbed == step);
+        let fault = fault.and_then(|(_step, fault)| serde_json::from_str::<Fault>(fault).ok());
+        Ok(fault.is_none_or(|fault| fault.times == Some(0)))
+    }
+
     pub(super) async fn put_fault(&self, step: &str, fault: Fault) -> Result<(), ShopError> {
         let times = fault.times.map(|times| times.to_string()).unwrap_or_default();
         let binds = vec![step.to_owned(), json!(fault).to_string(), times];

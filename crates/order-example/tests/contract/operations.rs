@@ -73,22 +73,13 @@ async fn an_operation_shows_its_steps_while_it_runs_and_its_result_when_it_is_do
 async fn an_operation_that_failed_says_so(place: Place) {
     let pair = place.pair().await;
     let id = pair.one.ada().offer().await;
-    pair.one
-        .fault("authorize_payment", json!({"mode": "final", "times": 1}))
-        .await;
-    let failed = pair.one.ada().order(&id).await;
-    failed.problem(402, "payment-declined");
-    let id = pair.one.ada().offer_of("CUP", "card_1").await;
-    pair.one
-        .fault(
-            "authorize_payment",
-            json!({"mode": "delay_then_transient", "ms": 300, "times": 1}),
-        )
-        .await;
+    let held = json!({"mode": "delay", "ms": 60_000, "times": 1});
+    pair.one.fault("reserve_stock", held).await;
+    let declined = json!({"mode": "final", "times": 1});
+    pair.one.fault("authorize_payment", declined).await;
     let operation = begun(&pair, &id).await;
-    pair.one
-        .fault("authorize_payment", json!({"mode": "final", "times": 1}))
-        .await;
+    state(&pair, &operation, "running").await;
+    pair.one.mend("reserve_stock").await;
     let shown = state(&pair, &operation, "failed").await;
     assert_eq!(shown["result"], json!(null));
     pair.two.ada().order(&id).await.problem(402, "payment-declined");
