@@ -111,7 +111,8 @@ planted! {
         an_owner_that_came_back_writes_only_under_its_new_claim,
         commits_of_many_owners_get_each_their_own_verdict,
         the_fence_of_an_old_run_writes_nothing,
-        a_message_is_there_exactly_with_its_write;
+        a_message_is_there_exactly_with_its_write,
+        a_failure_that_yields_is_not_written_under_a_wish;
     a_fence_without_the_token_is_found: both(planted::ClaimNotCompared)
         => an_epoch_without_its_token_is_no_fence;
     a_fence_without_the_state_is_found: both(planted::StateNotCompared)
@@ -124,14 +125,16 @@ planted! {
         a_write_sent_again_at_the_same_moment_is_recorded_once,
         a_write_without_a_checkpoint_sent_again_is_written,
         an_earlier_write_sent_again_after_the_end_is_written,
-        a_write_sent_again_adds_no_messages;
+        a_write_sent_again_adds_no_messages,
+        a_failure_that_yields_is_not_written_under_a_wish;
     a_verdict_joined_on_the_step_is_found: both(planted::VerdictJoinedOnStep)
         => one_step_sent_by_many_writes_at_once_is_written_once,
         a_step_recorded_before_a_takeover_exists_for_the_next_owner,
         a_step_recorded_by_another_write_exists,
         commits_of_many_owners_get_each_their_own_verdict,
         a_message_is_there_exactly_with_its_write,
-        a_write_with_messages_sent_at_the_same_moment_is_one;
+        a_write_with_messages_sent_at_the_same_moment_is_one,
+        a_failure_that_yields_is_not_written_under_a_wish;
     outputs_kept_as_text_are_found: both(planted::PayloadsAsText)
         => an_output_reads_back_byte_for_byte;
 
@@ -193,9 +196,10 @@ planted! {
         a_signal_and_a_wait_at_once_are_never_slept_through;
     a_wish_for_owners_only_is_found: both(planted::WishForOwnersOnly)
         => a_wish_makes_what_nobody_owns_due_at_once,
-        an_acquisition_keeps_the_wish;
+        an_acquisition_keeps_the_wish,
+        a_wish_and_an_end_at_once_are_never_slept_through;
     a_wish_that_is_not_compared_is_found: both(planted::WishNotCompared)
-        => a_wait_under_the_wish_that_its_owner_acts_on_keeps_its_delay;
+        => what_is_put_down_under_the_wish_that_its_owner_knows_is_not_due_for_it;
     messages_with_each_send_are_found: both(planted::MessagesWithEachSend)
         => a_write_sent_again_adds_no_messages,
         a_message_is_there_exactly_with_its_write,
