@@ -12,6 +12,8 @@ on_both_databases!(
     an_order_whose_process_died_before_a_step_is_completed_without_a_client,
     an_order_whose_process_died_after_an_effect_is_completed_without_a_client,
     an_order_whose_process_died_after_a_checkpoint_is_completed_without_a_client,
+    an_order_whose_process_is_killed_at_each_step_is_completed_by_a_retry,
+    an_order_whose_process_is_killed_at_each_step_is_completed_without_a_client,
     a_payment_whose_process_died_anywhere_is_completed_by_a_retry,
     a_payment_whose_process_died_anywhere_is_completed_without_a_client,
     an_order_whose_processes_died_one_after_the_other_is_completed_by_the_next,
@@ -83,6 +85,51 @@ async fn orders(place: Place, crash: &str, then: Then) {
             .key("k")
             .await
             .repeats(&answer);
+    }
+    pair.end().await;
+}
+
+async fn an_order_whose_process_is_killed_at_each_step_is_completed_by_a_retry(place: Place) {
+    killed(place, TheClientRetries).await;
+}
+
+async fn an_order_whose_process_is_killed_at_each_step_is_completed_without_a_client(place: Place) {
+    killed(place, NobodyComes).await;
+}
+
+/// The same by SIGKILL from outside, while the order stands still at the step.
+async fn killed(place: Place, then: Then) {
+    let mut pair = place.pair().await;
+    for (at, step) in ORDER.into_iter().enumerate() {
+        let name = format!("customer-{at}");
+        let id = pair.two.customer(&name).offer().await;
+        let before = at.checked_sub(1).map(|before| ORDER[before]);
+        let done = match before {
+            Some(before) => pair.two.done(before).await,
+            None => 0,
+        };
+        let held = json!({"mode": "delay", "ms": 60_000, "times": 1});
+        pair.two.fault(step, held).await;
+        let asked = pair.one.customer(&name).order(&id).key("k");
+        let begun = asked.header("prefer", "respond-async, wait=0").await;
+        assert_eq!(begun.status, 202, "{step}: {begun:?}");
+        if let Some(before) = before {
+            until(step, async || (pair.two.done(before).await > done).then_some(())).await;
+        }
+        assert_eq!(pair.two.done("create_order").await, at as u64, "{step}");
+        pair.one.kill().await;
+        pair.two.mend(step).await;
+        if then == NobodyComes {
+            is_made(&pair, at as u64 + 1, step).await;
+        }
+        let answer = until(step, async || {
+            let answer = pair.two.customer(&name).order(&id).key("k").await;
+            (answer.status != 409).then_some(answer)
+        });
+        answer.await.ok(201);
+        assert_eq!(pair.two.customer(&name).order_count().await, 1, "{step}");
+        assert_eq!(pair.two.done("create_order").await, at as u64 + 1, "{step}");
+        pair.one = pair.place.start().await;
     }
     pair.end().await;
 }
