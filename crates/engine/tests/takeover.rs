@@ -19,6 +19,16 @@ struct Probe {
     second: Arc<AtomicU32>,
     entered: Arc<Semaphore>,
     gate: Arc<Semaphore>,
+    left: Arc<Semaphore>,
+}
+
+/// Tells when a step is over, also when it was cancelled.
+struct Leaves(Arc<Semaphore>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
 }
 
 impl Probe {
@@ -28,7 +38,12 @@ impl Probe {
             second: Arc::default(),
             entered: Arc::new(Semaphore::new(0)),
             gate: Arc::new(Semaphore::new(0)),
+            left: Arc::new(Semaphore::new(0)),
         }
+    }
+
+    async fn left(&self) {
+        within(self.left.acquire()).await.expect("open").forget();
     }
 
     async fn entered(&self) {
@@ -43,6 +58,7 @@ async fn first(cx: StepContext, n: u64) -> StepResult<u64> {
 
 async fn gated(cx: StepContext, n: u64) -> StepResult<u64> {
     let probe = cx.get::<Probe>()?;
+    let _leaves = Leaves(Arc::clone(&probe.left));
     probe.second.fetch_add(1, Ordering::SeqCst);
     probe.entered.add_permits(1);
     probe.gate.acquire().await?.forget();
@@ -113,7 +129,7 @@ async fn until<In, Out>(
 }
 
 /// Lets the present owner of key `k` seem dead, and waits until another one has taken the execution
-/// over and the lost one has noticed: its step is cancelled and it goes on as a new worker.
+/// over and the lost one has noticed: it goes on as a new worker, and its step is being cancelled.
 async fn lose_owner(store: &MemoryStore, engines: [&Engine; 2], schema: &Schema<u64, u64>) {
     let before = until(engines[0], schema, |execution| execution.owner.is_some()).await;
     let lost = before.owner.expect("an owner");
@@ -149,8 +165,9 @@ async fn a_lost_owner_is_replaced_its_step_is_cancelled_and_its_caller_gets_the_
     probe.entered().await;
     let lost = here.worker_id();
     lose_owner(&store, [&here, &there], &schema).await;
+    // The gate is closed: only a step that was cancelled has left.
+    probe.left().await;
     probe.entered().await;
-    // One permit: if the lost owner's step still stood at the gate, it would take it.
     probe.gate.add_permits(1);
     assert_eq!(
         within(call).await.expect("no panic"),
