@@ -120,7 +120,7 @@ pub(crate) async fn admit(request: &Request) -> Result<Admitted, RunError> {
 pub(crate) async fn join(request: &Request) -> Result<Option<Admitted>, RunError> {
     let admitted = seek(request, Known::default()).await?;
     if let Some(admitted) = &admitted {
-        request.schema.calls.admitted(admitted.verdict());
+        request.schema.meters.admitted(admitted.verdict());
     }
     Ok(admitted)
 }

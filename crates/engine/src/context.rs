@@ -50,13 +50,13 @@ pub struct StepContext {
 /// What the engine puts into a context.
 pub(crate) struct Inner {
     pub(crate) key: FullKey,
-    pub(crate) step: String,
+    pub(crate) step: Arc<str>,
     pub(crate) attempt: u32,
     pub(crate) generation: i64,
     pub(crate) fence: Fence,
     pub(crate) worker: WorkerId,
     pub(crate) input: Bytes,
-    pub(crate) outputs: Arc<Outputs>,
+    pub(crate) outputs: Outputs,
     pub(crate) resources: Arc<Resources>,
     pub(crate) instance: Uuid,
     pub(crate) transaction: Mutex<TransactionSlot>,
@@ -65,7 +65,7 @@ pub(crate) struct Inner {
     /// Whether the step has taken what it inherits.
     pub(crate) has_inherited: AtomicBool,
     /// Under which name what belongs to the step is recorded: the one that the run was born with.
-    pub(crate) recorded_as: String,
+    pub(crate) recorded_as: Arc<str>,
     /// Whether it must not run again from its start, and so can not be put down.
     pub(crate) begins_once: bool,
     /// What else than outputs is recorded of the run.
@@ -242,7 +242,10 @@ pub(crate) mod tests {
     use crate::execution::Claim;
 
     pub(crate) fn context(instance: Uuid, outputs: Outputs) -> StepContext {
-        let schema = crate::schema::Schema::new("s").step("second", double).build();
+        let schema = crate::schema::Schema::new("s")
+            .step("first", double)
+            .step("second", double);
+        let schema = schema.build();
         StepContext::new(Inner {
             key: FullKey {
                 schema: "s".into(),
@@ -263,7 +266,7 @@ pub(crate) mod tests {
             },
             worker: WorkerId(1),
             input: Bytes::from_static(b"7"),
-            outputs: Arc::new(outputs),
+            outputs,
             resources: Arc::default(),
             instance,
             transaction: Mutex::default(),

@@ -146,13 +146,13 @@ impl Driver<'_> {
         if let Some(why) = done.undoing.take() {
             return Box::pin(self.undo_all(why, done)).await;
         }
-        while done.recorded < self.owned.schema.steps.len() {
-            if let Err(stop) = self.one_step(done.recorded, done).await {
+        while done.recorded() < self.owned.schema.steps.len() {
+            if let Err(stop) = self.one_step(done.recorded(), done).await {
                 return stop;
             }
         }
         match done.outputs.last() {
-            Some(output) => RunEnd::Succeeded(output.clone()).into(),
+            Some(output) => RunEnd::Succeeded(output).into(),
             None => RunEnd::Lost.into(),
         }
     }
@@ -203,9 +203,9 @@ impl Driver<'_> {
                 AttemptEnd::Attempted(Attempted::Done(output)) => {
                     match self.record(position, number, output, &cx, done).await? {
                         None => {
-                            telemetry::attempted(&schema.name, &entry.name, "recorded");
+                            schema.meters.attempted(position, telemetry::Attempted::Recorded);
                             let time = self.inner.now().duration_since(self.run.since());
-                            telemetry::took(&schema.name, &entry.name, time.unwrap_or_default());
+                            schema.meters.took(position, time.unwrap_or_default());
                             return Ok(());
                         }
                         Some(error) => error,
@@ -215,7 +215,7 @@ impl Driver<'_> {
                 other => return Err(Box::pin(self.left(position, other, done)).await),
             };
             drop(cx.take_enlisted());
-            telemetry::attempted(&schema.name, &entry.name, "failed");
+            schema.meters.attempted(position, telemetry::Attempted::Failed);
             if careful
                 && !error.is_of_known_effect()
                 && Box::pin(self.is_verified(position, &error, done)).await?
@@ -242,7 +242,7 @@ impl Driver<'_> {
             inner: self.inner,
             run: self.run,
             body: Arc::clone(&self.owned.steps[position]),
-            input: done.outputs.last().unwrap_or(&done.input).clone(),
+            input: done.newest(),
             timeout: entry
                 .timeout
                 .map_or(left, |own| Some(left.map_or(own, |left| own.min(left)))),
@@ -297,9 +297,9 @@ impl Driver<'_> {
         let atomic = self.owned.schema.options.atomic;
         let inherited = done.take_transaction();
         StepContext::new(ContextInner {
-            step: entry.name.clone(),
+            step: Arc::clone(&entry.name),
             attempt,
-            recorded_as: entry.name.clone(),
+            recorded_as: Arc::clone(&entry.name),
             begins_once: entry.effect == Effect::AtMostOnce,
             transaction: Mutex::new(inherited.map_or(TransactionSlot::Empty, TransactionSlot::Enlisted)),
             inherits: atomic,
@@ -312,19 +312,19 @@ impl Driver<'_> {
     fn context_parts(&self, done: &Done) -> ContextInner {
         ContextInner {
             key: self.owned.key.clone(),
-            step: String::new(),
+            step: Arc::default(),
             attempt: 0,
             generation: self.owned.generation,
             fence: self.run.fence(),
             worker: self.run.worker,
             input: done.input.clone(),
-            outputs: Arc::clone(&done.outputs),
+            outputs: done.outputs.clone(),
             resources: Arc::clone(&self.inner.resources),
             instance: self.inner.info.instance,
             transaction: Mutex::default(),
             inherits: false,
             has_inherited: false.into(),
-            recorded_as: String::new(),
+            recorded_as: Arc::default(),
             begins_once: false,
             recorded: Arc::clone(&done.marks),
             read_at: done.read_at,

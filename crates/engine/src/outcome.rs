@@ -79,7 +79,7 @@ async fn last_step(inner: &Inner, record: &ExecutionRecord) -> Result<String, Ru
         return Ok(schema
             .steps
             .last()
-            .map_or_else(String::new, |step| step.name.clone()));
+            .map_or_else(String::new, |step| step.name.to_string()));
     }
     let stored = inner.store.load_plan(record.plan).await;
     let stored = stored.map_err(|error| unavailable(&error))?;
@@ -146,7 +146,7 @@ async fn current_step(inner: &Inner, record: &ExecutionRecord) -> (Option<String
     let step = schema
         .zip(next)
         .and_then(|(schema, next)| schema.steps.get(next))
-        .map(|step| step.name.clone());
+        .map(|step| step.name.to_string());
     let latest = checkpoints.iter().map(|checkpoint| checkpoint.at).max();
     let since = latest.map_or(record.acquired_at, |at| at.max(record.acquired_at));
     (step, since)

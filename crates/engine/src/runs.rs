@@ -66,7 +66,7 @@ pub(crate) struct LocalRun {
     pub(crate) cancelled: CancellationToken,
     cancel: Mutex<Option<CancelWish>>,
     fence: Mutex<Fence>,
-    at: Mutex<(Option<String>, SystemTime)>,
+    at: Mutex<(Option<Arc<str>>, SystemTime)>,
     end: watch::Sender<Option<RunEnd>>,
 }
 
@@ -119,7 +119,8 @@ impl LocalRun {
 
     /// The step it is in, and since when.
     pub(crate) fn at(&self) -> (Option<String>, SystemTime) {
-        locked(&self.at).clone()
+        let at = locked(&self.at);
+        (at.0.as_deref().map(str::to_owned), at.1)
     }
 
     /// When the step was entered that it is in.
@@ -127,8 +128,8 @@ impl LocalRun {
         locked(&self.at).1
     }
 
-    pub(crate) fn enter(&self, step: &str, since: SystemTime) {
-        *locked(&self.at) = (Some(step.to_owned()), since);
+    pub(crate) fn enter(&self, step: &Arc<str>, since: SystemTime) {
+        *locked(&self.at) = (Some(Arc::clone(step)), since);
     }
 
     pub(crate) fn finish(&self, end: RunEnd) {

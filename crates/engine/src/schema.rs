@@ -30,7 +30,7 @@ use crate::policy::SecondSignal;
 use crate::retry::Retry;
 use crate::step::{ErasedStep, FnStep, Step, StoredStep};
 use crate::store::PlanRecord;
-use crate::telemetry::Calls;
+use crate::telemetry::Meters;
 
 /// An ordered list of named steps that takes an `In` and gives an `Out`. Cheap to clone.
 ///
@@ -149,7 +149,7 @@ pub(crate) struct SchemaCore {
     pub(crate) steps: Vec<StepEntry>,
     pub(crate) options: SchemaOptions,
     pub(crate) plan: PlanRecord,
-    pub(crate) calls: Calls,
+    pub(crate) meters: Meters,
     /// Whether its steps have names that they had before: it takes no calls, and its plan is not saved.
     pub(crate) former: bool,
 }
@@ -170,7 +170,7 @@ pub(crate) struct SchemaOptions {
 /// One step as the engine holds it.
 #[derive(Clone)]
 pub(crate) struct StepEntry {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) retry: Retry,
     pub(crate) body: Arc<dyn ErasedStep>,
     /// The function's type, for `output_of`; stored steps have none.
@@ -392,7 +392,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
         Schema {
             core: Arc::new(SchemaCore {
                 plan: plan.record(),
-                calls: Calls::of(&name),
+                meters: Meters::of(&name, steps.iter().map(|step| &*step.name)),
                 name,
                 steps,
                 options,
@@ -419,7 +419,7 @@ impl<In, StepIn, StepOut> SchemaBuilder<In, StepIn, StepOut> {
 impl StepEntry {
     pub(crate) fn new(name: String, body: Arc<dyn ErasedStep>) -> Self {
         Self {
-            name,
+            name: name.into(),
             retry: Retry::default(),
             body,
             function: None,
@@ -435,12 +435,12 @@ impl StepEntry {
 
     /// Whether this is or was the step's name.
     pub(crate) fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.formerly.iter().any(|former| former == name)
+        *self.name == *name || self.formerly.iter().any(|former| former == name)
     }
 
     fn as_plan(&self) -> PlanStep {
         PlanStep {
-            name: self.name.clone(),
+            name: self.name.to_string(),
             effect: self.effect,
             body: self
                 .stored

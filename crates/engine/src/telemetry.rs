@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use metrics::{Key, Label, Level, Metadata, counter, histogram, with_recorder};
+use metrics::{Counter, Histogram, Key, Label, Level, Metadata, counter, with_recorder};
 
 use crate::policy::Verdict;
 
@@ -19,54 +19,100 @@ pub(crate) fn ended(schema: &str, outcome: &'static str) {
         .increment(1);
 }
 
-/// Counts the calls of one schema, by their verdicts. Its names are made once: a call that is replayed
-/// takes little longer than making them.
+/// What is counted for each call and each step of one schema. The names are made once: a call that is
+/// replayed takes little longer than making them, and a step makes no garbage with them.
 #[derive(Clone)]
-pub(crate) struct Calls([(Verdict, Key); 4]);
+pub(crate) struct Meters {
+    calls: [(Verdict, Key); 4],
+    steps: Vec<StepMeters>,
+}
 
-impl Calls {
-    pub(crate) fn of(schema: &str) -> Self {
-        let counter = |verdict, word| {
-            let labels = vec![
-                Label::new("schema", schema.to_owned()),
-                Label::from_static_parts("verdict", word),
-            ];
-            (verdict, Key::from_parts("keystep_calls_total", labels))
+#[derive(Clone)]
+struct StepMeters {
+    attempts: [(Attempted, Key); 4],
+    seconds: Key,
+}
+
+/// How an attempt of a step ended, or one of its undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempted {
+    Recorded,
+    Failed,
+    Undone,
+    UndoFailed,
+}
+
+impl Meters {
+    /// Of a schema, with the names of its steps.
+    pub(crate) fn of<'a>(schema: &str, steps: impl Iterator<Item = &'a str>) -> Self {
+        let of_schema = Label::new("schema", schema.to_owned());
+        let calls = |word| {
+            let labels = vec![of_schema.clone(), Label::from_static_parts("verdict", word)];
+            Key::from_parts("keystep_calls_total", labels)
         };
-        Self([
-            counter(Verdict::Started, "started"),
-            counter(Verdict::Resumed, "resumed"),
-            counter(Verdict::Attached, "attached"),
-            counter(Verdict::Finished, "finished"),
-        ])
+        Self {
+            calls: [
+                (Verdict::Started, calls("started")),
+                (Verdict::Resumed, calls("resumed")),
+                (Verdict::Attached, calls("attached")),
+                (Verdict::Finished, calls("finished")),
+            ],
+            steps: steps.map(|step| StepMeters::of(&of_schema, step)).collect(),
+        }
     }
 
     /// A call was admitted.
     pub(crate) fn admitted(&self, verdict: Verdict) {
-        static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
-        let found = self.0.iter().find(|(of, _)| *of == verdict);
-        if let Some((_, counter)) = found {
-            with_recorder(|recorder| recorder.register_counter(counter, &METADATA)).increment(1);
+        if let Some((_, key)) = self.calls.iter().find(|(of, _)| *of == verdict) {
+            counter_of(key).increment(1);
+        }
+    }
+
+    /// An attempt of the step at a position ended.
+    pub(crate) fn attempted(&self, position: usize, how: Attempted) {
+        let attempts = self.steps.get(position).map(|step| &step.attempts);
+        if let Some((_, key)) = attempts.and_then(|attempts| attempts.iter().find(|(of, _)| *of == how)) {
+            counter_of(key).increment(1);
+        }
+    }
+
+    /// The step at a position was recorded so long after it was entered, its other attempts and their
+    /// pauses included.
+    pub(crate) fn took(&self, position: usize, time: Duration) {
+        if let Some(step) = self.steps.get(position) {
+            histogram_of(&step.seconds).record(time);
         }
     }
 }
 
-/// An attempt of a step ended.
-pub(crate) fn attempted(schema: &str, step: &str, outcome: &'static str) {
-    counter!(
-        "keystep_step_attempts_total",
-        "schema" => schema.to_owned(), "step" => step.to_owned(), "outcome" => outcome
-    )
-    .increment(1);
+impl StepMeters {
+    fn of(schema: &Label, step: &str) -> Self {
+        let labels = vec![schema.clone(), Label::new("step", step.to_owned())];
+        let attempts = |word| {
+            let outcome = Label::from_static_parts("outcome", word);
+            let labels = labels.iter().cloned().chain([outcome]).collect::<Vec<_>>();
+            Key::from_parts("keystep_step_attempts_total", labels)
+        };
+        Self {
+            attempts: [
+                (Attempted::Recorded, attempts("recorded")),
+                (Attempted::Failed, attempts("failed")),
+                (Attempted::Undone, attempts("undone")),
+                (Attempted::UndoFailed, attempts("undo_failed")),
+            ],
+            seconds: Key::from_parts("keystep_step_seconds", labels),
+        }
+    }
 }
 
-/// A step was recorded so long after it was entered, its other attempts and their pauses included.
-pub(crate) fn took(schema: &str, step: &str, time: Duration) {
-    histogram!(
-        "keystep_step_seconds",
-        "schema" => schema.to_owned(), "step" => step.to_owned()
-    )
-    .record(time);
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+fn counter_of(key: &Key) -> Counter {
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA))
+}
+
+fn histogram_of(key: &Key) -> Histogram {
+    with_recorder(|recorder| recorder.register_histogram(key, &METADATA))
 }
 
 /// Executions whose retention had ended were deleted.

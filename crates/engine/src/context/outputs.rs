@@ -1,6 +1,7 @@
 //! What was there before a step? The input of its execution and the recorded outputs of earlier steps.
 
 use std::any::{TypeId, type_name};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -8,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::StepContext;
 use crate::error::{StepError, StepResult};
 use crate::json;
+use crate::runs::locked;
 use crate::schema::StepEntry;
 
 impl StepContext {
@@ -32,9 +34,10 @@ impl StepContext {
     {
         let _only_its_type_counts = function;
         let wanted = type_name::<F>();
-        let mut found = self.inner.outputs.by_function(TypeId::of::<F>());
+        let function = Some(TypeId::of::<F>());
+        let mut found = self.earlier(|step| step.function == function);
         match (found.next(), found.next()) {
-            (Some(output), None) => decode(output, wanted),
+            (Some(output), None) => decode(&output, wanted),
             (Some(_), Some(_)) => Err(StepError::stop(format!(
                 "{wanted} is several steps of this schema: use output(name)"
             ))),
@@ -50,60 +53,60 @@ impl StepContext {
     /// When there is no earlier step of this name, or its output can not be read: no further try
     /// now.
     pub fn output<T: DeserializeOwned>(&self, step: &str) -> StepResult<T> {
-        match self.inner.outputs.by_name(step) {
-            Some(output) => decode(output, step),
+        let found = self.earlier(|entry| entry.is_called(step)).next();
+        match found {
+            Some(output) => decode(&output, step),
             None => Err(StepError::stop(format!(
                 "`{step}` is no earlier step of this schema"
             ))),
         }
     }
+
+    fn earlier(&self, wanted: impl Fn(&StepEntry) -> bool) -> impl Iterator<Item = Bytes> {
+        self.inner.outputs.of(&self.inner.schema.steps, wanted)
+    }
 }
 
-/// Recorded outputs of earlier steps, in order.
+/// Recorded outputs of the first steps of a schema, in order. Clones share what was there when they were
+/// made: each attempt has one, and what is pushed later is not seen by it.
 #[derive(Default, Clone)]
 pub(crate) struct Outputs {
-    steps: Vec<StepOutput>,
-}
-
-#[derive(Clone)]
-struct StepOutput {
-    name: String,
-    formerly: Vec<String>,
-    function: Option<TypeId>,
-    output: Bytes,
+    shared: Arc<Mutex<Vec<Bytes>>>,
+    /// How many of the shared ones are there for this one.
+    count: usize,
 }
 
 impl Outputs {
-    pub(crate) fn push(&mut self, step: &StepEntry, output: Bytes) {
-        self.steps.push(StepOutput {
-            name: step.name.clone(),
-            formerly: step.formerly.clone(),
-            function: step.function,
-            output,
-        });
+    /// Adds the next step's output.
+    pub(crate) fn push(&mut self, output: Bytes) {
+        let mut shared = locked(&self.shared);
+        if shared.len() == self.count {
+            shared.push(output);
+        } else {
+            let others = shared[..self.count].iter().cloned().chain([output]).collect();
+            drop(shared);
+            self.shared = Arc::new(Mutex::new(others));
+        }
+        self.count += 1;
     }
 
-    pub(crate) fn last(&self) -> Option<&Bytes> {
-        self.steps.last().map(|step| &step.output)
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn last(&self) -> Option<Bytes> {
+        self.at(self.count.checked_sub(1)?)
     }
 
     /// The output of the step at a position.
-    pub(crate) fn at(&self, position: usize) -> Option<&Bytes> {
-        self.steps.get(position).map(|step| &step.output)
+    pub(crate) fn at(&self, position: usize) -> Option<Bytes> {
+        (position < self.count).then(|| locked(&self.shared).get(position).cloned())?
     }
 
-    fn by_function(&self, wanted: TypeId) -> impl Iterator<Item = &Bytes> {
-        self.steps
-            .iter()
-            .filter(move |step| step.function == Some(wanted))
-            .map(|step| &step.output)
-    }
-
-    fn by_name(&self, wanted: &str) -> Option<&Bytes> {
-        self.steps
-            .iter()
-            .find(|step| step.name == wanted || step.formerly.iter().any(|name| name == wanted))
-            .map(|step| &step.output)
+    /// The outputs of those of the schema's steps that are wanted.
+    fn of(&self, steps: &[StepEntry], wanted: impl Fn(&StepEntry) -> bool) -> impl Iterator<Item = Bytes> {
+        let positions = steps.iter().enumerate().filter(move |(_, step)| wanted(step));
+        positions.filter_map(|(position, _)| self.at(position))
     }
 }
 
@@ -120,7 +123,6 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &Bytes, what: &str) -> StepResu
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use uuid::Uuid;
 
@@ -130,20 +132,32 @@ mod tests {
     #[test]
     fn an_earlier_output_is_found_by_its_function() {
         let mut outputs = Outputs::default();
-        fn type_of<F: 'static>(_: &F) -> TypeId {
-            TypeId::of::<F>()
-        }
-        let step = |name: &str| {
-            let mut step = StepEntry::new(name.into(), Arc::new(crate::step::FnStep::new(double)));
-            step.function = Some(type_of(&double));
-            step
-        };
-        outputs.push(&step("first"), Bytes::from_static(b"14"));
+        let cx = context(Uuid::nil(), outputs.clone());
+        assert!(cx.output_of(double).is_err(), "nothing is recorded yet");
+        outputs.push(Bytes::from_static(b"14"));
+        assert!(
+            cx.output_of(double).is_err(),
+            "what is recorded later is not seen"
+        );
         let cx = context(Uuid::nil(), outputs.clone());
         assert_eq!(cx.output_of(double).expect("recorded"), 14);
         assert_eq!(cx.output::<u32>("first").expect("recorded"), 14);
-        outputs.push(&step("again"), Bytes::from_static(b"15"));
+        outputs.push(Bytes::from_static(b"15"));
         let cx = context(Uuid::nil(), outputs);
         assert!(cx.output_of(double).is_err(), "two steps are this function");
+    }
+
+    #[test]
+    fn clones_that_go_on_apart_keep_their_own() {
+        let mut one = Outputs::default();
+        one.push(Bytes::from_static(b"1"));
+        let mut other = one.clone();
+        one.push(Bytes::from_static(b"2"));
+        other.push(Bytes::from_static(b"3"));
+        let all = |outputs: &Outputs| [outputs.at(0), outputs.at(1), outputs.at(2)];
+        let is = |value| Some(Bytes::from_static(value));
+        assert_eq!(all(&one), [is(b"1"), is(b"2"), None]);
+        assert_eq!(all(&other), [is(b"1"), is(b"3"), None]);
+        assert_eq!(other.last(), is(b"3"));
     }
 }

@@ -61,7 +61,7 @@ impl Done {
 impl Driver<'_> {
     /// Whether nobody knows what the last attempt of the next step did.
     pub(super) fn is_in_doubt(&self, done: &Done) -> bool {
-        let next = self.owned.schema.steps.get(done.recorded);
+        let next = self.owned.schema.steps.get(done.recorded());
         next.is_some_and(|next| matches!(done.known_of(&next.name), Known::InDoubt))
     }
 
@@ -104,7 +104,7 @@ impl Driver<'_> {
                 inner: self.inner,
                 run: self.run,
                 body: Arc::clone(verify),
-                input: done.outputs.last().unwrap_or(&done.input).clone(),
+                input: done.newest(),
                 timeout: entry.timeout,
                 ends_when_cancelled: false,
             };
@@ -159,7 +159,7 @@ impl Driver<'_> {
     pub(super) async fn settle(&mut self, settled: Settled, done: &mut Done) -> Result<(), Stop> {
         let position = match &done.undoing {
             Some(_) => self.next_to_undo(done).unwrap_or(0),
-            None => done.recorded,
+            None => done.recorded(),
         };
         let Some(entry) = self.owned.schema.steps.get(position) else {
             return Ok(());
@@ -210,9 +210,9 @@ impl Driver<'_> {
         done: &Done,
     ) -> StepContext {
         StepContext::new(ContextInner {
-            step: step.to_owned(),
+            step: step.into(),
             attempt,
-            recorded_as: recorded_as.to_owned(),
+            recorded_as: recorded_as.into(),
             transaction: Mutex::new(TransactionSlot::Empty),
             inherits: false,
             has_inherited: false.into(),

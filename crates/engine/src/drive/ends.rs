@@ -167,7 +167,7 @@ impl Driver<'_> {
             Over::Late => {
                 let error =
                     StepError::terminal("the deadline of the execution is over").code("deadline_exceeded");
-                Box::pin(self.fail_for_good(done.recorded, 0, &error, done)).await
+                Box::pin(self.fail_for_good(done.recorded(), 0, &error, done)).await
             }
         }
     }
@@ -202,7 +202,7 @@ impl Driver<'_> {
             .schema
             .steps
             .get(position)
-            .map_or("", |step| step.name.as_str());
+            .map_or("", |step| &*step.name);
         let failure = self.failure(name, attempt, error, FailureKind::Terminal);
         if self.next_to_undo(done).is_some() {
             return Box::pin(self.begin_undo(Why::Failed(failure), done)).await;

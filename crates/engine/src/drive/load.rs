@@ -21,16 +21,14 @@ use crate::marks::Mark;
 use crate::persist::Pause;
 use crate::refusal::Asked;
 use crate::runs::{LocalRun, RunEnd, locked};
-use crate::schema::{SchemaCore, StepEntry};
+use crate::schema::SchemaCore;
 use crate::step::ErasedStep;
 use crate::store::{Enlisted, NewMessage, Progress, StoreError};
 
 /// What the run has done so far, decoded.
 pub(super) struct Done {
     pub(super) input: Bytes,
-    pub(super) outputs: Arc<Outputs>,
-    /// How many steps have an output.
-    pub(super) recorded: usize,
+    pub(super) outputs: Outputs,
     /// How many owners were lost before the last output, or the last undo.
     pub(super) lost_at_output: i32,
     /// How many owners were lost before anything else was recorded that brings the run on.
@@ -53,8 +51,7 @@ impl Done {
     fn new(inner: &Inner, input: Bytes, now: SystemTime) -> Self {
         Self {
             input,
-            outputs: Arc::default(),
-            recorded: 0,
+            outputs: Outputs::default(),
             lost_at_output: 0,
             lost_at_checkpoint: 0,
             marks: Arc::default(),
@@ -72,9 +69,14 @@ impl Done {
         self.lost_at_checkpoint = lost;
     }
 
-    pub(super) fn push(&mut self, entry: &StepEntry, output: Bytes) {
-        Arc::make_mut(&mut self.outputs).push(entry, output);
-        self.recorded += 1;
+    /// How many steps have an output.
+    pub(super) fn recorded(&self) -> usize {
+        self.outputs.count()
+    }
+
+    /// What the next step takes.
+    pub(super) fn newest(&self) -> Bytes {
+        self.outputs.last().unwrap_or_else(|| self.input.clone())
     }
 
     pub(super) fn take_transaction(&self) -> Option<Enlisted> {
@@ -83,8 +85,7 @@ impl Done {
 
     /// Forgets what was done and is not recorded: the transaction of an atomic schema is gone.
     pub(super) fn roll_back(&mut self) {
-        self.outputs = Arc::default();
-        self.recorded = 0;
+        self.outputs = Outputs::default();
         self.riding.clear();
         self.messages.clear();
         self.take_transaction();
@@ -164,8 +165,8 @@ pub(crate) fn check_readable(
     loaded: Progress,
 ) -> Result<(), String> {
     let done = decode(inner, run, schema, loaded)?;
-    match steps.get(done.recorded) {
-        Some(next) if done.undoing.is_none() => next.reads(done.outputs.last().unwrap_or(&done.input)),
+    match steps.get(done.recorded()) {
+        Some(next) if done.undoing.is_none() => next.reads(&done.newest()),
         _ => Ok(()),
     }
 }
@@ -202,12 +203,12 @@ fn decode(inner: &Inner, run: RunId, schema: &SchemaCore, loaded: Progress) -> R
             Some(_mark) => done.marks.insert(name.clone(), value.json, checkpoint.at),
         }
     }
-    while let Some(entry) = schema.steps.get(done.recorded)
-        && let Some(output) = outputs.remove(&entry.name)
+    while let Some(entry) = schema.steps.get(done.recorded())
+        && let Some(output) = outputs.remove(&*entry.name)
     {
-        done.push(entry, output);
+        done.outputs.push(output);
     }
-    match (outputs.keys().next(), schema.steps.get(done.recorded)) {
+    match (outputs.keys().next(), schema.steps.get(done.recorded())) {
         (None, _) => Ok(done),
         (Some(name), Some(next)) => Err(format!("`{name}` is recorded where the plan has `{}`", next.name)),
         (Some(_), None) => Err("more steps are recorded than the plan has".to_owned()),

@@ -46,8 +46,8 @@ impl Driver<'_> {
         if self.rides(position, last, quiet, output.len(), done) {
             done.messages.extend(messages);
             *locked(&done.transaction) = cx.take_enlisted();
-            done.riding.push(entry.name.clone(), output.clone());
-            done.push(entry, output);
+            done.riding.push(entry.name.to_string(), output.clone());
+            done.outputs.push(output);
             return Ok(None);
         }
         let checkpoint = match self.checkpoint(position, attempt, &output, &done.riding.all()) {
@@ -57,7 +57,7 @@ impl Driver<'_> {
         done.messages.extend(messages);
         let then = if last {
             Then::Succeed {
-                output_step: entry.name.clone(),
+                output_step: entry.name.to_string(),
                 retention: schema.options.retention,
             }
         } else {
@@ -82,7 +82,7 @@ impl Driver<'_> {
                     self.inner.outcomes.keep(*id, key, *hash, &output, time);
                 }
                 done.riding.clear();
-                done.push(entry, output);
+                done.outputs.push(output);
                 done.came_on(self.owned.lost);
                 Ok(None)
             }
@@ -123,7 +123,7 @@ impl Driver<'_> {
         let encoded =
             encoded.map_err(|why| StepError::stop(format!("the codec refused the output: {why}")))?;
         Ok(NewCheckpoint {
-            step: name.clone(),
+            step: name.to_string(),
             seq: i32::try_from(position).unwrap_or(i32::MAX),
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
             lost: self.owned.lost,
@@ -198,7 +198,7 @@ impl Driver<'_> {
     pub(super) fn alighted(&self, done: &Done) -> Option<NewCheckpoint> {
         let mut riding = done.riding.all();
         let (_last, output) = riding.pop()?;
-        let position = done.recorded.checked_sub(1)?;
+        let position = done.recorded().checked_sub(1)?;
         let stays = self.owned.schema.options.atomic;
         (!stays).then(|| self.checkpoint(position, 1, &output, &riding).ok())?
     }

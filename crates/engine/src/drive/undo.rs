@@ -56,7 +56,7 @@ impl Driver<'_> {
     pub(super) async fn begin_undo(&mut self, why: Why, done: &mut Done) -> Stop {
         let json = serde_json::to_vec(&why).unwrap_or_default();
         if let Err(stop) = self
-            .mark(done.recorded, Mark::Undoing.of(""), json.into(), done)
+            .mark(done.recorded(), Mark::Undoing.of(""), json.into(), done)
             .await
         {
             return stop;
@@ -88,9 +88,9 @@ impl Driver<'_> {
         };
         #[cfg(feature = "planted")]
         if bugs::is_planted(Bug::UndoneFirstToLast) {
-            return (0..done.recorded).find(is_left);
+            return (0..done.recorded()).find(is_left);
         }
-        (0..done.recorded).rev().find(is_left)
+        (0..done.recorded()).rev().find(is_left)
     }
 
     fn undone(&self, why: &Why) -> (Then, RunEnd) {
@@ -121,9 +121,9 @@ impl Driver<'_> {
         loop {
             self.may_undo(done).await?;
             let number = self.attempt_number(done);
-            let error = match self.undo_attempt(position, undo, output, number, done).await {
+            let error = match self.undo_attempt(position, undo, &output, number, done).await {
                 AttemptEnd::Attempted(Attempted::Done(_nothing)) => {
-                    telemetry::attempted(&schema.name, &entry.name, "undone");
+                    schema.meters.attempted(position, telemetry::Attempted::Undone);
                     return self
                         .undone_one(position, why, Bytes::from_static(b"null"), done)
                         .await;
@@ -134,7 +134,9 @@ impl Driver<'_> {
                 }
                 other => return Err(self.left(position, other, done).await),
             };
-            telemetry::attempted(&schema.name, &entry.name, "undo_failed");
+            schema
+                .meters
+                .attempted(position, telemetry::Attempted::UndoFailed);
             self.undo_failed(&entry.name, undo, number, &error, done).await?;
         }
     }

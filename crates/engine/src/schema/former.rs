@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Schema, SchemaCore, StepEntry};
 use crate::plan::Plan;
+use crate::telemetry::Meters;
 
 /// How many schemas the former names of one may make. Each is a shape that its workers look for.
 const MOST_FORMER: usize = 64;
@@ -62,10 +63,10 @@ impl SchemaCore {
         };
         Self {
             name: self.name.clone(),
+            meters: Meters::of(&self.name, steps.iter().map(|step| &*step.name)),
             steps,
             options: self.options.clone(),
             plan: plan.record(),
-            calls: self.calls.clone(),
             former: true,
         }
     }
@@ -76,8 +77,8 @@ impl StepEntry {
     fn under(&self, former: &str) -> Self {
         let others = self.formerly.iter().filter(|name| *name != former);
         Self {
-            name: former.to_owned(),
-            formerly: others.chain([&self.name]).cloned().collect(),
+            name: former.into(),
+            formerly: others.cloned().chain([self.name.to_string()]).collect(),
             ..self.clone()
         }
     }
