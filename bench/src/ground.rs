@@ -18,13 +18,17 @@ use crate::args::{Args, Kind};
 use crate::limit::text;
 
 /// What a private server is started with, besides what makes its commits durable.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("shared_buffers", "1GB"),
     ("max_wal_size", "16GB"),
+    ("min_wal_size", "4GB"),
     ("checkpoint_timeout", "30min"),
     ("track_io_timing", "off"),
     ("pg_stat_statements.track_utility", "off"),
 ];
+
+/// How many files of 16 MB a private server has for its log before anything is measured.
+const LOG_FILES: usize = 160;
 
 /// A database, or the memory of this process.
 pub(crate) struct Ground {
@@ -84,6 +88,20 @@ impl Ground {
         let file = self.cluster.as_ref()?.data().join("postmaster.pid");
         let text = std::fs::read_to_string(file).ok()?;
         text.lines().next()?.parse().ok()
+    }
+
+    /// Lets a private server have files for its log, as one has that has run for a while: a new one makes
+    /// each of them when it is needed, full of zeros, while all its clients wait.
+    pub(crate) async fn fill_log(&self) -> Result<()> {
+        if self.cluster.is_some() {
+            let mut session = self.session().await?;
+            for _file in 0..LOG_FILES {
+                let next = include_str!("../sql/postgres/next_log_file.sql");
+                sqlx::query(next).execute(&mut session).await?;
+            }
+            sqlx::query("CHECKPOINT").execute(&mut session).await?;
+        }
+        Ok(())
     }
 
     /// A session of the one who measures.

@@ -24,6 +24,7 @@ const WARM_UP: Duration = Duration::from_millis(1_500);
 /// Runs the workload that the arguments name.
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let ground = Ground::new(args)?;
+    ground.fill_log().await?;
     match args.workload {
         Workload::Order5 => order5::run(args, &ground).await,
         Workload::Replay => replay::run(args, &ground).await,
