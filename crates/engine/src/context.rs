@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::calls::CallAs;
-pub(crate) use self::outputs::Outputs;
+pub(crate) use self::outputs::{Earlier, Outputs};
 pub(crate) use self::resources::Resources;
 pub(crate) use self::transaction::TransactionSlot;
 pub use self::transaction::{IntoEnlisted, OpenTransaction};
@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     pub(crate) fence: Fence,
     pub(crate) worker: WorkerId,
     pub(crate) input: Bytes,
-    pub(crate) outputs: Outputs,
+    pub(crate) outputs: Earlier,
     pub(crate) resources: Arc<Resources>,
     pub(crate) instance: Uuid,
     pub(crate) transaction: Mutex<TransactionSlot>,
@@ -241,7 +241,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::execution::Claim;
 
-    pub(crate) fn context(instance: Uuid, outputs: Outputs) -> StepContext {
+    pub(crate) fn context(instance: Uuid, outputs: Earlier) -> StepContext {
         let schema = crate::schema::Schema::new("s")
             .step("first", double)
             .step("second", double);
@@ -294,8 +294,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_downstream_key_depends_on_run_and_step_only() {
-        let one = context(Uuid::nil(), Outputs::default());
-        let two = context(Uuid::max(), Outputs::default());
+        let one = context(Uuid::nil(), Earlier::default());
+        let two = context(Uuid::max(), Earlier::default());
         assert_eq!(one.idempotency_key(), two.idempotency_key());
         assert_eq!(one.idempotency_key().len(), 36);
     }

@@ -45,7 +45,7 @@ use crate::schema::{SchemaCore, StepEntry};
 use crate::settlement::Settled;
 use crate::step::{Attempted, ErasedStep};
 use crate::store::Tries;
-use crate::telemetry;
+use crate::telemetry::AttemptOutcome;
 
 /// An execution in the hands of its owner.
 pub(crate) struct Owned {
@@ -203,7 +203,7 @@ impl Driver<'_> {
                 AttemptEnd::Attempted(Attempted::Done(output)) => {
                     match self.record(position, number, output, &cx, done).await? {
                         None => {
-                            schema.meters.attempted(position, telemetry::Attempted::Recorded);
+                            schema.meters.attempted(position, AttemptOutcome::Recorded);
                             let time = self.inner.now().duration_since(self.run.since());
                             schema.meters.took(position, time.unwrap_or_default());
                             return Ok(());
@@ -215,7 +215,7 @@ impl Driver<'_> {
                 other => return Err(Box::pin(self.left(position, other, done)).await),
             };
             drop(cx.take_enlisted());
-            schema.meters.attempted(position, telemetry::Attempted::Failed);
+            schema.meters.attempted(position, AttemptOutcome::Failed);
             if careful
                 && !error.is_of_known_effect()
                 && Box::pin(self.is_verified(position, &error, done)).await?
@@ -297,34 +297,32 @@ impl Driver<'_> {
         let atomic = self.owned.schema.options.atomic;
         let inherited = done.take_transaction();
         StepContext::new(ContextInner {
-            step: Arc::clone(&entry.name),
             attempt,
-            recorded_as: Arc::clone(&entry.name),
             begins_once: entry.effect == Effect::AtMostOnce,
             transaction: Mutex::new(inherited.map_or(TransactionSlot::Empty, TransactionSlot::Enlisted)),
             inherits: atomic,
             desk: (!atomic).then(Default::default),
-            ..self.context_parts(done)
+            ..self.context_parts(done, Arc::clone(&entry.name), Arc::clone(&entry.name))
         })
     }
 
     /// What is the same in each context of the run.
-    fn context_parts(&self, done: &Done) -> ContextInner {
+    fn context_parts(&self, done: &Done, step: Arc<str>, recorded_as: Arc<str>) -> ContextInner {
         ContextInner {
             key: self.owned.key.clone(),
-            step: Arc::default(),
+            step,
             attempt: 0,
             generation: self.owned.generation,
             fence: self.run.fence(),
             worker: self.run.worker,
             input: done.input.clone(),
-            outputs: done.outputs.clone(),
+            outputs: done.outputs.so_far(),
             resources: Arc::clone(&self.inner.resources),
             instance: self.inner.info.instance,
             transaction: Mutex::default(),
             inherits: false,
             has_inherited: false.into(),
-            recorded_as: Arc::default(),
+            recorded_as,
             begins_once: false,
             recorded: Arc::clone(&done.marks),
             read_at: done.read_at,

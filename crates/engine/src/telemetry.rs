@@ -29,13 +29,13 @@ pub(crate) struct Meters {
 
 #[derive(Clone)]
 struct StepMeters {
-    attempts: [(Attempted, Key); 4],
+    attempts: [(AttemptOutcome, Key); 4],
     seconds: Key,
 }
 
 /// How an attempt of a step ended, or one of its undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempted {
+pub(crate) enum AttemptOutcome {
     Recorded,
     Failed,
     Undone,
@@ -46,16 +46,16 @@ impl Meters {
     /// Of a schema, with the names of its steps.
     pub(crate) fn of<'a>(schema: &str, steps: impl Iterator<Item = &'a str>) -> Self {
         let of_schema = Label::new("schema", schema.to_owned());
-        let calls = |word| {
+        let call = |word| {
             let labels = vec![of_schema.clone(), Label::from_static_parts("verdict", word)];
             Key::from_parts("keystep_calls_total", labels)
         };
         Self {
             calls: [
-                (Verdict::Started, calls("started")),
-                (Verdict::Resumed, calls("resumed")),
-                (Verdict::Attached, calls("attached")),
-                (Verdict::Finished, calls("finished")),
+                (Verdict::Started, call("started")),
+                (Verdict::Resumed, call("resumed")),
+                (Verdict::Attached, call("attached")),
+                (Verdict::Finished, call("finished")),
             ],
             steps: steps.map(|step| StepMeters::of(&of_schema, step)).collect(),
         }
@@ -69,7 +69,7 @@ impl Meters {
     }
 
     /// An attempt of the step at a position ended.
-    pub(crate) fn attempted(&self, position: usize, how: Attempted) {
+    pub(crate) fn attempted(&self, position: usize, how: AttemptOutcome) {
         let attempts = self.steps.get(position).map(|step| &step.attempts);
         if let Some((_, key)) = attempts.and_then(|attempts| attempts.iter().find(|(of, _)| *of == how)) {
             counter_of(key).increment(1);
@@ -88,17 +88,17 @@ impl Meters {
 impl StepMeters {
     fn of(schema: &Label, step: &str) -> Self {
         let labels = vec![schema.clone(), Label::new("step", step.to_owned())];
-        let attempts = |word| {
+        let attempt = |word| {
             let outcome = Label::from_static_parts("outcome", word);
             let labels = labels.iter().cloned().chain([outcome]).collect::<Vec<_>>();
             Key::from_parts("keystep_step_attempts_total", labels)
         };
         Self {
             attempts: [
-                (Attempted::Recorded, attempts("recorded")),
-                (Attempted::Failed, attempts("failed")),
-                (Attempted::Undone, attempts("undone")),
-                (Attempted::UndoFailed, attempts("undo_failed")),
+                (AttemptOutcome::Recorded, attempt("recorded")),
+                (AttemptOutcome::Failed, attempt("failed")),
+                (AttemptOutcome::Undone, attempt("undone")),
+                (AttemptOutcome::UndoFailed, attempt("undo_failed")),
             ],
             seconds: Key::from_parts("keystep_step_seconds", labels),
         }

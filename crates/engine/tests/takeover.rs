@@ -217,6 +217,9 @@ async fn an_execution_whose_owner_is_lost_too_often_without_a_checkpoint_is_park
         3,
         "the fourth owner did not start it"
     );
+    for _loss in 0..3 {
+        probe.left().await;
+    }
     // An operator lets it go on.
     there.resume(parked.id).await.expect("resumed");
     probe.gate.add_permits(1);

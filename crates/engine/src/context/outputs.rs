@@ -34,8 +34,8 @@ impl StepContext {
     {
         let _only_its_type_counts = function;
         let wanted = type_name::<F>();
-        let function = Some(TypeId::of::<F>());
-        let mut found = self.earlier(|step| step.function == function);
+        let its_type = Some(TypeId::of::<F>());
+        let mut found = self.earlier(|step| step.function == its_type);
         match (found.next(), found.next()) {
             (Some(output), None) => decode(&output, wanted),
             (Some(_), Some(_)) => Err(StepError::stop(format!(
@@ -67,26 +67,25 @@ impl StepContext {
     }
 }
 
-/// Recorded outputs of the first steps of a schema, in order. Clones share what was there when they were
-/// made: each attempt has one, and what is pushed later is not seen by it.
-#[derive(Default, Clone)]
+/// Recorded outputs of the first steps of a schema, in order, as the owner of a run adds to them.
+#[derive(Default)]
 pub(crate) struct Outputs {
     shared: Arc<Mutex<Vec<Bytes>>>,
-    /// How many of the shared ones are there for this one.
+    count: usize,
+}
+
+/// Those that were there at a moment: what an attempt sees. It shares the owner's list, so the later ones
+/// stay in memory as long as it does.
+#[derive(Default)]
+pub(crate) struct Earlier {
+    shared: Arc<Mutex<Vec<Bytes>>>,
     count: usize,
 }
 
 impl Outputs {
     /// Adds the next step's output.
     pub(crate) fn push(&mut self, output: Bytes) {
-        let mut shared = locked(&self.shared);
-        if shared.len() == self.count {
-            shared.push(output);
-        } else {
-            let others = shared[..self.count].iter().cloned().chain([output]).collect();
-            drop(shared);
-            self.shared = Arc::new(Mutex::new(others));
-        }
+        locked(&self.shared).push(output);
         self.count += 1;
     }
 
@@ -95,18 +94,30 @@ impl Outputs {
     }
 
     pub(crate) fn last(&self) -> Option<Bytes> {
-        self.at(self.count.checked_sub(1)?)
+        locked(&self.shared).last().cloned()
     }
 
     /// The output of the step at a position.
     pub(crate) fn at(&self, position: usize) -> Option<Bytes> {
-        (position < self.count).then(|| locked(&self.shared).get(position).cloned())?
+        locked(&self.shared).get(position).cloned()
     }
 
+    /// Those that are there now.
+    pub(crate) fn so_far(&self) -> Earlier {
+        Earlier {
+            shared: Arc::clone(&self.shared),
+            count: self.count,
+        }
+    }
+}
+
+impl Earlier {
     /// The outputs of those of the schema's steps that are wanted.
     fn of(&self, steps: &[StepEntry], wanted: impl Fn(&StepEntry) -> bool) -> impl Iterator<Item = Bytes> {
-        let positions = steps.iter().enumerate().filter(move |(_, step)| wanted(step));
-        positions.filter_map(|(position, _)| self.at(position))
+        let positions = steps.iter().enumerate().take(self.count);
+        positions
+            .filter(move |(_, step)| wanted(step))
+            .filter_map(|(position, _)| locked(&self.shared).get(position).cloned())
     }
 }
 
@@ -123,7 +134,6 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &Bytes, what: &str) -> StepResu
 
 #[cfg(test)]
 mod tests {
-
     use uuid::Uuid;
 
     use super::super::tests::{context, double};
@@ -132,32 +142,19 @@ mod tests {
     #[test]
     fn an_earlier_output_is_found_by_its_function() {
         let mut outputs = Outputs::default();
-        let cx = context(Uuid::nil(), outputs.clone());
-        assert!(cx.output_of(double).is_err(), "nothing is recorded yet");
         outputs.push(Bytes::from_static(b"14"));
-        assert!(
-            cx.output_of(double).is_err(),
-            "what is recorded later is not seen"
-        );
-        let cx = context(Uuid::nil(), outputs.clone());
+        let cx = context(Uuid::nil(), outputs.so_far());
         assert_eq!(cx.output_of(double).expect("recorded"), 14);
         assert_eq!(cx.output::<u32>("first").expect("recorded"), 14);
         outputs.push(Bytes::from_static(b"15"));
-        let cx = context(Uuid::nil(), outputs);
+        assert_eq!(
+            cx.output_of(double).expect("recorded"),
+            14,
+            "what comes later is not seen"
+        );
+        assert!(cx.output::<u32>("second").is_err());
+        let cx = context(Uuid::nil(), outputs.so_far());
         assert!(cx.output_of(double).is_err(), "two steps are this function");
-    }
-
-    #[test]
-    fn clones_that_go_on_apart_keep_their_own() {
-        let mut one = Outputs::default();
-        one.push(Bytes::from_static(b"1"));
-        let mut other = one.clone();
-        one.push(Bytes::from_static(b"2"));
-        other.push(Bytes::from_static(b"3"));
-        let all = |outputs: &Outputs| [outputs.at(0), outputs.at(1), outputs.at(2)];
-        let is = |value| Some(Bytes::from_static(value));
-        assert_eq!(all(&one), [is(b"1"), is(b"2"), None]);
-        assert_eq!(all(&other), [is(b"1"), is(b"3"), None]);
-        assert_eq!(other.last(), is(b"3"));
+        assert_eq!(cx.output::<u32>("second").expect("recorded"), 15);
     }
 }

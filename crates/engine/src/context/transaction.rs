@@ -177,7 +177,7 @@ impl fmt::Debug for OpenTransaction {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outputs;
+    use super::super::Earlier;
     use super::super::tests::context;
     use super::*;
 
@@ -194,13 +194,13 @@ mod tests {
 
     #[test]
     fn a_transaction_of_another_store_is_refused_when_it_is_opened() {
-        let cx = context(Uuid::nil(), Outputs::default());
+        let cx = context(Uuid::nil(), Earlier::default());
         assert!(cx.open_transaction(Uuid::max()).is_err());
     }
 
     #[tokio::test]
     async fn while_a_transaction_is_open_durable_calls_are_refused() {
-        let cx = context(Uuid::nil(), Outputs::default());
+        let cx = context(Uuid::nil(), Earlier::default());
         cx.scope(async {
             assert!(StepContext::refuse_in_transaction().is_ok());
             let open = cx.open_transaction(Uuid::nil()).expect("the first");
@@ -232,7 +232,7 @@ mod tests {
                 }
             }
         }
-        let cx = context(Uuid::nil(), Outputs::default());
+        let cx = context(Uuid::nil(), Earlier::default());
         let open = cx.open_transaction(Uuid::nil()).expect("the first");
         let watched = Watched {
             _open: open,

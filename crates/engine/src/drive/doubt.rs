@@ -210,14 +210,12 @@ impl Driver<'_> {
         done: &Done,
     ) -> StepContext {
         StepContext::new(ContextInner {
-            step: step.into(),
             attempt,
-            recorded_as: recorded_as.into(),
             transaction: Mutex::new(TransactionSlot::Empty),
             inherits: false,
             has_inherited: false.into(),
             desk: None,
-            ..self.context_parts(done)
+            ..self.context_parts(done, step.into(), recorded_as.into())
         })
     }
 }

@@ -23,7 +23,7 @@ use crate::schema::Undo;
 use crate::settlement::{Settled, Settlement};
 use crate::step::Attempted;
 use crate::store::Then;
-use crate::telemetry;
+use crate::telemetry::AttemptOutcome;
 
 /// Why a run is undone. Stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ impl Driver<'_> {
             let number = self.attempt_number(done);
             let error = match self.undo_attempt(position, undo, &output, number, done).await {
                 AttemptEnd::Attempted(Attempted::Done(_nothing)) => {
-                    schema.meters.attempted(position, telemetry::Attempted::Undone);
+                    schema.meters.attempted(position, AttemptOutcome::Undone);
                     return self
                         .undone_one(position, why, Bytes::from_static(b"null"), done)
                         .await;
@@ -134,9 +134,7 @@ impl Driver<'_> {
                 }
                 other => return Err(self.left(position, other, done).await),
             };
-            schema
-                .meters
-                .attempted(position, telemetry::Attempted::UndoFailed);
+            schema.meters.attempted(position, AttemptOutcome::UndoFailed);
             self.undo_failed(&entry.name, undo, number, &error, done).await?;
         }
     }

@@ -105,9 +105,9 @@ fn in_order(schema: &SchemaCore, checkpoints: &[CheckpointRecord], state: State)
         let step = &output.step;
         let passed = steps
             .by_ref()
-            .find(|(_, entry)| *entry.name == **step || !(entry.lazy || schema.options.atomic));
+            .find(|(_, entry)| &*entry.name == step.as_str() || !(entry.lazy || schema.options.atomic));
         match passed {
-            Some((place, entry)) if *entry.name == **step => {
+            Some((place, entry)) if &*entry.name == step.as_str() => {
                 if usize::try_from(output.seq) != Ok(place) {
                     return Err(format!("the step `{step}` is recorded at place {}", output.seq));
                 }
