@@ -95,12 +95,8 @@ async fn relay(inner: Arc<Inner>, publisher: impl Publisher, ends: CancellationT
 async fn deliver(inner: &Inner, publisher: impl Publisher, ends: CancellationToken) {
     let mut refused = Refused::default();
     let mut pause = Pause::default();
-    loop {
-        let delivered = tokio::select! {
-            () = ends.cancelled() => return,
-            delivered = look(inner, &publisher, &mut refused) => delivered,
-        };
-        match delivered {
+    while !ends.is_cancelled() {
+        match look(inner, &publisher, &mut refused, &ends).await {
             Ok(0) => {
                 pause = Pause::default();
                 tokio::select! {
@@ -118,7 +114,16 @@ async fn deliver(inner: &Inner, publisher: impl Publisher, ends: CancellationTok
 }
 
 /// Delivers what there is, at most one look; how many were delivered.
-async fn look(inner: &Inner, publisher: &impl Publisher, refused: &mut Refused) -> Result<usize, StoreError> {
+///
+/// What is asked of the store is not given up half-way when the relay is to end. A claim to lead that is
+/// still under way could be granted after the worker has stepped down, and nobody else would lead while this
+/// process lives; and what was delivered is deleted.
+async fn look(
+    inner: &Inner,
+    publisher: &impl Publisher,
+    refused: &mut Refused,
+    ends: &CancellationToken,
+) -> Result<usize, StoreError> {
     if !inner.liveness.is_fresh() || !inner.store.lead(inner.liveness.worker()).await? {
         return Ok(0);
     }
@@ -140,7 +145,11 @@ async fn look(inner: &Inner, publisher: &impl Publisher, refused: &mut Refused) 
         }
         let id = message.id;
         let sent = match outgoing(inner, message) {
-            Ok(outgoing) => published(publisher, outgoing).await,
+            Ok(outgoing) => tokio::select! {
+                biased;
+                () = ends.cancelled() => break,
+                sent = published(publisher, outgoing) => sent,
+            },
             Err(why) => Err(format!("it can not be read: {why}")),
         };
         match sent {
