@@ -221,6 +221,8 @@ macro_rules! stories_suite {
             what_dies_before_its_write_has_sent_nothing,
             a_publisher_that_panics_is_given_the_message_again,
             a_relay_that_is_dropped_leaves_the_rest_to_another_process,
+            a_relay_that_is_dropped_hears_whether_it_leads_before_it_steps_down,
+            a_relay_that_is_dropped_deletes_what_it_has_delivered,
             a_message_that_is_not_taken_holds_up_only_its_own_execution,
             a_message_is_kept_until_it_is_taken,
             a_thousand_messages_survive_relays_that_are_killed_among_them,

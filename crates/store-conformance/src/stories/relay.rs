@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::town::{KEY, Town, book, note, recorded, soon};
-use crate::faulty::Gate;
+use crate::faulty::{Call, Fault, Gate};
 use crate::under_faults::Ground;
 
 /// What was delivered, by all relays, in order.
@@ -216,6 +216,48 @@ pub async fn a_relay_that_is_dropped_leaves_the_rest_to_another_process<G: Groun
     second.has(4).await;
     emptied(&town).await;
     assert_eq!(second.payloads(), ["20", "21", "22", "23"]);
+}
+
+/// A claim that is granted after the step-down would keep every other process from delivering.
+pub async fn a_relay_that_is_dropped_hears_whether_it_leads_before_it_steps_down<G: Ground>(ground: G) {
+    let (town, schema) = (Town::on(ground).await, emitting());
+    let (here, there) = (town.process(&schema).await, town.process(&schema).await);
+    let granted = Gate::closed();
+    let held = Fault::HoldAfter(granted.clone());
+    here.faults.script(&[Call::Lead], 1, held);
+    let relay = here.relay(Post::default());
+    soon(granted.arrived(1)).await;
+    drop(relay);
+    // Each of its writes is a chance for the step-down to come first.
+    here.run(&schema, "one", 1).await.expect("an output");
+    let stepped_down = || here.faults.calls().contains(&Call::StepDown);
+    assert!(!stepped_down(), "it does not know yet whether it leads");
+    granted.open();
+    let second = Post::default();
+    let _other = there.relay(second.clone());
+    second.has(4).await;
+    assert!(stepped_down());
+}
+
+pub async fn a_relay_that_is_dropped_deletes_what_it_has_delivered<G: Ground>(ground: G) {
+    let (town, schema) = (Town::on(ground).await, emitting());
+    let (here, there) = (town.process(&schema).await, town.process(&schema).await);
+    let deleting = Gate::closed();
+    let held = Fault::HoldBefore(deleting.clone());
+    here.faults.script(&[Call::Delivered], 1, held);
+    here.run(&schema, "one", 1).await.expect("an output");
+    let (first, second) = (Post::default(), Post::default());
+    let relay = here.relay(first.clone());
+    soon(deleting.arrived(1)).await;
+    drop(relay);
+    let _other = there.relay(second.clone());
+    deleting.open();
+    emptied(&town).await;
+    assert_eq!(
+        (first.all().len(), second.all().len()),
+        (4, 0),
+        "none is delivered twice"
+    );
 }
 
 /// Does not take the messages of one execution until it is told so.
