@@ -5,12 +5,12 @@
 //! own, because a batch costs about as much as the rows of a small one. For authors of stores; the
 //! engine does not use it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{MutexGuard, Notify, mpsc, oneshot};
 
 use crate::clock::monotonic;
 use crate::runs::locked;
@@ -76,6 +76,24 @@ pub struct LaneSender<Op, Answer> {
     // Dropped in this order: who is told that the last sender is gone finds the queue closed.
     queue: mpsc::Sender<Pending<Op, Answer>>,
     last: Arc<LastSender>,
+    writing: Writing,
+}
+
+/// How many write at this moment: writers that have taken a batch and not come back, and callers that
+/// have a turn of their own.
+type Writing = Arc<AtomicUsize>;
+
+/// A caller's turn to write by itself. Whoever waits meanwhile is written when it is over.
+#[derive(Debug)]
+pub struct Turn<'a, Op, Answer>(&'a LaneSender<Op, Answer>);
+
+impl<Op, Answer> Drop for Turn<'_, Op, Answer> {
+    fn drop(&mut self) {
+        self.0.writing.fetch_sub(1, Ordering::SeqCst);
+        if self.0.somebody_waits() {
+            self.0.last.0.notify_last();
+        }
+    }
 }
 
 /// Tells all writers when the last sender is gone.
@@ -93,11 +111,28 @@ impl<Op, Answer> Clone for LaneSender<Op, Answer> {
         Self {
             queue: self.queue.clone(),
             last: Arc::clone(&self.last),
+            writing: Arc::clone(&self.writing),
         }
     }
 }
 
 impl<Op, Answer> LaneSender<Op, Answer> {
+    /// A turn to write without a writer, when nothing waits and nobody writes: a lone operation saves the
+    /// way to the writer's task and back.
+    pub fn turn(&self) -> Option<Turn<'_, Op, Answer>> {
+        if self.somebody_waits() {
+            return None;
+        }
+        let first = self
+            .writing
+            .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed);
+        first.is_ok().then(|| Turn(self))
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.queue.capacity() < self.queue.max_capacity()
+    }
+
     /// Enqueues an operation of so many payload bytes and waits for its answer.
     ///
     /// # Errors
@@ -122,6 +157,7 @@ pub struct LaneReceiver<Op, Answer> {
     inner: Arc<Mutex<Inbox<Op, Answer>>>,
     arrived: Arc<Notify>,
     limits: LaneLimits,
+    writing: Writing,
     /// Whether this writer has taken a batch and not come back.
     writes: AtomicBool,
 }
@@ -131,8 +167,6 @@ struct Inbox<Op, Answer> {
     queue: mpsc::Receiver<Pending<Op, Answer>>,
     /// Taken from the queue, but too large for the batch that was being gathered.
     held_over: Option<Pending<Op, Answer>>,
-    /// Writers that have taken a batch and not come back.
-    writing: usize,
     /// Batches that were ever taken.
     taken: u64,
 }
@@ -143,6 +177,7 @@ impl<Op, Answer> Clone for LaneReceiver<Op, Answer> {
             inner: Arc::clone(&self.inner),
             arrived: Arc::clone(&self.arrived),
             limits: self.limits,
+            writing: Arc::clone(&self.writing),
             writes: AtomicBool::new(false),
         }
     }
@@ -167,19 +202,41 @@ impl<Op, Answer> LaneReceiver<Op, Answer> {
     /// Waits for the next operation and returns it with everything else that waits already, within
     /// the limits. `None` when all senders are gone and the queue is empty.
     pub async fn next_batch(&self) -> Option<Vec<Pending<Op, Answer>>> {
+        let nothing = tokio::sync::Mutex::const_new(());
+        Some(self.next_batch_with(&nothing).await?.0)
+    }
+
+    /// The same for a writer whose means a caller may have in its [`turn`](LaneSender::turn): nothing is
+    /// taken before they are at hand.
+    pub async fn next_batch_with<'m, Means>(
+        &self,
+        means: &'m tokio::sync::Mutex<Means>,
+    ) -> Option<(Vec<Pending<Op, Answer>>, MutexGuard<'m, Means>)> {
         self.came_back();
         // How many batches had been taken, and since when.
         let mut seen = (0, monotonic());
         loop {
             // Before the look, so that what arrives after it is heard of.
             let arrived = self.arrived.notified();
+            let means = match means.try_lock() {
+                Ok(means) => means,
+                Err(_out) => {
+                    // Another writer may have its own.
+                    self.arrived.notify_last();
+                    means.lock().await
+                }
+            };
             let waited = seen.1.elapsed();
             match self.take((waited >= PATIENCE).then_some(seen.0)) {
-                Ok(batch) => return Some(batch),
+                Ok(batch) => return Some((batch, means)),
                 Err(Nothing::Closed) => return None,
-                Err(Nothing::Empty) => arrived.await,
+                Err(Nothing::Empty) => {
+                    drop(means);
+                    arrived.await;
+                }
                 Err(Nothing::Few(taken)) if taken != seen.0 => seen = (taken, monotonic()),
                 Err(Nothing::Few(_)) => {
+                    drop(means);
                     let _late = tokio::time::timeout(PATIENCE.saturating_sub(waited), arrived).await;
                 }
             }
@@ -191,7 +248,8 @@ impl<Op, Answer> LaneReceiver<Op, Answer> {
     fn take(&self, stuck_at: Option<u64>) -> Result<Vec<Pending<Op, Answer>>, Nothing> {
         let mut inbox = locked(&self.inner);
         let waiting = inbox.queue.len() + usize::from(inbox.held_over.is_some());
-        if inbox.writing > 0 && (1..WORTH_A_BATCH).contains(&waiting) && stuck_at != Some(inbox.taken) {
+        let writing = self.writing.load(Ordering::SeqCst);
+        if writing > 0 && (1..WORTH_A_BATCH).contains(&waiting) && stuck_at != Some(inbox.taken) {
             return Err(Nothing::Few(inbox.taken));
         }
         let first = match inbox.held_over.take() {
@@ -202,7 +260,7 @@ impl<Op, Answer> LaneReceiver<Op, Answer> {
             })?,
         };
         // Half of many, where another writer is free for the rest.
-        let free = Arc::strong_count(&self.inner) - 1 > inbox.writing;
+        let free = Arc::strong_count(&self.inner) - 1 > writing;
         let rows = match free && waiting >= 2 * WORTH_A_BATCH {
             true => waiting.div_ceil(2).min(self.limits.rows),
             false => self.limits.rows,
@@ -220,7 +278,7 @@ impl<Op, Answer> LaneReceiver<Op, Answer> {
             bytes += next.bytes;
             batch.push(next);
         }
-        inbox.writing += 1;
+        self.writing.fetch_add(1, Ordering::SeqCst);
         inbox.taken += 1;
         self.writes.store(true, Ordering::Relaxed);
         if inbox.held_over.is_some() || !inbox.queue.is_empty() {
@@ -231,7 +289,7 @@ impl<Op, Answer> LaneReceiver<Op, Answer> {
 
     fn came_back(&self) {
         if self.writes.swap(false, Ordering::Relaxed) {
-            locked(&self.inner).writing -= 1;
+            self.writing.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
@@ -242,19 +300,21 @@ pub fn lane<Op, Answer>(limits: LaneLimits) -> (LaneSender<Op, Answer>, LaneRece
     let inbox = Inbox {
         queue,
         held_over: None,
-        writing: 0,
         taken: 0,
     };
     let arrived = Arc::new(Notify::new());
+    let writing = Writing::default();
     (
         LaneSender {
             queue: sender,
             last: Arc::new(LastSender(Arc::clone(&arrived))),
+            writing: Arc::clone(&writing),
         },
         LaneReceiver {
             inner: Arc::new(Mutex::new(inbox)),
             arrived,
             limits,
+            writing,
             writes: AtomicBool::new(false),
         },
     )
@@ -343,6 +403,44 @@ mod tests {
             tokio::time::sleep(PATIENCE / 4).await;
         }
         assert!(!taking.await.expect("no panic").expect("operations").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_given_where_nothing_waits_and_nobody_writes() {
+        let (sender, receiver) = lane::<u32, u32>(limits(8, 100));
+        let turn = sender.turn().expect("a turn");
+        assert!(sender.turn().is_none(), "somebody has one");
+        drop(turn);
+        enqueue(&sender, 1, 10).await;
+        assert!(sender.turn().is_none(), "somebody waits");
+        receiver.next_batch().await.expect("an operation");
+        assert!(sender.turn().is_none(), "somebody writes");
+        receiver.came_back();
+        assert!(sender.turn().is_some());
+    }
+
+    #[tokio::test]
+    async fn few_that_come_in_a_turn_are_left_to_its_end() {
+        let (sender, receiver) = lane(limits(8, 100));
+        let turn = sender.turn();
+        enqueue(&sender, 1, 10).await;
+        assert!(matches!(receiver.take(None), Err(Nothing::Few(0))));
+        drop(turn);
+        assert!(receiver.take(None).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_writer_takes_nothing_as_long_as_a_caller_has_its_means() {
+        let (sender, receiver) = lane(limits(8, 100));
+        let means = Arc::new(tokio::sync::Mutex::new(()));
+        let out = Arc::clone(&means).lock_owned().await;
+        let taking = tokio::spawn(async move { receiver.next_batch_with(&means).await.map(|taken| taken.0) });
+        for op in 0..3 {
+            enqueue(&sender, op, 1).await;
+        }
+        drop(out);
+        let batch = taking.await.expect("no panic").expect("operations");
+        assert_eq!(batch.len(), 3, "all that had come by then");
     }
 
     #[tokio::test]

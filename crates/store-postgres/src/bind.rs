@@ -58,9 +58,9 @@ pub(crate) fn submitted(query: Bound, begin: &Begin) -> Bound {
 
 /// Binds the arguments of `parts/commit.sql`: usual writes of one worker under fences of one start of
 /// the server, sorted by id.
-pub(crate) fn commits(query: Bound, form: Form, from: Origin, commits: &[Usual<'_>]) -> Bound {
+pub(crate) fn commits(query: Bound, from: Origin, commits: &[Usual<'_>]) -> Bound {
     let query = query.bind(from.incarnation).bind(from.worker.0);
-    Columns::of(query, form, commits)
+    Columns::of(query, Form::Many, commits)
         .each(|c| c.write.fence.execution.0)
         .each(|c| c.write.fence.run.0)
         .each(|c| c.write.fence.claim.epoch)
@@ -75,6 +75,30 @@ pub(crate) fn commits(query: Bound, form: Form, from: Origin, commits: &[Usual<'
         .each(|c| c.checkpoint.step.as_str())
         .each(|c| bytes(&c.checkpoint.output))
         .query
+}
+
+/// Binds the arguments of `checkpoint_alone.sql`, and of `commit_alone.sql` where the execution succeeds.
+pub(crate) fn commit_alone(query: Bound, only: &Usual<'_>) -> Bound {
+    let Usual {
+        write, checkpoint, ..
+    } = only;
+    let query = query
+        .bind(write.fence.incarnation)
+        .bind(write.worker.0)
+        .bind(write.fence.execution.0)
+        .bind(write.fence.run.0)
+        .bind(write.fence.claim.epoch)
+        .bind(write.fence.claim.token)
+        .bind(write.write_id.0)
+        .bind(checkpoint.seq)
+        .bind(checkpoint.attempt)
+        .bind(checkpoint.lost)
+        .bind(checkpoint.step.as_str())
+        .bind(bytes(&checkpoint.output));
+    match only.succeeds {
+        true => query.bind(only.keep.map(micros)),
+        false => query,
+    }
 }
 
 /// Binds the arguments of `parts/judge.sql`: writes of any kind, sorted by id.

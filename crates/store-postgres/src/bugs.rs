@@ -4,6 +4,7 @@ use keystep::bugs::{Bug, Edit};
 
 const ACQUIRE: &str = include_str!("../sql/acquire.sql");
 const COMMIT: &str = include_str!("../sql/parts/commit.sql");
+const FENCED: &str = include_str!("../sql/parts/fenced.sql");
 const EMITTED: &str = include_str!("../sql/parts/emitted.sql");
 const JUDGE: &str = include_str!("../sql/judge.sql");
 
@@ -31,6 +32,24 @@ pub(crate) const EDITS: &[Edit] = &[
         bug: Bug::StateCompareRemoved,
         file: COMMIT,
         words: "            AND x.state::int = 1\n",
+        by: "",
+    },
+    Edit {
+        bug: Bug::RowLockRemoved,
+        file: FENCED,
+        words: "FOR NO KEY UPDATE SKIP LOCKED",
+        by: "",
+    },
+    Edit {
+        bug: Bug::ClaimCompareRemoved,
+        file: FENCED,
+        words: " AND x.token = $7::uuid",
+        by: "",
+    },
+    Edit {
+        bug: Bug::StateCompareRemoved,
+        file: FENCED,
+        words: "    AND x.state::int = 1\n",
         by: "",
     },
     Edit {

@@ -2,6 +2,9 @@
 //! queue. A free lane takes what waits at that moment, so there is no timer and a lone write goes
 //! at once.
 //!
+//! Where nobody else writes, a lone write does not even go to a lane's task: its caller sends it, on the
+//! connection of the first lane.
+//!
 //! A lane never waits for a row: what somebody else holds comes back as [`Reply::Again`] and its
 //! caller sends it again a moment later, so one locked row holds nobody else up. A value that the
 //! server does not take is found by halving the batch. A lost connection is reopened before the
@@ -13,9 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use keystep::clock::{Clock, monotonic};
-use keystep::lane::{LaneReceiver, LaneSender, Pending, lane};
+use keystep::lane::{LaneReceiver, LaneSender, Pending, Turn, lane};
 use keystep::store::StoreError;
 use sqlx::{Connection, PgConnection};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::batch;
 use crate::connect::Connector;
@@ -42,6 +46,8 @@ pub(crate) type Job = Pending<Box<Op>, Reply>;
 /// The way into the lanes. They end when the last handle is gone.
 pub(crate) struct Lanes {
     queue: LaneSender<Box<Op>, Reply>,
+    /// The first lane's.
+    line: SharedLine,
     patience: Duration,
     deadline: Duration,
 }
@@ -51,23 +57,31 @@ impl Lanes {
     pub(crate) fn start(connector: &Connector, sql: &Arc<Sql>, options: &PostgresOptions) -> Self {
         let (queue, waiting) = lane(options.batch);
         let standing = Arc::new(AtomicUsize::new(0));
-        for _lane in 0..options.lanes.max(1) {
+        let line = || {
+            Arc::new(Mutex::new(Line {
+                connector: connector.clone(),
+                sql: Arc::clone(sql),
+                clock: options.clock.clone(),
+                deadline: options.deadline,
+                connection: None,
+                under_way: false,
+                used: monotonic(),
+                standing: Arc::clone(&standing),
+            }))
+        };
+        let lines: Vec<SharedLine> = (0..options.lanes.max(1)).map(|_lane| line()).collect();
+        let first = Arc::clone(&lines[0]);
+        for line in lines {
             let lane = Lane {
                 waiting: waiting.clone(),
-                line: Line {
-                    connector: connector.clone(),
-                    sql: Arc::clone(sql),
-                    clock: options.clock.clone(),
-                    deadline: options.deadline,
-                    connection: None,
-                    used: monotonic(),
-                    standing: Arc::clone(&standing),
-                },
+                line,
+                standing: Arc::clone(&standing),
             };
             tokio::spawn(lane.run());
         }
         Self {
             queue,
+            line: first,
             patience: options.lock_patience,
             deadline: options.deadline,
         }
@@ -76,6 +90,14 @@ impl Lanes {
     /// Sends an operation, again while a row is busy, and waits for what it comes to.
     pub(crate) async fn call(&self, op: Op) -> Result<Done, StoreError> {
         let mut op = Box::new(op);
+        if !matches!(*op, Op::Acquire(_))
+            && let Some(turn) = self.queue.turn()
+            && let Ok(line) = self.line.try_lock()
+            && line.connection.is_some()
+            && let Some(answer) = Box::pin(alone(turn, line, &op)).await
+        {
+            return answer;
+        }
         let started = monotonic();
         let mut pause = FIRST_AGAIN;
         loop {
@@ -107,17 +129,36 @@ impl Lanes {
     }
 }
 
+/// Sends a lone operation; `None` when it is left to the lanes.
+async fn alone(
+    _until_it_is_answered: Turn<'_, Box<Op>, Reply>,
+    mut line: MutexGuard<'_, Line>,
+    op: &Op,
+) -> Option<Result<Done, StoreError>> {
+    match batch::run_alone(&mut line, op).await {
+        Ok(done) => done.map(Ok),
+        Err(Trouble::Busy(_) | Trouble::Stale(_)) => None,
+        Err(trouble) => Some(Err(trouble.of_write())),
+    }
+}
+
 /// One lane: takes batches and writes them, until the queue ends.
 struct Lane {
     waiting: LaneReceiver<Box<Op>, Reply>,
-    line: Line,
+    line: SharedLine,
+    /// How many lanes have a connection.
+    standing: Arc<AtomicUsize>,
 }
 
+/// A lane's connection, which a caller may use where the lane has nothing to do.
+type SharedLine = Arc<Mutex<Line>>;
+
 impl Lane {
-    async fn run(mut self) {
+    async fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            if let Err(trouble) = self.line.open().await {
+            let opened = self.line.lock().await.open().await;
+            if let Err(trouble) = opened {
                 if !self.answer_while_down(trouble, pause).await {
                     return;
                 }
@@ -125,11 +166,12 @@ impl Lane {
                 continue;
             }
             pause = FIRST_PAUSE;
-            let Some(jobs) = self.waiting.next_batch().await else {
-                return self.line.close().await;
+            let Some((jobs, mut line)) = self.waiting.next_batch_with(&self.line).await else {
+                return self.line.lock().await.close().await;
             };
             let served = jobs.len();
-            self.line.serve(jobs).await;
+            line.serve(jobs).await;
+            drop(line);
             if served > 1 {
                 // Those who were answered first say what they write next: it goes together.
                 tokio::task::yield_now().await;
@@ -139,20 +181,20 @@ impl Lane {
 
     /// Waits before the next try to connect. Where no other lane stands, operations do not wait
     /// with it: each tries once and is answered. Returns whether the queue goes on.
-    async fn answer_while_down(&mut self, trouble: Trouble, pause: Duration) -> bool {
+    async fn answer_while_down(&self, trouble: Trouble, pause: Duration) -> bool {
         tracing::warn!(?trouble, "a lane has no connection");
         let wait = tokio::time::sleep(pause);
         tokio::pin!(wait);
-        while self.line.standing.load(Ordering::Relaxed) == 0 {
-            let jobs = tokio::select! {
+        while self.standing.load(Ordering::Relaxed) == 0 {
+            let batch = tokio::select! {
                 () = &mut wait => return true,
-                jobs = self.waiting.next_batch() => jobs,
+                batch = self.waiting.next_batch_with(&self.line) => batch,
             };
-            let Some(jobs) = jobs else {
+            let Some((jobs, mut line)) = batch else {
                 return false;
             };
-            self.line.serve(jobs).await;
-            if self.line.connection.is_some() {
+            line.serve(jobs).await;
+            if line.connection.is_some() {
                 return true;
             }
         }
@@ -168,6 +210,8 @@ pub(crate) struct Line {
     pub(crate) clock: Clock,
     pub(crate) deadline: Duration,
     connection: Option<PgConnection>,
+    /// Whether a statement was sent whose answer was not heard yet.
+    under_way: bool,
     used: Instant,
     /// How many lanes have a connection.
     standing: Arc<AtomicUsize>,
@@ -184,8 +228,13 @@ impl Line {
         Ok(())
     }
 
-    /// The connection, opened if need be. An error means that nothing was sent.
+    /// The connection to send a statement, opened if need be; [`heard`](Self::heard) takes its answer. An
+    /// error means that nothing was sent.
     pub(crate) async fn ready(&mut self) -> Result<&mut PgConnection, Trouble> {
+        if self.under_way {
+            // Who sent the last one has gone: what comes next is its answer.
+            self.hang_up();
+        }
         if self.used.elapsed() > IDLE_CHECK {
             let stands = match &mut self.connection {
                 Some(connection) => {
@@ -200,19 +249,30 @@ impl Line {
         }
         self.open().await.map_err(nothing_was_sent)?;
         self.used = monotonic();
+        self.under_way = true;
         self.connection
             .as_mut()
             .ok_or_else(|| Trouble::Unavailable("no connection".to_owned()))
     }
 
+    /// Takes the answer to a statement, and gives the connection up if this is what ends it.
+    pub(crate) fn heard<T>(&mut self, answer: Result<T, Trouble>) -> Result<T, Trouble> {
+        self.under_way = false;
+        if answer.as_ref().is_err_and(Trouble::ends_the_connection) {
+            self.hang_up();
+        }
+        answer
+    }
+
     /// Gives the connection up without a farewell: the server may not be listening.
     pub(crate) fn hang_up(&mut self) {
+        self.under_way = false;
         if self.connection.take().is_some() {
             self.standing.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    async fn close(mut self) {
+    async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             let farewell = tokio::time::timeout(self.deadline / 5, connection.close());
             let _server_sees_it_anyway = farewell.await;

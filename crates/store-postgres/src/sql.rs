@@ -22,10 +22,6 @@ macro_rules! statements {
             pub(crate) judge_waiting: SqlStr,
             /// `begin.sql` for one begin.
             pub(crate) begin_alone: SqlStr,
-            /// `checkpoint.sql` for one write.
-            pub(crate) checkpoint_alone: SqlStr,
-            /// `commit.sql` for one write.
-            pub(crate) commit_alone: SqlStr,
         }
 
         impl Sql {
@@ -40,8 +36,6 @@ macro_rules! statements {
                     ),)*
                     judge_waiting: text(include_str!("../sql/judge.sql"), schema, "", EMITTED),
                     begin_alone: alone(include_str!("../sql/begin.sql"), schema),
-                    checkpoint_alone: alone(include_str!("../sql/checkpoint.sql"), schema),
-                    commit_alone: alone(include_str!("../sql/commit.sql"), schema),
                 }
             }
 
@@ -51,8 +45,6 @@ macro_rules! statements {
                     $((stringify!($name), self.$name.as_str()),)*
                     ("judge_waiting", self.judge_waiting.as_str()),
                     ("begin_alone", self.begin_alone.as_str()),
-                    ("checkpoint_alone", self.checkpoint_alone.as_str()),
-                    ("commit_alone", self.commit_alone.as_str()),
                 ]
             }
         }
@@ -66,8 +58,10 @@ statements!(
     begin_migration,
     bury,
     cancels,
+    checkpoint_alone,
     children,
     commit,
+    commit_alone,
     create_schema,
     dead_owners,
     delivered,
@@ -115,9 +109,10 @@ const EMITTED: &str = include_str!("../sql/parts/emitted.sql");
 const COMMIT_ARGUMENTS: usize = 14;
 
 /// Statements that are parts of others, or columns that several share.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     ("{begin}", BEGIN),
     ("{commit}", include_str!("../sql/parts/commit.sql")),
+    ("{fenced}", include_str!("../sql/parts/fenced.sql")),
     ("{success}", include_str!("../sql/parts/success.sql")),
     ("{record}", include_str!("../sql/parts/record.sql")),
     ("{incarnation}", include_str!("../sql/parts/incarnation.sql")),
@@ -159,20 +154,15 @@ fn finished(text: &str, schema: &SchemaName, skip_locked: &str, emitted: &str) -
 /// preparations for that.
 const UNLESS_THERE: &str = "WHERE NOT EXISTS (SELECT FROM {schema}.executions AS x WHERE x.id = b.id)";
 
-/// Takes no array apart any more: `unnest` gives one row of values, and a value is not at a place.
+/// Takes no array apart any more: `unnest` gives one row of values.
 fn without_arrays(text: &str) -> String {
     let mut pieces = text.split("unnest(");
     let mut scalar = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let (arguments, rest) = piece.split_once(')').unwrap_or((piece, ""));
-        let (number, rest) = match rest.strip_prefix(" WITH ORDINALITY") {
-            Some(rest) => (", 1::bigint", rest),
-            None => ("", rest),
-        };
-        scalar.extend(["(VALUES (", arguments, number, "))", rest]);
+        scalar.extend(["(VALUES (", arguments, "))", rest]);
     }
     scalar
-        .replace("[w.ord]", "")
         .replace("[]", "")
         .replace("ON CONFLICT (id) DO NOTHING", UNLESS_THERE)
 }
@@ -218,8 +208,8 @@ mod tests {
 
     #[test]
     fn a_statement_for_one_operation_takes_values_where_that_for_many_takes_arrays() {
-        let many = "SELECT ($2::int[])[w.ord] FROM unnest($1::text[]) WITH ORDINALITY AS w (a, ord), unnest($3::uuid[]) AS b (id)";
-        let one = "SELECT ($2::int) FROM (VALUES ($1::text, 1::bigint)) AS w (a, ord), (VALUES ($3::uuid)) AS b (id)";
+        let many = "SELECT FROM unnest($1::text[], $2::int[]) AS w (a, n), unnest($3::uuid[]) AS b (id)";
+        let one = "SELECT FROM (VALUES ($1::text, $2::int)) AS w (a, n), (VALUES ($3::uuid)) AS b (id)";
         assert_eq!(without_arrays(many), one);
     }
 

@@ -3,9 +3,11 @@
 
 mod common;
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use common::*;
+use futures::poll;
 use keystep::store::{Begun, Store, StoreError, Then, Verdict};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::PgConnection;
@@ -100,7 +102,7 @@ async fn a_write_that_is_cut_before_the_server_is_not_there_and_one_that_is_cut_
         same(&schema).await.migrate().await.expect("migrated");
         let fence = started(&store, "a").await;
 
-        let cut = proxy.trap(|text| text.contains("held AS MATERIALIZED"), 1, fate);
+        let cut = proxy.trap(|text| text.starts_with("INSERT"), 1, fate);
         let write = record(fence, "one", 0, Then::Continue);
         let unknown = store.commit(again(&write)).await;
         assert!(matches!(unknown, Err(StoreError::Unknown(_))), "{unknown:?}");
@@ -111,6 +113,32 @@ async fn a_write_that_is_cut_before_the_server_is_not_there_and_one_that_is_cut_
         assert_eq!(store.commit(write).await.expect("a verdict"), Verdict::Written);
         assert_eq!(number(&mut session, recorded).await, 1);
     }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_write_whose_caller_goes_away_is_nobody_elses() {
+    let (store, schema) = store().await;
+    let fence = started(&store, "a").await;
+    // In which of its waits it is dropped.
+    for wait in 1..=6 {
+        let write = record(fence, &format!("step {wait}"), wait, Then::Continue);
+        let same = again(&write);
+        {
+            let mut call = pin!(store.commit(write));
+            for _wait in 0..wait {
+                if poll!(&mut call).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let other = started(&store, &format!("after {wait}")).await;
+        for write in [record(other, "one", 0, Then::Continue), same] {
+            assert_eq!(store.commit(write).await.expect("a verdict"), Verdict::Written);
+        }
+    }
+    let recorded = format!("SELECT count(*) FROM {schema}.checkpoints");
+    assert_eq!(number(&mut session().await, recorded).await, 12);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod acquires;
 mod begins;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 #[cfg(feature = "planted")]
 use keystep::bugs::{Bug, is_planted};
@@ -46,13 +47,25 @@ pub(crate) async fn run(line: &mut Line, jobs: &mut Vec<Job>) -> Result<(), Trou
         answer(jobs, answers.into_iter().map(Some));
         return Ok(());
     }
-    let answers = write(line, jobs).await?;
+    let answers = write(line, &ops(jobs)).await?;
     answer(jobs, answers);
     if !jobs.is_empty() {
-        let answers = judge(line, jobs).await?;
+        let answers = judge(line, &ops(jobs)).await?;
         answer(jobs, answers.into_iter().map(Some));
     }
     Ok(())
+}
+
+/// Writes what waits for nobody. `None` when it needs a closer look, for which it goes into a batch.
+pub(crate) async fn run_alone(line: &mut Line, op: &Op) -> Result<Option<Done>, Trouble> {
+    Ok(match write(line, &[op]).await?.pop().flatten() {
+        Some(Answer::Done(done)) => Some(done),
+        Some(Answer::Failed(_) | Answer::Busy) | None => None,
+    })
+}
+
+fn ops(jobs: &[Job]) -> Vec<&Op> {
+    jobs.iter().map(|job| &*job.op).collect()
 }
 
 /// Answers each job for which there is an answer; the others stay.
@@ -89,9 +102,9 @@ impl Answer {
 }
 
 /// Does what can be done without a closer look; `None` for writes that need one.
-async fn write(line: &mut Line, jobs: &[Job]) -> Result<Vec<Option<Answer>>, Trouble> {
-    let begins: Vec<&Begin> = jobs.iter().filter_map(|job| begin(&job.op)).collect();
-    let commits: Vec<&Write> = jobs.iter().filter_map(|job| commit(&job.op)).collect();
+async fn write(line: &mut Line, ops: &[&Op]) -> Result<Vec<Option<Answer>>, Trouble> {
+    let begins: Vec<&Begin> = ops.iter().filter_map(|op| begin(op)).collect();
+    let commits: Vec<&Write> = ops.iter().filter_map(|op| commit(op)).collect();
     let usual = usual(&commits);
     let (begun, written) = match send(line, &begins, &usual).await {
         // A checkpoint was there already, so nothing was written: which one it is will be said.
@@ -129,16 +142,15 @@ async fn send(
     let offset = line.clock.offset_micros();
     let (form, text) = match (begins.len(), usual.len()) {
         (0, 0) => return Ok(<_>::default()),
+        (0, 1) => return Ok((Begins::default(), send_alone(line, &usual[0]).await?)),
         (1, 0) => (Form::Alone, &line.sql.begin_alone),
-        (0, 1) if usual[0].succeeds => (Form::Alone, &line.sql.commit_alone),
-        (0, 1) => (Form::Alone, &line.sql.checkpoint_alone),
         (_, 0) => (Form::Many, &line.sql.begin),
         (0, _) => (Form::Many, &line.sql.commit),
         _ => (Form::Many, &line.sql.write),
     };
     let mut query = sqlx::query(text.clone()).bind(offset);
     if let Some(first) = usual.first() {
-        query = bind::commits(query, form, first.write.origin(), usual);
+        query = bind::commits(query, first.write.origin(), usual);
     }
     if !begins.is_empty() {
         query = bind::begins(query, form, begins);
@@ -162,9 +174,20 @@ async fn send(
     Ok((begun, places.filter(|place| *place < usual.len()).collect()))
 }
 
+/// Sends a usual write by itself; its place if it was written.
+async fn send_alone(line: &mut Line, only: &Usual<'_>) -> Result<Vec<usize>, Trouble> {
+    let text = match only.succeeds {
+        true => &line.sql.commit_alone,
+        false => &line.sql.checkpoint_alone,
+    };
+    let query = sqlx::query(text.clone()).bind(line.clock.offset_micros());
+    let rows = execute(line, bind::commit_alone(query, only)).await?;
+    Ok((rows == 1).then_some(0).into_iter().collect())
+}
+
 /// Sends writes of any kind; each gets its verdict.
-async fn judge(line: &mut Line, jobs: &[Job]) -> Result<Vec<Answer>, Trouble> {
-    let commits: Vec<&Write> = jobs.iter().filter_map(|job| commit(&job.op)).collect();
+async fn judge(line: &mut Line, ops: &[&Op]) -> Result<Vec<Answer>, Trouble> {
+    let commits: Vec<&Write> = ops.iter().filter_map(|op| commit(op)).collect();
     let query = sqlx::query(line.sql.judge.clone()).bind(line.clock.offset_micros());
     let rows = fetch(line, bind::judged(query, &commits)).await?;
     let mut verdicts = HashMap::with_capacity(commits.len());
@@ -242,20 +265,29 @@ async fn fetch(line: &mut Line, query: Bound) -> Result<Vec<PgRow>, Trouble> {
     let deadline = line.deadline;
     let connection = line.ready().await?;
     let fetched = fetch_within(connection, query, deadline).await;
-    if fetched.as_ref().is_err_and(Trouble::ends_the_connection) {
-        line.hang_up();
-    }
-    fetched
+    line.heard(fetched)
+}
+
+/// Runs a statement that answers with no rows; how many it wrote.
+async fn execute(line: &mut Line, query: Bound) -> Result<u64, Trouble> {
+    let deadline = line.deadline;
+    let connection = line.ready().await?;
+    let executed = within(deadline, query.execute(connection)).await;
+    Ok(line.heard(executed)?.rows_affected())
 }
 
 /// Runs a statement, and gives up on its connection when there is no answer in time.
 pub(crate) async fn fetch_within(
     connection: &mut PgConnection,
     query: Bound,
-    deadline: std::time::Duration,
+    deadline: Duration,
 ) -> Result<Vec<PgRow>, Trouble> {
-    match tokio::time::timeout(deadline, query.fetch_all(connection)).await {
-        Ok(fetched) => fetched.map_err(|error| Trouble::of(&error)),
+    within(deadline, query.fetch_all(connection)).await
+}
+
+async fn within<T>(deadline: Duration, answer: impl Future<Output = sqlx::Result<T>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(answered) => answered.map_err(|error| Trouble::of(&error)),
         Err(_elapsed) => Err(Trouble::deadline(deadline)),
     }
 }
