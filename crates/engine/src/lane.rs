@@ -2,12 +2,12 @@
 //!
 //! A free lane takes what is queued at that moment: a lone operation goes at once, and while one
 //! batch is being written the next one gathers. A second lane only takes what is worth a batch of its
-//! own, because a batch costs about as much as the rows of a small one. For authors of stores; the
-//! engine does not use it.
+//! own, because a batch costs about as much as the rows of a small one. Where nothing waits and nobody
+//! writes, a caller may have a turn to write by itself. For authors of stores; the engine does not use it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{MutexGuard, Notify, mpsc, oneshot};
@@ -83,8 +83,10 @@ pub struct LaneSender<Op, Answer> {
 /// have a turn of their own.
 type Writing = Arc<AtomicUsize>;
 
-/// A caller's turn to write by itself. Whoever waits meanwhile is written when it is over.
+/// A caller's turn to write by itself, until it is dropped. What comes meanwhile is left to its end, unless it
+/// is much or the turn is long.
 #[derive(Debug)]
+#[must_use = "a turn that is dropped is over"]
 pub struct Turn<'a, Op, Answer>(&'a LaneSender<Op, Answer>);
 
 impl<Op, Answer> Drop for Turn<'_, Op, Answer> {
@@ -119,6 +121,10 @@ impl<Op, Answer> Clone for LaneSender<Op, Answer> {
 impl<Op, Answer> LaneSender<Op, Answer> {
     /// A turn to write without a writer, when nothing waits and nobody writes: a lone operation saves the
     /// way to the writer's task and back.
+    ///
+    /// A caller can be dropped in its turn, so that nobody hears the answer to what it sent, and it may not be
+    /// polled for long: its means must not be the only ones, nor those of the beats. Means that a writer has as
+    /// well are shared by [`next_batch_with`](LaneReceiver::next_batch_with).
     pub fn turn(&self) -> Option<Turn<'_, Op, Answer>> {
         if self.somebody_waits() {
             return None;
@@ -193,8 +199,8 @@ impl<Op, Answer> Drop for LaneReceiver<Op, Answer> {
 enum Nothing {
     Closed,
     Empty,
-    /// Few wait, and another writer will take them with what comes until then. With the number of
-    /// batches that were taken before.
+    /// Few wait, and another writer will take them with what comes until then, or whoever is free when a
+    /// turn ends. With the number of batches that were taken before.
     Few(u64),
 }
 
@@ -213,8 +219,8 @@ impl<Op, Answer> LaneReceiver<Op, Answer> {
         means: &'m tokio::sync::Mutex<Means>,
     ) -> Option<(Vec<Pending<Op, Answer>>, MutexGuard<'m, Means>)> {
         self.came_back();
-        // How many batches had been taken, and since when.
-        let mut seen = (0, monotonic());
+        // How many batches had been taken when few were left to another writer, and since when.
+        let mut seen: Option<(u64, Instant)> = None;
         loop {
             // Before the look, so that what arrives after it is heard of.
             let arrived = self.arrived.notified();
@@ -226,15 +232,20 @@ impl<Op, Answer> LaneReceiver<Op, Answer> {
                     means.lock().await
                 }
             };
-            let waited = seen.1.elapsed();
-            match self.take((waited >= PATIENCE).then_some(seen.0)) {
+            let waited = seen.map_or(Duration::ZERO, |(_taken, since)| since.elapsed());
+            let stuck_at = seen
+                .filter(|_seen| waited >= PATIENCE)
+                .map(|(taken, _since)| taken);
+            match self.take(stuck_at) {
                 Ok(batch) => return Some((batch, means)),
                 Err(Nothing::Closed) => return None,
                 Err(Nothing::Empty) => {
                     drop(means);
                     arrived.await;
                 }
-                Err(Nothing::Few(taken)) if taken != seen.0 => seen = (taken, monotonic()),
+                Err(Nothing::Few(taken)) if seen.is_none_or(|(before, _since)| before != taken) => {
+                    seen = Some((taken, monotonic()));
+                }
                 Err(Nothing::Few(_)) => {
                     drop(means);
                     let _late = tokio::time::timeout(PATIENCE.saturating_sub(waited), arrived).await;

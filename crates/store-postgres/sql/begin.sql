@@ -2,7 +2,8 @@
 -- A key that exists already gives its row back as the snapshot saw it. A key in neither answer was
 -- begun by somebody else after the snapshot: read it again with another statement.
 --
--- Called by the lanes for a batch of begins only, and so for each replay of a finished key.
+-- Called by the lanes for a batch of begins only, and by a caller for a lone one; so for each replay of a
+-- finished key.
 -- Index: primary keys of executions and checkpoints.
 -- Lock: none on existing rows, which are not written either; new rows as by any insert, in id order.
 WITH {begin}

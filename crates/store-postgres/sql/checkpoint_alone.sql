@@ -1,7 +1,7 @@
 -- Records the checkpoint of an owner that goes on, if its fence holds; the server says whether a row was
 -- written. $1 is the clock's offset in microseconds.
 --
--- Called by the lanes for a lone write.
+-- Called for a lone write, by its caller or a lane.
 -- Index: primary keys of executions and checkpoints.
 -- Lock: the execution FOR NO KEY UPDATE, without waiting.
 INSERT INTO {schema}.checkpoints (

@@ -2,7 +2,7 @@
 -- server says whether a row was written. $1 is the clock's offset in microseconds, $14 how many of them the
 -- outcome is kept, if not for ever.
 --
--- Called by the lanes for a lone write.
+-- Called for a lone write, by its caller or a lane.
 -- Index: primary keys of executions and checkpoints.
 -- Lock: the execution FOR NO KEY UPDATE, without waiting.
 WITH held AS MATERIALIZED (

@@ -1,7 +1,7 @@
 -- Records what owners did, and says of each write what came of it. The arrays $2-$23 are sorted by id
 -- with at most one write for each execution; $1 is the clock's offset in microseconds.
 --
--- Called by the lanes for writes that are not the usual ones or that commit.sql did not write, and with
+-- Called by the lanes for writes that are not the usual ones or that were not written by theirs, and with
 -- a waiting lock as the last statement of a step's own transaction or for a write with messages: then
 -- $24-$26 are the messages, in their order, and there is one write.
 -- Index: primary keys of executions and checkpoints.

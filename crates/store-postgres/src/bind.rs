@@ -1,5 +1,5 @@
 //! How does a batch become the arguments of one statement? One array for each column, one element
-//! for each operation, in the order of the `unnest` in `sql/parts`.
+//! for each operation, in the order of the `unnest` in `sql/parts`; or the values themselves of the only one.
 
 use std::time::Duration;
 

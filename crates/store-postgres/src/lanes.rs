@@ -2,8 +2,8 @@
 //! queue. A free lane takes what waits at that moment, so there is no timer and a lone write goes
 //! at once.
 //!
-//! Where nobody else writes, a lone write does not even go to a lane's task: its caller sends it, on the
-//! connection of the first lane.
+//! Where nobody else writes, a lone write does not even go to a lane's task: its caller sends it in its turn,
+//! on the connection of the first lane.
 //!
 //! A lane never waits for a row: what somebody else holds comes back as [`Reply::Again`] and its
 //! caller sends it again a moment later, so one locked row holds nobody else up. A value that the
@@ -19,7 +19,7 @@ use keystep::clock::{Clock, monotonic};
 use keystep::lane::{LaneReceiver, LaneSender, Pending, Turn, lane};
 use keystep::store::StoreError;
 use sqlx::{Connection, PgConnection};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::batch;
 use crate::connect::Connector;
@@ -46,8 +46,9 @@ pub(crate) type Job = Pending<Box<Op>, Reply>;
 /// The way into the lanes. They end when the last handle is gone.
 pub(crate) struct Lanes {
     queue: LaneSender<Box<Op>, Reply>,
-    /// The first lane's.
-    line: SharedLine,
+    /// The first lane's, for lone writes; not that of the only lane, which a caller that is not polled for
+    /// long would keep from all others.
+    place: Option<Arc<Place>>,
     patience: Duration,
     deadline: Duration,
 }
@@ -58,7 +59,7 @@ impl Lanes {
         let (queue, waiting) = lane(options.batch);
         let standing = Arc::new(AtomicUsize::new(0));
         let line = || {
-            Arc::new(Mutex::new(Line {
+            Mutex::new(Line {
                 connector: connector.clone(),
                 sql: Arc::clone(sql),
                 clock: options.clock.clone(),
@@ -67,21 +68,27 @@ impl Lanes {
                 under_way: false,
                 used: monotonic(),
                 standing: Arc::clone(&standing),
-            }))
+            })
         };
-        let lines: Vec<SharedLine> = (0..options.lanes.max(1)).map(|_lane| line()).collect();
-        let first = Arc::clone(&lines[0]);
-        for line in lines {
+        let place = || {
+            Arc::new(Place {
+                line: line(),
+                lost: Notify::new(),
+            })
+        };
+        let places: Vec<Arc<Place>> = (0..options.lanes.max(1)).map(|_lane| place()).collect();
+        let first = places.first().filter(|_first| places.len() > 1).cloned();
+        for place in places {
             let lane = Lane {
                 waiting: waiting.clone(),
-                line,
+                place,
                 standing: Arc::clone(&standing),
             };
             tokio::spawn(lane.run());
         }
         Self {
             queue,
-            line: first,
+            place: first,
             patience: options.lock_patience,
             deadline: options.deadline,
         }
@@ -91,10 +98,11 @@ impl Lanes {
     pub(crate) async fn call(&self, op: Op) -> Result<Done, StoreError> {
         let mut op = Box::new(op);
         if !matches!(*op, Op::Acquire(_))
+            && let Some(place) = &self.place
             && let Some(turn) = self.queue.turn()
-            && let Ok(line) = self.line.try_lock()
+            && let Ok(line) = place.line.try_lock()
             && line.connection.is_some()
-            && let Some(answer) = Box::pin(alone(turn, line, &op)).await
+            && let Some(answer) = Box::pin(place.write_in(turn, line, &op)).await
         {
             return answer;
         }
@@ -129,35 +137,46 @@ impl Lanes {
     }
 }
 
-/// Sends a lone operation; `None` when it is left to the lanes.
-async fn alone(
-    _until_it_is_answered: Turn<'_, Box<Op>, Reply>,
-    mut line: MutexGuard<'_, Line>,
-    op: &Op,
-) -> Option<Result<Done, StoreError>> {
-    match batch::run_alone(&mut line, op).await {
-        Ok(done) => done.map(Ok),
-        Err(Trouble::Busy(_) | Trouble::Stale(_)) => None,
-        Err(trouble) => Some(Err(trouble.of_write())),
+/// Where a lane's connection is. A caller may use that of the first lane in its turn.
+struct Place {
+    line: Mutex<Line>,
+    /// Told when a turn has lost the connection.
+    lost: Notify,
+}
+
+impl Place {
+    /// Sends a lone operation; `None` when it is left to the lanes.
+    async fn write_in(
+        &self,
+        _turn: Turn<'_, Box<Op>, Reply>,
+        mut line: MutexGuard<'_, Line>,
+        op: &Op,
+    ) -> Option<Result<Done, StoreError>> {
+        let done = batch::run_alone(&mut line, op).await;
+        if line.connection.is_none() {
+            self.lost.notify_one();
+        }
+        match done {
+            Ok(done) => done.map(Ok),
+            Err(Trouble::Busy(_) | Trouble::Stale(_)) => None,
+            Err(trouble) => Some(Err(trouble.of_write())),
+        }
     }
 }
 
 /// One lane: takes batches and writes them, until the queue ends.
 struct Lane {
     waiting: LaneReceiver<Box<Op>, Reply>,
-    line: SharedLine,
+    place: Arc<Place>,
     /// How many lanes have a connection.
     standing: Arc<AtomicUsize>,
 }
-
-/// A lane's connection, which a caller may use where the lane has nothing to do.
-type SharedLine = Arc<Mutex<Line>>;
 
 impl Lane {
     async fn run(self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let opened = self.line.lock().await.open().await;
+            let opened = self.place.line.lock().await.open().await;
             if let Err(trouble) = opened {
                 if !self.answer_while_down(trouble, pause).await {
                     return;
@@ -166,8 +185,12 @@ impl Lane {
                 continue;
             }
             pause = FIRST_PAUSE;
-            let Some((jobs, mut line)) = self.waiting.next_batch_with(&self.line).await else {
-                return self.line.lock().await.close().await;
+            let batch = tokio::select! {
+                batch = self.waiting.next_batch_with(&self.place.line) => batch,
+                () = self.place.lost.notified() => continue,
+            };
+            let Some((jobs, mut line)) = batch else {
+                return self.place.line.lock().await.close().await;
             };
             let served = jobs.len();
             line.serve(jobs).await;
@@ -188,7 +211,7 @@ impl Lane {
         while self.standing.load(Ordering::Relaxed) == 0 {
             let batch = tokio::select! {
                 () = &mut wait => return true,
-                batch = self.waiting.next_batch_with(&self.line) => batch,
+                batch = self.waiting.next_batch_with(&self.place.line) => batch,
             };
             let Some((jobs, mut line)) = batch else {
                 return false;
@@ -273,6 +296,9 @@ impl Line {
     }
 
     async fn close(&mut self) {
+        if self.under_way {
+            return self.hang_up();
+        }
         if let Some(connection) = self.connection.take() {
             let farewell = tokio::time::timeout(self.deadline / 5, connection.close());
             let _server_sees_it_anyway = farewell.await;
@@ -302,9 +328,6 @@ impl Line {
             let Err(trouble) = batch::run(self, &mut jobs).await else {
                 continue;
             };
-            if trouble.ends_the_connection() {
-                self.hang_up();
-            }
             if matches!(trouble, Trouble::Rejected(_)) && jobs.len() > 1 {
                 let half = jobs.split_off(jobs.len() / 2);
                 parts.push(half);

@@ -1,4 +1,4 @@
-//! What waits before the lanes, and what comes back? One operation and its answer.
+//! What is written by the lanes, or by a caller in its turn, and what comes back? One operation and its answer.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use keystep::store::{
     Verdict,
 };
 
-/// An operation that goes through a lane.
+/// An operation that may share a statement and a commit with others.
 #[derive(Debug)]
 pub(crate) enum Op {
     Begin(Begin),

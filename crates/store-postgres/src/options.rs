@@ -19,7 +19,8 @@ pub struct PostgresOptions {
     /// The clock whose offset is added to the database's time. Moved by tests only.
     pub clock: Clock,
     /// Connections that write, each with one batch at a time. Two keep a server busy while the
-    /// next batch gathers; more make smaller batches and are seldom faster.
+    /// next batch gathers; more make smaller batches and are seldom faster. With one, a lone write
+    /// takes a little longer: its caller does not send it by itself.
     pub lanes: usize,
     /// The bounds of one batch and of the queue before the lanes.
     pub batch: LaneLimits,

@@ -1,6 +1,6 @@
 //! How does the engine talk to PostgreSQL? Each method of the [`Store`] trait: bind, run, map.
 //!
-//! Begins, writes of owners and acquisitions go through the lanes; everything else is a statement
+//! Begins, writes of owners and acquisitions go to the lanes (`lanes`); everything else is a statement
 //! on a reader connection.
 
 use std::fmt;

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use futures::poll;
+use keystep::execution::{Fence, WorkerId};
 use keystep::store::{Begun, Store, StoreError, Then, Verdict};
 use keystep_postgres::{PostgresOptions, PostgresStore};
 use sqlx::PgConnection;
 use store_conformance::proxy::{Fate, Proxy};
+use tokio::runtime::Builder;
 
 /// Ends all sessions that ran a statement on the schema, but not the caller's.
 async fn end_sessions(session: &mut PgConnection, schema: &str) -> i64 {
@@ -116,29 +118,110 @@ async fn a_write_that_is_cut_before_the_server_is_not_there_and_one_that_is_cut_
 }
 
 #[tokio::test]
+async fn a_lone_write_needs_no_task_but_its_callers() {
+    let (store, schema) = store().await;
+    let fence = started(&store, "a").await;
+    is_once_sent_by_its_caller(&store, &schema, fence).await;
+}
+
+#[tokio::test]
+async fn after_a_turn_that_lost_its_connection_there_are_turns_again() {
+    let (store, schema) = store().await;
+    let fence = started(&store, "a").await;
+    is_once_sent_by_its_caller(&store, &schema, fence).await;
+    end_sessions(&mut session().await, &schema).await;
+    let _lost = store.commit(record(fence, "lost", 100, Then::Continue)).await;
+    let other = loop {
+        if let Ok(Begun::Started(fence)) = store.begin(begin_of("b", WorkerId(1))).await {
+            break fence;
+        }
+    };
+    is_once_sent_by_its_caller(&store, &schema, other).await;
+}
+
+/// Writes until one is sent before any task of the lanes goes on: the first lane has to have its
+/// connection, and the server the statement.
+async fn is_once_sent_by_its_caller(store: &PostgresStore, schema: &str, fence: Fence) {
+    let mut steps = 0..20;
+    loop {
+        let seq = steps.next().expect("a write that is sent by its caller");
+        let write = record(fence, &format!("step {seq}"), seq, Then::Continue);
+        let same = again(&write);
+        let mut call = pin!(store.commit(write));
+        if poll!(&mut call).is_pending() {
+            let run = fence.run;
+            let count =
+                format!("SELECT count(*) FROM {schema}.checkpoints WHERE run_id = '{run}' AND seq = {seq}");
+            // This runtime has one thread, which waits.
+            let look = std::thread::spawn(move || is_soon(count, 1));
+            let is_there = look.join().expect("no panic");
+            let verdict = call.await;
+            if is_there {
+                return assert_eq!(verdict.expect("a verdict"), Verdict::Written);
+            }
+        }
+        until("a verdict", async || store.commit(again(&same)).await.is_ok()).await;
+    }
+}
+
+/// Whether a count is as wanted within half a second, by a runtime of its own.
+fn is_soon(count: String, wanted: i64) -> bool {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut session = session().await;
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_millis(500) {
+            if number(&mut session, count.clone()).await == wanted {
+                return true;
+            }
+        }
+        false
+    })
+}
+
+#[tokio::test]
 async fn the_answer_to_a_write_whose_caller_goes_away_is_nobody_elses() {
     let (store, schema) = store().await;
     let fence = started(&store, "a").await;
+    let refused = record(fence, "refused \0", 0, Then::Continue);
     // In which of its waits it is dropped.
     for wait in 1..=6 {
-        let write = record(fence, &format!("step {wait}"), wait, Then::Continue);
-        let same = again(&write);
-        {
-            let mut call = pin!(store.commit(write));
-            for _wait in 0..wait {
-                if poll!(&mut call).is_ready() {
-                    break;
+        let good = record(fence, &format!("step {wait}"), wait, Then::Continue);
+        for left in [&good, &refused] {
+            {
+                let mut call = pin!(store.commit(again(left)));
+                for _wait in 0..wait {
+                    if poll!(&mut call).is_ready() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
                 }
-                tokio::task::yield_now().await;
             }
+            let other = begin_of(&format!("after {wait} {}", left.write_id.0), WorkerId(1));
+            let begun = store.begin(other).await;
+            assert!(matches!(begun, Ok(Begun::Started(_))), "{begun:?}");
         }
-        let other = started(&store, &format!("after {wait}")).await;
-        for write in [record(other, "one", 0, Then::Continue), same] {
-            assert_eq!(store.commit(write).await.expect("a verdict"), Verdict::Written);
-        }
+        assert_eq!(store.commit(good).await.expect("a verdict"), Verdict::Written);
     }
     let recorded = format!("SELECT count(*) FROM {schema}.checkpoints");
-    assert_eq!(number(&mut session().await, recorded).await, 12);
+    assert_eq!(number(&mut session().await, recorded).await, 6);
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_hear_its_answer_keeps_nobody_from_writing() {
+    for lanes in [1, 2] {
+        let store = store_with(PostgresOptions { lanes, ..options() }).await;
+        let fence = started(&store, "a").await;
+        let mut deaf = pin!(store.commit(record(fence, "one", 0, Then::Continue)));
+        assert!(poll!(&mut deaf).is_pending());
+        for n in 0..20 {
+            started(&store, &format!("beside {n}")).await;
+        }
+        assert_eq!(deaf.await.expect("a verdict"), Verdict::Written);
+    }
 }
 
 #[tokio::test]
@@ -160,7 +243,7 @@ async fn while_the_server_is_away_calls_fail_quickly_and_afterwards_they_go_on()
     let _lost = store.commit(record(fence, "one", 0, Then::Continue)).await;
     for _time in 0..3 {
         let asked = Instant::now();
-        let begun = store.begin(begin_of("b", keystep::execution::WorkerId(1))).await;
+        let begun = store.begin(begin_of("b", WorkerId(1))).await;
         assert!(
             matches!(begun, Err(StoreError::Unavailable(_) | StoreError::Unknown(_))),
             "{begun:?}"
@@ -171,7 +254,7 @@ async fn while_the_server_is_away_calls_fail_quickly_and_afterwards_they_go_on()
     }
 
     proxy.refuse(false);
-    let begin = begin_of("c", keystep::execution::WorkerId(1));
+    let begin = begin_of("c", WorkerId(1));
     until("a begin", async || {
         matches!(store.begin(begin.clone()).await, Ok(Begun::Started(_)))
     })

@@ -1,7 +1,7 @@
-//! What does a lane send for a batch, and what does it say about each of its operations?
+//! What is sent for a batch or a lone operation, and what does it say about each?
 //!
 //! One statement does what nearly all of them are: begins, and checkpoints of owners whose fence
-//! holds. It names what it did. What it does not name is asked for by a statement that says why: an
+//! holds. It names what it did, or counts it where there is one. What it does not name is asked for by a statement that says why: an
 //! empty answer proves nothing, because the snapshot may be older than what an operation ran into.
 
 mod acquires;

@@ -107,7 +107,7 @@ const LOOK: &str = "
                 AND a.wait_event <> 'advisory' AND cardinality(pg_blocking_pids(a.pid)) > 0),
         (SELECT max(extract(epoch FROM a.query_start) * 1000000)::bigint
          FROM pg_stat_activity AS a
-         WHERE a.application_name = $1 AND a.state = 'idle' AND a.query ~ '^WITH (begun|held) AS')";
+         WHERE a.application_name = $1 AND a.state = 'idle' AND a.query ~ '^(WITH (begun|held) AS|INSERT)')";
 
 /// What a player was asked to do.
 pub(crate) struct Call<T> {
