@@ -402,16 +402,19 @@ fn with_bank(schema: Schema<u64, u64>) -> Trial<u64, u64, (MemoryStore, Bank)> {
         .at_once(8)
 }
 
-#[tokio::test]
-async fn a_payment_that_is_done_at_most_once_and_verified_is_made_once_in_every_story() {
-    let schema = Schema::new("test.careful")
+fn careful() -> Schema<u64, u64> {
+    Schema::new("test.careful")
         .step("add", add)
         .step("pay", pay)
         .at_most_once()
         .verify(find_payment)
         .step("again", add)
-        .build();
-    let report = with_bank(schema)
+        .build()
+}
+
+#[tokio::test]
+async fn a_payment_that_is_done_at_most_once_and_verified_is_made_once_in_every_story() {
+    let report = with_bank(careful())
         .check(async |(_, bank), story| {
             assert_eq!(story.outcome, Ok(9));
             assert_eq!(bank.0.lock().expect("no panic").payments, 1);
@@ -424,6 +427,23 @@ async fn a_payment_that_is_done_at_most_once_and_verified_is_made_once_in_every_
         "a begin, that the payment begins, and three outputs"
     );
     assert!(report.takeovers >= 20, "{report}");
+}
+
+#[tokio::test]
+async fn what_a_verify_found_and_the_store_refused_is_found_again_when_somebody_resumes_it() {
+    for script in [
+        "die before commit 3; refuse commit 1 as rejected",
+        "refuse commit 3 as rejected; refuse commit 3 as rejected",
+    ] {
+        with_bank(careful())
+            .check(async |(_, bank), story| {
+                assert_eq!(story.outcome, Ok(9));
+                assert_eq!(bank.0.lock().expect("no panic").payments, 1);
+            })
+            .replay(script)
+            .run()
+            .await;
+    }
 }
 
 #[tokio::test]

@@ -70,9 +70,19 @@ async fn a_begin_that_starts_twice_is_found() {
 async fn an_acquisition_by_key_only_is_found() {
     finds(
         || planted::AcquireByKeyOnly,
-        "had ended as succeeded, and was taken up again",
+        "an owner that nobody had given up was replaced while it was at work",
     )
     .await;
+}
+
+#[tokio::test]
+async fn an_ended_execution_that_is_taken_up_again_is_found() {
+    let late = on(|| planted::AcquireByKeyOnly).replay("die before commit 1; oversleep before acquire 1");
+    let said = panic_of(late).await;
+    assert!(
+        said.contains("had ended as succeeded, and was taken up again"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ pub(super) struct Client<In, Out> {
     pub(super) mends: bool,
 }
 
-/// How often a caller takes a failure for a reason to call again.
+/// How often a caller takes a failure for a reason to call again, or has somebody resume what is parked.
 const RESUMES: u32 = 5;
 /// Between two calls. What is waited for is an outcome; this only keeps the loop from being hot.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -136,11 +136,9 @@ where
                     }
                 }
                 Ok(Err(RunError::Unavailable(_))) => {}
-                Ok(Err(RunError::Parked {
-                    execution,
-                    reason: ParkReason::Unreadable,
-                    ..
-                })) if self.mends => {
+                // Also in doubt: what its verify found can be refused as well.
+                Ok(Err(RunError::Parked { execution, .. })) if self.mends && resumed < RESUMES => {
+                    resumed += 1;
                     let engine = process.engine.clone();
                     let _another_was_first =
                         process.spawn(async move { engine.resume(execution).await }).await;

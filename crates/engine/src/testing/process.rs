@@ -313,6 +313,11 @@ impl Armed {
         }
     }
 
+    /// Whether the call at which the process stood still was answered since.
+    pub(super) fn was_answered(&self) -> bool {
+        self.gate.all_done()
+    }
+
     /// Lets the process go on from where it stood.
     pub(super) fn wake(&self) {
         self.gate.open();

@@ -35,8 +35,8 @@ where
     /// runtime.
     ///
     /// In every story each caller must get one and the same outcome, also a late one; each step is
-    /// recorded once, in order, and never runs again; an owner that was replaced writes nothing; and
-    /// nothing stays unfinished.
+    /// recorded once, in order, and never runs again; an owner that was replaced writes nothing; one
+    /// that is at work and was not given up is not replaced; and nothing stays unfinished.
     ///
     /// # Panics
     /// When a promise is broken or a check panics: with the sentence, the seed and the script. When a

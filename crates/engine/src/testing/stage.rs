@@ -59,7 +59,7 @@ impl Drop for Caller {
     }
 }
 
-/// An owner that stands still until all is over.
+/// An owner that stands still until all is over, or is kept from learning that it was replaced.
 struct Sleeper {
     process: usize,
     armed: Armed,
@@ -133,6 +133,8 @@ where
                 break;
             };
             let next = process + 1;
+            // Before it is opened: it may take over what it finds at its first look.
+            let at_work = self.hold_commits(next);
             if next == self.cast.len() {
                 self.cast.push(Running::start(&self.maker, next).await?);
             }
@@ -140,13 +142,21 @@ where
             let for_next = self.cast[next].arm(parts.get(next).copied().unwrap_or_default());
             self.duplicate(next).await?;
             match ending.what {
-                What::Die(_) => self.die(process).await?,
+                What::Die(_) => {
+                    at_work.open();
+                    self.die(process).await?;
+                }
                 // Others may wait for its transaction until it is woken.
                 What::Oversleep(_) if !self.maker.notes.is_in_transaction(process) => {
+                    at_work.open();
                     self.give_up(process).await?;
                     sleepers.push(Sleeper { process, armed });
                 }
-                _ => self.pause(process, &armed, &for_next).await?,
+                _ => {
+                    if !self.pause(process, &armed, &for_next, &at_work).await? {
+                        sleepers.push(Sleeper { process, armed });
+                    }
+                }
             }
             armed = for_next;
         }
@@ -167,7 +177,7 @@ where
         .await?;
         for Sleeper { process, armed } in &sleepers {
             armed.wake();
-            self.learns(*process).await?;
+            self.learns(*process, |_stage| false).await?;
         }
         self.until("an outcome for every caller", |stage| {
             stage.callers.iter().all(|caller| caller.told.is_finished())
@@ -204,11 +214,16 @@ where
         self.give_up(process).await.map(drop)
     }
 
-    /// The process stands still, is replaced, and is woken while the next owner is at work.
-    async fn pause(&mut self, process: usize, armed: &Armed, for_next: &Armed) -> Result<(), String> {
+    /// The process stands still, is replaced, and is woken while the next owner is at work. False when it
+    /// can not learn that yet, because the next owner stands still in a transaction of its step.
+    async fn pause(
+        &mut self,
+        process: usize,
+        armed: &Armed,
+        for_next: &Armed,
+        at_work: &Gate,
+    ) -> Result<bool, String> {
         let next = process + 1;
-        let at_work = Gate::closed();
-        self.maker.notes.hold_commits(next, at_work.clone());
         if self.give_up(process).await? {
             self.until("another process takes the execution over", |stage| {
                 let taken = stage.maker.notes.read();
@@ -221,24 +236,40 @@ where
         armed.wake();
         self.until("the owner that was replaced meets its fence", |stage| {
             // What the next owner has written in a transaction of its step can be in the way.
-            stage.has_learnt(process) || stage.maker.notes.is_in_transaction(next)
+            (armed.was_answered() && stage.has_learnt(process)) || stage.maker.notes.is_in_transaction(next)
         })
         .await?;
         at_work.open();
-        self.learns(process).await
+        self.learns(process, |stage| {
+            for_next.stands_still() && stage.maker.notes.is_in_transaction(next)
+        })
+        .await
+    }
+
+    /// Lets what a process writes wait until the gate is opened.
+    fn hold_commits(&self, process: usize) -> Gate {
+        let at_work = Gate::closed();
+        self.maker.notes.hold_commits(process, at_work.clone());
+        at_work
     }
 
     /// Waits until a process that was woken has learnt that it was replaced: by its fence, or by its
-    /// next beat when it would rest between two attempts of a step and time stands still.
-    async fn learns(&self, process: usize) -> Result<(), String> {
+    /// next beat when it would rest between two attempts of a step and time stands still. False when
+    /// something keeps it from that.
+    async fn learns(&self, process: usize, is_kept: impl Fn(&Self) -> bool) -> Result<bool, String> {
         let has_learnt = |stage: &Self| stage.has_learnt(process);
         self.until("the owner that was replaced meets its fence, or rests", |stage| {
-            has_learnt(stage) || stage.maker.notes.read().finished && stage.maker.clock.is_awaited()
+            let rests = stage.maker.notes.read().finished && stage.maker.clock.is_awaited();
+            has_learnt(stage) || rests || is_kept(stage)
         })
         .await?;
+        if !has_learnt(self) && is_kept(self) {
+            return Ok(false);
+        }
         self.cast[process].stir();
         self.until("the owner that was replaced learns it", has_learnt)
             .await
+            .map(|()| true)
     }
 
     /// Whether the process has nothing to do with the execution any more; or still has, because
@@ -254,6 +285,7 @@ where
     async fn give_up(&mut self, process: usize) -> Result<bool, String> {
         let (old, next) = (&self.cast[process], &self.cast[process + 1]);
         old.stand_still();
+        self.maker.notes.read().given_up.push(process);
         let burial = next.bury(old.engine.worker_id());
         let started = monotonic();
         while !burial.is_finished() {

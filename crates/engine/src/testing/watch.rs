@@ -31,6 +31,8 @@ pub(super) struct Taken {
     claim: Option<Claim>,
     /// Which process has it.
     pub(super) owner: Option<usize>,
+    /// Processes that may be replaced: the story gave them up.
+    pub(super) given_up: Vec<usize>,
     /// An outcome stands.
     pub(super) finished: bool,
     /// How it ended for good.
@@ -146,6 +148,10 @@ impl Taken {
             self.broke(format!(
                 "the execution had ended as {over}, and was taken up again"
             ));
+        }
+        let at_work = self.owner.filter(|_| self.ended_by.is_none());
+        if at_work.is_some_and(|owner| owner != process && !self.given_up.contains(&owner)) {
+            self.broke("an owner that nobody had given up was replaced while it was at work".to_owned());
         }
         self.claim = Some(claim);
         self.owner = Some(process);

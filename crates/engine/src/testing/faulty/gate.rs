@@ -12,6 +12,8 @@ pub struct Gate {
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     arrived: u64,
+    /// How many of them are done: the call was answered or given up.
+    done: u64,
     open: bool,
 }
 
@@ -51,9 +53,34 @@ impl Gate {
         self.until(|state| state.open).await;
     }
 
+    /// Whether a call has come to the gate, and every one that has is done.
+    pub(in crate::testing) fn all_done(&self) -> bool {
+        let state = self.state.borrow();
+        state.arrived > 0 && state.done >= state.arrived
+    }
+
+    /// Arrives at the gate as [`pass`](Self::pass); what came through is done when the answer is
+    /// dropped.
+    pub(super) async fn let_through(&self) -> Passing<'_> {
+        let passing = Passing { gate: self };
+        self.pass().await;
+        passing
+    }
+
     async fn until(&self, holds: impl Fn(&State) -> bool) {
         let mut state = self.state.subscribe();
         // The sender lives in `self`, so the wait can not end without the condition.
         let _held = state.wait_for(|state| holds(state)).await;
+    }
+}
+
+/// A call that has come to a gate, until it is done.
+pub(super) struct Passing<'a> {
+    gate: &'a Gate,
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        self.gate.state.send_modify(|state| state.done += 1);
     }
 }

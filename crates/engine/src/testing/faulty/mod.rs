@@ -305,13 +305,13 @@ impl Faults {
                 })
             }
             Some(Fault::HoldBefore(gate)) => {
-                gate.pass().await;
+                let _until_answered = gate.let_through().await;
                 self.alive()?;
                 work.await
             }
             Some(Fault::HoldAfter(gate)) => {
                 let answer = work.await;
-                gate.pass().await;
+                let _passed = gate.let_through().await;
                 answer
             }
         }
