@@ -97,9 +97,10 @@ pub(crate) async fn measure<C: Caller, T>(
 ) -> Result<(Times, T, T)> {
     let stop = Arc::new(AtomicBool::new(false));
     let began = Instant::now();
+    let from = began + warm_up;
     let tasks: Vec<_> = callers
         .into_iter()
-        .map(|caller| tokio::spawn(work(caller, began + warm_up, Arc::clone(&stop))))
+        .map(|caller| tokio::spawn(work(caller, from, Arc::clone(&stop))))
         .collect();
     tokio::time::sleep(warm_up).await;
     let before = around().await?;
@@ -112,28 +113,35 @@ pub(crate) async fn measure<C: Caller, T>(
         micros: Vec::new(),
         elapsed,
     };
-    let until = measured + elapsed;
+    let since = |at: Instant| micros(at.duration_since(from));
+    let measured = since(measured)..since(measured + elapsed);
     for task in tasks {
         let ended = task.await??;
-        let inside = ended.into_iter().filter(|(at, _)| (measured..until).contains(at));
-        times.micros.extend(inside.map(|(_, took)| micros(took)));
+        let inside = ended.into_iter().filter(|call| measured.contains(&call.ended));
+        times.micros.extend(inside.map(|call| call.took));
     }
     Ok((times, before, after))
 }
 
-/// Calls until it is told to stop; gives when each call ended and how long it took.
-async fn work<C: Caller>(
-    mut caller: C,
-    from: Instant,
-    stop: Arc<AtomicBool>,
-) -> Result<Vec<(Instant, Duration)>> {
+/// One call, in microseconds. There are many, and the memory of the process is measured.
+struct Call {
+    /// When it ended, after the warm-up.
+    ended: u32,
+    took: u32,
+}
+
+/// Calls until it is told to stop; gives the calls that ended after `from`.
+async fn work<C: Caller>(mut caller: C, from: Instant, stop: Arc<AtomicBool>) -> Result<Vec<Call>> {
     let mut ended = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         caller.call().await?;
         let now = Instant::now();
         if now >= from {
-            ended.push((now, now - began));
+            ended.push(Call {
+                ended: micros(now - from),
+                took: micros(now - began),
+            });
         }
     }
     Ok(ended)

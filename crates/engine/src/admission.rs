@@ -376,7 +376,7 @@ async fn begin(
             }
             Ok(Begun::Exists(record)) => return (Opened::Exists(Arc::from(record), asked), None),
             Err(error) => {
-                if !resend.after(&error, &inner.stopped).await {
+                if !Box::pin(resend.after(&error, &inner.stopped)).await {
                     return (Opened::Failed(error), None);
                 }
             }

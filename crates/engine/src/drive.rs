@@ -88,29 +88,41 @@ impl From<RunEnd> for Stop {
 }
 
 /// Runs an owned execution to its end, or until the ownership ends.
-pub(crate) async fn drive(inner: &Arc<Inner>, run: &LocalRun, mut owned: Owned) -> RunEnd {
-    loop {
-        // Acquiring anew changes the fence, so it is no part of what is watched.
-        let advanced = {
-            let work = pin!(advance(inner, run, &mut owned));
-            on_the_lookout(inner, run, work).await
-        };
-        match advanced {
-            Stop::End(end) => return end,
-            Stop::Restarted => match reacquire(inner, run).await {
-                Some(record) => owned.reset(&record),
-                None => return RunEnd::Lost,
-            },
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds its arguments twice, and this is what an execution in flight costs"
+)]
+pub(crate) fn drive(
+    inner: Arc<Inner>,
+    run: Arc<LocalRun>,
+    mut owned: Owned,
+) -> impl Future<Output = RunEnd> + Send {
+    async move {
+        loop {
+            // Acquiring anew changes the fence, so it is no part of what is watched.
+            let advanced = {
+                let work = pin!(advance(&inner, &run, &mut owned));
+                on_the_lookout(&inner, &run, work).await
+            };
+            match advanced {
+                Stop::End(end) => return end,
+                Stop::Restarted => match reacquire(&inner, &run).await {
+                    Some(record) => owned.reset(&record),
+                    None => return RunEnd::Lost,
+                },
+            }
         }
     }
 }
 
 /// Loads what is recorded, and does what is left.
 async fn advance(inner: &Arc<Inner>, run: &LocalRun, owned: &mut Owned) -> Stop {
-    match progress(inner, run, owned).await {
-        Ok(mut done) => Driver { inner, run, owned }.all_steps(&mut done).await,
-        Err(stop) => stop,
-    }
+    // Not matched where it is used: it would be held twice.
+    let mut done = match progress(inner, run, owned).await {
+        Ok(done) => done,
+        Err(stop) => return stop,
+    };
+    Driver { inner, run, owned }.all_steps(&mut done).await
 }
 
 impl Owned {

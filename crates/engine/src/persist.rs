@@ -65,7 +65,19 @@ impl Write {
 
 /// Writes until there is a verdict. Ends early only when the ownership is known to be lost, or
 /// when the process has no time left.
-pub(crate) async fn persist(inner: &Inner, run: &LocalRun, mut write: Write) -> Persisted {
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds its arguments twice"
+)]
+pub(crate) fn persist(
+    inner: &Inner,
+    run: &LocalRun,
+    mut write: Write,
+) -> impl Future<Output = Persisted> + Send {
+    async move { until_verdict(inner, run, &mut write).await }
+}
+
+async fn until_verdict(inner: &Inner, run: &LocalRun, write: &mut Write) -> Persisted {
     let write_id = WriteId::fresh();
     let own_transaction = write.enlisted.is_some();
     let mut pause = Pause::default();
@@ -123,7 +135,7 @@ pub(crate) async fn persist(inner: &Inner, run: &LocalRun, mut write: Write) -> 
             error if own_transaction => return Persisted::RolledBack(error.to_string()),
             _ => {}
         }
-        if let Some(given_up) = pause.wait_for_verdict(inner, run).await {
+        if let Some(given_up) = Box::pin(pause.wait_for_verdict(inner, run)).await {
             return given_up;
         }
     }

@@ -194,7 +194,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
                         settled: settled.map(Box::new),
                         heeds_wishes: false,
                     };
-                    drive(&inner, &run, owned).await
+                    drive(inner, run, owned).await
                 }
                 Err(NoCode::Park(..)) if record.cancel == Some(CancelWish::Stop) => {
                     cancel_unread(&inner, &run, Some(DEFAULT_RETENTION)).await
@@ -247,11 +247,7 @@ pub(crate) fn begin_run(
         settled: None,
         heeds_wishes: false,
     };
-    let work = {
-        let inner = Arc::clone(inner);
-        let run = Arc::clone(&run);
-        async move { drive(&inner, &run, owned).await }
-    };
+    let work = drive(Arc::clone(inner), Arc::clone(&run), owned);
     let work = told(inner, &run, &schema.name, parent, work);
     (run, work)
 }
@@ -297,7 +293,7 @@ where
 
 /// What the work of a run may take: with thousands in flight it is most of the memory that each costs.
 #[cfg(not(feature = "planted"))]
-const WORK_BYTES: usize = 3072;
+const WORK_BYTES: usize = 2304;
 
 /// Tells how a run ended, also when its task panicked (in user code: a codec, the text of an error)
 /// or went away with its runtime. Then it is a lost one: the audit of owned rows finds it.

@@ -95,8 +95,7 @@ impl Lanes {
     }
 
     /// Sends an operation, again while a row is busy, and waits for what it comes to.
-    pub(crate) async fn call(&self, op: Op) -> Result<Done, StoreError> {
-        let mut op = Box::new(op);
+    pub(crate) async fn call(&self, mut op: Box<Op>) -> Result<Done, StoreError> {
         if !matches!(*op, Op::Acquire(_))
             && let Some(place) = &self.place
             && let Some(turn) = self.queue.turn()

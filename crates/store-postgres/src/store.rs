@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::Either;
 use keystep::clock::Clock;
 use keystep::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, State, WorkerId};
 use keystep::store::{
@@ -30,7 +31,6 @@ use crate::reader::first;
 use crate::rows::{self, column};
 use crate::server::ServerReport;
 use crate::sql::Sql;
-use crate::transaction;
 
 /// A store on a PostgreSQL database. Cheap to clone; the clones share their connections.
 #[derive(Clone)]
@@ -94,35 +94,39 @@ impl Store for PostgresStore {
         plan.map_err(Trouble::of_read)
     }
 
-    async fn begin(&self, begin: Begin) -> Result<Begun, StoreError> {
-        self.usable().await?;
-        match self.inner.lanes.call(Op::Begin(begin)).await? {
-            Done::Begun(begun) => Ok(begun),
-            _ => Err(wrong_answer()),
+    fn begin(&self, begin: Begin) -> impl Future<Output = Result<Begun, StoreError>> + Send {
+        // Before the future, which would hold the begin itself while it waits, and twice. The same below.
+        let op = Box::new(Op::Begin(begin));
+        async move {
+            self.usable().await?;
+            match self.inner.lanes.call(op).await? {
+                Done::Begun(begun) => Ok(begun),
+                _ => Err(wrong_answer()),
+            }
         }
     }
 
     async fn acquire(&self, acquire: Acquire) -> Result<Acquired, StoreError> {
         self.usable().await?;
-        match self.inner.lanes.call(Op::Acquire(acquire)).await? {
+        match self.inner.lanes.call(Box::new(Op::Acquire(acquire))).await? {
             Done::Acquired(acquired) => Ok(acquired),
             _ => Err(wrong_answer()),
         }
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Verdict, StoreError> {
-        self.usable().await?;
+    fn commit(&self, commit: Commit) -> impl Future<Output = Result<Verdict, StoreError>> + Send {
         let (write, enlisted, messages) = Write::of(commit);
-        if let Some(enlisted) = enlisted {
-            return Box::pin(transaction::commit(self, enlisted, write, &messages)).await;
+        if enlisted.is_some() || !messages.is_empty() {
+            return Either::Left(Box::pin(self.commit_beside(write, enlisted, messages)));
         }
-        if !messages.is_empty() {
-            return Box::pin(self.commit_with_messages(&write, &messages)).await;
-        }
-        match self.inner.lanes.call(Op::Commit(write)).await? {
-            Done::Written(verdict) => Ok(verdict),
-            _ => Err(wrong_answer()),
-        }
+        let op = Box::new(Op::Commit(write));
+        Either::Right(async move {
+            self.usable().await?;
+            match self.inner.lanes.call(op).await? {
+                Done::Written(verdict) => Ok(verdict),
+                _ => Err(wrong_answer()),
+            }
+        })
     }
 
     async fn confirm(&self, confirm: Confirm) -> Result<Confirmed, StoreError> {

@@ -104,8 +104,22 @@ impl PostgresStore {
         }
     }
 
+    /// Records a write that the lanes can not share: one with the transaction of its step, or with messages.
+    pub(crate) async fn commit_beside(
+        &self,
+        write: Write,
+        enlisted: Option<Enlisted>,
+        messages: Vec<NewMessage>,
+    ) -> Result<Verdict, StoreError> {
+        self.usable().await?;
+        match enlisted {
+            Some(enlisted) => commit(self, enlisted, write, &messages).await,
+            None => self.commit_with_messages(&write, &messages).await,
+        }
+    }
+
     /// Records a write and its messages by one statement, which is a transaction of its own.
-    pub(crate) async fn commit_with_messages(
+    async fn commit_with_messages(
         &self,
         write: &Write,
         messages: &[NewMessage],

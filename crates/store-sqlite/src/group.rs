@@ -84,17 +84,24 @@ struct Serving {
 
 impl Group {
     /// Queues a write and waits until it is durable.
-    pub(crate) async fn write<W: Write>(&self, write: W) -> Result<W::Answer, StoreError> {
+    pub(crate) fn write<W: Write>(
+        &self,
+        write: W,
+    ) -> impl Future<Output = Result<W::Answer, StoreError>> + Send {
         let bytes = write.bytes();
-        let outcome = match self.lane.call(Box::new(write), bytes).await {
-            Ok(outcome) => outcome?,
-            Err(LaneClosed { taken: true }) => return Err(writer_lost()),
-            Err(LaneClosed { taken: false }) => return Err(writer_gone()),
-        };
-        outcome
-            .downcast()
-            .map(|answer| *answer)
-            .map_err(|_other| writer_lost())
+        // Before the future, which would hold the write itself while it waits, and twice.
+        let job: Box<dyn Job> = Box::new(write);
+        async move {
+            let outcome = match self.lane.call(job, bytes).await {
+                Ok(outcome) => outcome?,
+                Err(LaneClosed { taken: true }) => return Err(writer_lost()),
+                Err(LaneClosed { taken: false }) => return Err(writer_gone()),
+            };
+            outcome
+                .downcast()
+                .map(|answer| *answer)
+                .map_err(|_other| writer_lost())
+        }
     }
 }
 

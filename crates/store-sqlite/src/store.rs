@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryFutureExt;
+use futures::future::Either;
 use keystep::clock::Clock;
 use keystep::execution::{CancelWish, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId};
 use keystep::random;
@@ -149,11 +151,14 @@ impl Store for SqliteStore {
         readers.read(|conn| Box::pin(reads::plan(conn, id))).await
     }
 
-    async fn begin(&self, begin: Begin) -> Result<Begun, StoreError> {
+    fn begin(&self, begin: Begin) -> impl Future<Output = Result<Begun, StoreError>> + Send {
         // A key that is there costs no write: only a new one takes the writer.
-        match self.find(vec![begin.id]).await?.pop() {
-            Some(record) => Ok(meet(&begin, record)),
-            None => self.inner.group.write(begin).await,
+        let found = self.find(vec![begin.id]);
+        async move {
+            match found.await?.pop() {
+                Some(record) => Ok(meet(&begin, record)),
+                None => self.inner.group.write(begin).await,
+            }
         }
     }
 
@@ -161,12 +166,12 @@ impl Store for SqliteStore {
         self.inner.group.write(acquire).await
     }
 
-    async fn commit(&self, mut commit: Commit) -> Result<Verdict, StoreError> {
+    fn commit(&self, mut commit: Commit) -> impl Future<Output = Result<Verdict, StoreError>> + Send {
         let enlisted = commit.enlisted.take();
         let record = Record::from(commit);
         match enlisted {
-            Some(enlisted) => Box::pin(self.commit_enlisted(enlisted, record)).await,
-            None => Ok(self.inner.group.write(record).await?.verdict),
+            Some(enlisted) => Either::Left(Box::pin(self.commit_enlisted(enlisted, record))),
+            None => Either::Right(self.inner.group.write(record).map_ok(|applied| applied.verdict)),
         }
     }
 
