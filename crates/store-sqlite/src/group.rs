@@ -8,6 +8,11 @@
 //!
 //! The thread has a runtime of its own. It is never cancelled half-way, whatever happens to the
 //! runtime of the program, and a step that blocks its thread does not stop the beats of its worker.
+//!
+//! Where nothing waits and nobody writes, a lone write does not even go to the thread: its caller makes it,
+//! in its turn. A caller can be dropped there, or not be polled for long, so turns have a connection of their
+//! own: the database's lock is held for no longer than the statements take, and what comes meanwhile
+//! has the thread's connection.
 
 use std::any::Any;
 use std::future::Future;
@@ -71,6 +76,11 @@ impl<W: Write> Job for W {
 #[derive(Clone)]
 pub(crate) struct Group {
     lane: LaneSender<Box<dyn Job>, Outcome>,
+    /// The thread's, and that of the transactions of steps.
+    writer: Writer,
+    /// The callers' in their turns.
+    lone: Writer,
+    clock: Clock,
 }
 
 /// The end of the lane that the thread takes from.
@@ -83,7 +93,7 @@ struct Serving {
 }
 
 impl Group {
-    /// Queues a write and waits until it is durable.
+    /// Makes a write durable: alone, or with those that wait.
     pub(crate) fn write<W: Write>(
         &self,
         write: W,
@@ -92,17 +102,41 @@ impl Group {
         // Before the future, which would hold the write itself while it waits, and twice.
         let job: Box<dyn Job> = Box::new(write);
         async move {
-            let outcome = match self.lane.call(job, bytes).await {
-                Ok(outcome) => outcome?,
-                Err(LaneClosed { taken: true }) => return Err(writer_lost()),
-                Err(LaneClosed { taken: false }) => return Err(writer_gone()),
-            };
-            outcome
-                .downcast()
-                .map(|answer| *answer)
-                .map_err(|_other| writer_lost())
+            if let Some(outcome) = self.in_turn(job.row()).await {
+                return answer_of(outcome);
+            }
+            match self.lane.call(job, bytes).await {
+                Ok(outcome) => answer_of(outcome),
+                Err(LaneClosed { taken: true }) => Err(writer_lost()),
+                Err(LaneClosed { taken: false }) => Err(writer_gone()),
+            }
         }
     }
+
+    /// Makes a write durable if nobody else writes and it can be a row; `None` when nothing was written.
+    pub(crate) async fn write_alone<W: Write>(&self, write: &W) -> Option<Result<W::Answer, StoreError>> {
+        self.in_turn(Write::row(write)).await.map(answer_of)
+    }
+
+    async fn in_turn(&self, row: Option<Row<'_>>) -> Option<Outcome> {
+        let row = row?;
+        let _turn = self.lane.turn()?;
+        if !self.writer.is_at_home() {
+            // A step's transaction has the database's lock, and may have it for long.
+            return None;
+        }
+        let batch = Batch::of([row], self.clock.wall_micros());
+        match Box::pin(batch.write_alone(&self.lone)).await {
+            Ok(true) => Some(Ok(row.answer())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+fn answer_of<T: 'static>(outcome: Outcome) -> Result<T, StoreError> {
+    let answer = outcome?.downcast();
+    answer.map(|answer| *answer).map_err(|_other| writer_lost())
 }
 
 /// Starts the thread that all writes go through. It ends when the last handle of the store, and
@@ -122,13 +156,19 @@ pub(crate) fn start(
     let serving = Serving {
         lane: Arc::new(receiver),
         writer: writer.clone(),
-        clock,
+        clock: clock.clone(),
     };
     thread::Builder::new()
         .name("keystep-sqlite".to_owned())
         .spawn(move || runtime.block_on(supervise(serving)))
         .map_err(no_thread)?;
-    Ok((Group { lane: sender }, writer))
+    let group = Group {
+        lane: sender,
+        writer: writer.clone(),
+        lone: writer.beside(),
+        clock,
+    };
+    Ok((group, writer))
 }
 
 /// Serves until the lane ends. A panic loses the batch at hand, whose callers are told that their
@@ -262,8 +302,11 @@ mod tests {
     use crate::connect::Opener;
     use crate::log_file::LogFile;
     use crate::options::SqliteOptions;
+    use keystep::execution::{ExecutionId, FullKey, InputHash, Payload, PlanId, RunId, ShapeId, WorkerId};
+    use keystep::store::Begin;
     use std::time::Duration;
     use tempfile::TempDir;
+    use uuid::Uuid;
 
     /// A write that kills the writer, or does nothing.
     struct Mortal {
@@ -305,6 +348,50 @@ mod tests {
             let lives = group.write(Mortal { kills: false }).await;
             assert!(lives.expect("an answer") > 0);
         }
+    }
+
+    /// A begin of a key of its own.
+    fn begin(key: &str) -> Begin {
+        let key = FullKey {
+            schema: "test.turns".to_owned(),
+            scope: String::new(),
+            key: key.to_owned(),
+        };
+        Begin {
+            id: ExecutionId::of(&key),
+            key,
+            run: RunId::fresh(),
+            token: Uuid::nil(),
+            owner: WorkerId(1),
+            plan: PlanId(Uuid::nil()),
+            shape: ShapeId(Uuid::nil()),
+            input: Payload(Vec::new().into()),
+            input_hash: InputHash([0; 32]),
+            parent: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lone_write_is_made_by_its_caller_and_what_comes_meanwhile_by_the_thread() {
+        let folder = TempDir::new().expect("a temporary folder");
+        let group = group_on(&folder).await;
+        let tables = SqliteOptions::from(folder.path().join("keys.db"));
+        let opener = Opener::new(&tables).expect("a path");
+        crate::migrate::migrate(&opener).await.expect("tables");
+        let taken = || (group.lone.times_taken(), group.writer.times_taken());
+        group.write(begin("alone")).await.expect("written");
+        assert_eq!(taken(), (1, 0), "by its caller");
+
+        let together = ["first", "second", "third"].map(|key| group.write(begin(key)));
+        for written in futures::future::join_all(together).await {
+            written.expect("written");
+        }
+        assert_eq!(taken(), (2, 1), "one by its caller, two together by the thread");
+
+        let step = group.writer.begin().await.expect("a transaction");
+        let (written, ()) = futures::join!(group.write(begin("beside")), step.rollback());
+        written.expect("written");
+        assert_eq!(taken(), (2, 3), "after the transaction, by the thread");
     }
 
     #[test]

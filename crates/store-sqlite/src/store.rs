@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::TryFutureExt;
@@ -48,6 +49,8 @@ struct Inner {
     writer: Writer,
     readers: Readers,
     sessions: Sessions,
+    /// Whether the key of the last begin was a new one.
+    new_keys: AtomicBool,
 }
 
 impl SqliteStore {
@@ -89,6 +92,7 @@ impl SqliteStore {
             writer,
             readers: Readers::new(opener, options.readers),
             sessions: Sessions::beside(&path),
+            new_keys: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -152,12 +156,21 @@ impl Store for SqliteStore {
     }
 
     fn begin(&self, begin: Begin) -> impl Future<Output = Result<Begun, StoreError>> + Send {
+        let Inner { group, new_keys, .. } = &*self.inner;
         // A key that is there costs no write: only a new one takes the writer.
         let found = self.find(vec![begin.id]);
         async move {
-            match found.await?.pop() {
+            // After a new key comes another one, most often: then a look would find nothing.
+            if new_keys.load(Ordering::Relaxed)
+                && let Some(begun) = group.write_alone(&begin).await
+            {
+                return begun;
+            }
+            let found = found.await?.pop();
+            new_keys.store(found.is_none(), Ordering::Relaxed);
+            match found {
                 Some(record) => Ok(meet(&begin, record)),
-                None => self.inner.group.write(begin).await,
+                None => group.write(begin).await,
             }
         }
     }

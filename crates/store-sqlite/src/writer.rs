@@ -1,4 +1,5 @@
-//! Who may write at this moment? One connection writes, and whoever holds it has a transaction.
+//! Who may write at this moment? Whoever holds the connection that writes: it has a transaction. There are
+//! two such connections, one of them for [lone writes](crate::group).
 //!
 //! The connection is *out* while a transaction is open and comes home only after a clean COMMIT or
 //! ROLLBACK. A transaction that is forgotten, or whose task dies, is rolled back; a connection
@@ -28,7 +29,7 @@ use crate::sql::{self, BEGIN_IMMEDIATE, COMMIT, ROLLBACK};
 enum Home {
     /// Where it waits for the next writer.
     Ready(SqliteConnection),
-    /// It is out, or its task died with it.
+    /// It is out, or closed because whoever had it was dropped or died, or was never opened.
     Out,
     /// To be replaced. It stays open until its successor is: the last connection that closes removes
     /// the log, which could then not be told from a log that somebody else removed.
@@ -83,6 +84,26 @@ impl Writer {
         Self { moments, ..self }
     }
 
+    /// Another one, on a connection of its own that is opened when it is first needed.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            home: Arc::new(Mutex::new(Home::Out)),
+            turns: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether nobody has the connection at this moment.
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.home.try_lock().is_ok()
+    }
+
+    /// How often the connection was taken.
+    #[cfg(test)]
+    pub(crate) fn times_taken(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     /// Waits for the connection and takes the database's write lock. Nothing is written when this
     /// fails.
     pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
@@ -112,8 +133,8 @@ impl Writer {
     }
 
     /// Runs a text of so many statements that is a whole transaction, from BEGIN to COMMIT, or one
-    /// statement that is one by itself. Answers how many rows it wrote. Never await this in a future
-    /// that may be dropped.
+    /// statement that is one by itself. Answers how many rows it wrote. A future that is dropped closes the
+    /// connection, which takes back what is not committed; the next one opens another.
     pub(crate) async fn at_once(&self, text: Query<'_>, statements: usize) -> Result<u64, StoreError> {
         let mut home = self.wait().await?;
         let mut conn = self.take(&mut home).await?;

@@ -12,3 +12,4 @@ mod submit;
 mod support;
 mod transactions;
 mod trial;
+mod turns;
