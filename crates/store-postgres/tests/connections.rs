@@ -126,11 +126,24 @@ async fn a_lone_write_needs_no_task_but_its_callers() {
 
 #[tokio::test]
 async fn after_a_turn_that_lost_its_connection_there_are_turns_again() {
-    let (store, schema) = store().await;
+    let options = options();
+    let schema = options.schema.clone();
+    let named = url_with(&format!("application_name={schema}"));
+    let store = PostgresStore::connect_with(&named, options).await;
+    let store = store.expect("the server is up");
+    store.migrate().await.expect("migrated");
     let fence = started(&store, "a").await;
     is_once_sent_by_its_caller(&store, &schema, fence).await;
-    end_sessions(&mut session().await, &schema).await;
-    let _lost = store.commit(record(fence, "lost", 100, Then::Continue)).await;
+    let mut session = session().await;
+    let named = format!("FROM pg_stat_activity WHERE application_name = '{schema}'");
+    sql(&mut session, format!("SELECT pg_terminate_backend(pid) {named}")).await;
+    let count = format!("SELECT count(*) {named}");
+    soon(&count, 0).await;
+    let lost = store.commit(record(fence, "lost", 100, Then::Continue)).await;
+    assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
+    // Without any other call.
+    soon(&count, 1).await;
+    // The second lane may still have to find out that it has no connection.
     let other = loop {
         if let Ok(Begun::Started(fence)) = store.begin(begin_of("b", WorkerId(1))).await {
             break fence;
@@ -162,6 +175,12 @@ async fn is_once_sent_by_its_caller(store: &PostgresStore, schema: &str, fence: 
         }
         until("a verdict", async || store.commit(again(&same)).await.is_ok()).await;
     }
+}
+
+/// Waits for a count to be as wanted.
+async fn soon(count: &str, wanted: i64) {
+    let found = async || number(&mut session().await, count.to_owned()).await;
+    until(count, async || found().await == wanted).await;
 }
 
 /// Whether a count is as wanted within half a second, by a runtime of its own.
