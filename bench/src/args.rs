@@ -1,5 +1,6 @@
 //! What can be chosen for a run?
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Connections on which the PostgreSQL store writes; by default as many as it has by default.
     #[arg(long)]
     pub(crate) lanes: Option<usize>,
+    /// Threads of the runtime; by default one for every second processor.
+    #[arg(long)]
+    pub(crate) runtime_threads: Option<NonZero<usize>>,
     /// Print lines of JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,

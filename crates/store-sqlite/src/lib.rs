@@ -13,9 +13,10 @@
 //!
 //! # What to know
 //!
-//! * One connection writes. Everything that waits at the same moment shares one commit, so
+//! * One transaction writes at a time. Everything that waits at the same moment shares one commit, so
 //!   throughput grows with the number of concurrent callers; an acknowledged write survives a loss
-//!   of power ([`Synchronous::Full`]).
+//!   of power ([`Synchronous::Full`]). A process has two connections that write: one for lone writes,
+//!   which their callers make themselves, one for all else.
 //! * A step that writes its own rows does so through [`SqliteStore::transaction`]: exactly once.
 //!   It holds the only writer, so it must be short. Other writes go through
 //!   [`SqliteStore::write`].

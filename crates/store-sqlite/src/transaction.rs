@@ -1,7 +1,7 @@
 //! How does a step write to the same file exactly once? In a transaction that the engine commits.
 //!
-//! A [`SqliteTransaction`] *is* the only writing connection of the process while it lives: nothing
-//! else is written meanwhile, so it must be short. Open it late, write, enlist it, return. What
+//! While a [`SqliteTransaction`] lives it is the only one that writes: nothing else is written
+//! meanwhile, so it must be short. Open it late, write, enlist it, return. What
 //! takes time (a request, a computation) belongs before it or into another step.
 //!
 //! BEGIN and COMMIT run in tasks of the writer's own, since a step's future may be dropped at any
