@@ -78,6 +78,14 @@ impl Opener {
         }
     }
 
+    /// The same, for connections that do not wait for a lock.
+    pub(crate) fn impatient(&self) -> Self {
+        Self {
+            options: self.options.clone().busy_timeout(Duration::ZERO),
+            patience: Duration::ZERO,
+        }
+    }
+
     /// A connection that writes.
     pub(crate) async fn writer(&self) -> Result<SqliteConnection, StoreError> {
         let mut conn = self.options.connect().await.map_err(before_commit)?;

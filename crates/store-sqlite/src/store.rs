@@ -1,6 +1,6 @@
-//! What is the store? Handles on one database file: a writer, readers, and a liveness session.
+//! What is the store? Handles on one database file: writers, readers, and a liveness session.
 //!
-//! Each method is one line of traffic: reads go to a reader, writes into the lane of the writer.
+//! Each method is one line of traffic: reads go to a reader, writes to the group of the writers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -162,9 +162,9 @@ impl Store for SqliteStore {
         async move {
             // After a new key comes another one, most often: then a look would find nothing.
             if new_keys.load(Ordering::Relaxed)
-                && let Some(begun) = group.write_alone(&begin).await
+                && let Some(Ok(begun)) = group.write_alone(&begin).await
             {
-                return begun;
+                return Ok(begun);
             }
             let found = found.await?.pop();
             new_keys.store(found.is_none(), Ordering::Relaxed);

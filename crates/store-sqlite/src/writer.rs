@@ -4,7 +4,8 @@
 //! The connection is *out* while a transaction is open and comes home only after a clean COMMIT or
 //! ROLLBACK. A transaction that is forgotten, or whose task dies, is rolled back; a connection
 //! whose state is not certain comes home *worn* and the next writer opens another one in its place.
-//! Nothing here is awaited by a future that a user may drop: see [`Writer::begin_detached`].
+//! Nothing here is awaited by a future that a user may drop, see [`Writer::begin_detached`], but
+//! [`Writer::at_once`] for lone writes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -84,11 +85,13 @@ impl Writer {
         Self { moments, ..self }
     }
 
-    /// Another one, on a connection of its own that is opened when it is first needed.
+    /// Another one, on a connection of its own that is opened when it is first needed, and does not wait for
+    /// the database's lock.
     pub(crate) fn beside(&self) -> Self {
         Self {
             home: Arc::new(Mutex::new(Home::Out)),
             turns: Arc::default(),
+            opener: self.opener.impatient(),
             ..self.clone()
         }
     }
@@ -96,6 +99,14 @@ impl Writer {
     /// Whether nobody has the connection at this moment.
     pub(crate) fn is_at_home(&self) -> bool {
         self.home.try_lock().is_ok()
+    }
+
+    /// Closes the connection, and waits until it is closed.
+    pub(crate) async fn close(&self) {
+        let mut home = self.home.lock().await;
+        if let Home::Ready(conn) | Home::Worn(conn) = std::mem::replace(&mut *home, Home::Out) {
+            let _closed_anyway = conn.close().await;
+        }
     }
 
     /// How often the connection was taken.
@@ -173,6 +184,8 @@ impl Writer {
     }
 
     async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        // Before a new connection makes a log where there is none.
+        self.log.check().map_err(StoreError::Refused)?;
         let mut conn = self.opener.writer().await?;
         self.moments.listen(&mut conn).await?;
         Ok(conn)
@@ -184,11 +197,7 @@ impl Writer {
             Home::Ready(conn) => Ok(conn),
             Home::Out => self.connect().await,
             Home::Worn(worn) => {
-                // Before a new connection makes a log where there is none.
-                let opened = match self.log.check() {
-                    Ok(()) => self.connect().await,
-                    Err(why) => Err(StoreError::Refused(why)),
-                };
+                let opened = self.connect().await;
                 if opened.is_ok() {
                     let _it_is_worn = worn.close().await;
                 } else {
@@ -202,6 +211,10 @@ impl Writer {
     /// Waits for the connection to come home. A long queue that moves is no reason to give up, a
     /// single holder that keeps it is.
     async fn wait(&self) -> Result<OwnedMutexGuard<Home>, StoreError> {
+        if let Ok(home) = Arc::clone(&self.home).try_lock_owned() {
+            self.turns.fetch_add(1, Ordering::Relaxed);
+            return Ok(home);
+        }
         let mut waiting = pin!(Arc::clone(&self.home).lock_owned());
         loop {
             let turn = self.turns.load(Ordering::Relaxed);
@@ -211,7 +224,7 @@ impl Writer {
             }
             if self.turns.load(Ordering::Relaxed) == turn {
                 return Err(StoreError::Unavailable(format!(
-                    "a step's transaction or a SqliteStore::write of this process held the only \
+                    "a step's transaction or a SqliteStore::write of this process held the \
                      writing connection for longer than {:?}",
                     self.patience
                 )));

@@ -210,6 +210,8 @@ where
 
     /// The process is gone for ever; the next one is in charge.
     async fn die(&mut self, process: usize) -> Result<(), String> {
+        // Its session ends with it, and somebody may see that at once.
+        self.maker.notes.read().given_up.push(process);
         self.cast[process].kill().await;
         self.give_up(process).await.map(drop)
     }

@@ -33,6 +33,8 @@ pub(super) struct Taken {
     pub(super) owner: Option<usize>,
     /// Processes that may be replaced: the story gave them up.
     pub(super) given_up: Vec<usize>,
+    /// The claim under which a write was sent that ends it. Whether it was written may not be known yet.
+    ends: Option<Claim>,
     /// An outcome stands.
     pub(super) finished: bool,
     /// How it ended for good.
@@ -111,7 +113,11 @@ impl Taken {
     }
 
     /// A commit is sent.
-    fn commits(&mut self, process: usize, in_transaction: bool) {
+    fn commits(&mut self, process: usize, commit: &Commit) {
+        let in_transaction = commit.enlisted.is_some();
+        if commit.then.state() != State::Running {
+            self.ends = Some(commit.fence.claim);
+        }
         self.in_transaction.retain(|other| *other != process);
         if in_transaction {
             self.in_transaction.push(process);
@@ -149,7 +155,7 @@ impl Taken {
                 "the execution had ended as {over}, and was taken up again"
             ));
         }
-        let at_work = self.owner.filter(|_| self.ended_by.is_none());
+        let at_work = self.owner.filter(|_owner| self.ends != self.claim);
         if at_work.is_some_and(|owner| owner != process && !self.given_up.contains(&owner)) {
             self.broke("an owner that nobody had given up was replaced while it was at work".to_owned());
         }
@@ -244,7 +250,7 @@ pub(super) fn commit<'a, S: Store>(
 ) -> impl Future<Output = Result<Verdict, StoreError>> + Send + use<'a, S> {
     let watch = Watch::of(watch, commit.fence.execution);
     if let Some(Watch { notes, process }) = watch {
-        notes.read().commits(*process, commit.enlisted.is_some());
+        notes.read().commits(*process, &commit);
     }
     async move {
         let Some(Watch { notes, process }) = watch else {

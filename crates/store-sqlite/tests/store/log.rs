@@ -111,7 +111,21 @@ async fn after_a_connection_was_given_up_a_removed_or_replaced_log_is_noticed_to
         for key in ["one", "two"] {
             let why = refusal(store.begin(begin_of(key, ME)).await);
             assert!(why.contains("-wal was removed"), "{why}");
+            let why = refusal(write_nothing(&store).await);
+            assert!(why.contains("-wal was removed"), "{why}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_removed_before_the_first_lone_write_is_noticed_too() {
+    let database = Database::new();
+    let store = database.open().await;
+    assert!(!is_there(&store, "one").await);
+    remove_log(&database);
+    for key in ["one", "two"] {
+        let why = refusal(store.begin(begin_of(key, ME)).await);
+        assert!(why.contains("-wal was removed"), "{why}");
     }
 }
 
@@ -122,8 +136,14 @@ async fn after_a_connection_was_given_up_the_next_one_writes_to_the_same_log() {
     for key in ["one", "two"] {
         lose_connection(&store).await;
         start(&store, key, ME).await;
+        write_nothing(&store).await.expect("written");
     }
     assert!(is_there(&store, "one").await);
+}
+
+/// A transaction of the thread's connection.
+async fn write_nothing(store: &SqliteStore) -> Result<(), StoreError> {
+    store.write(|_conn| Box::pin(async move { Ok(()) })).await
 }
 
 /// A COMMIT that fails, as on a full disk: the connection's state is not certain.

@@ -1,6 +1,7 @@
 //! A lone write is made by its caller: what if that one does not listen, or goes away in the middle?
 
 use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use futures::poll;
 use keystep::store::{Begun, Commit, Register, Store, Then, Verdict};
@@ -19,8 +20,15 @@ async fn a_caller_that_is_not_polled_keeps_neither_writes_nor_beats_from_the_dat
     };
     store.register(register).await.expect("registered");
     let fence = start(&store, "a", OWNER).await;
-    let mut deaf = pin!(store.commit(commit_of(fence, "one", Then::Continue)));
-    assert!(poll!(&mut deaf).is_pending());
+    let mut steps = 0..;
+    // Most often the first one: its answer comes from another thread.
+    let deaf = loop {
+        let step = steps.next().expect("another one").to_string();
+        let mut writing = Box::pin(store.commit(commit_of(fence, &step, Then::Continue)));
+        if poll!(&mut writing).is_pending() {
+            break writing;
+        }
+    };
     for n in 0..20 {
         start(&store, &format!("beside {n}"), OWNER).await;
         store.beat(OWNER).await.expect("a beat");
@@ -30,11 +38,20 @@ async fn a_caller_that_is_not_polled_keeps_neither_writes_nor_beats_from_the_dat
 
 #[tokio::test]
 async fn a_caller_that_goes_away_in_the_middle_leaves_nothing_open() {
-    let database = Database::new();
-    let store = database.open().await;
     for polls in 0..12 {
+        let database = Database::new();
+        let store = database.open().await;
+        // Also while the connection is opened.
+        let mut beginning = Box::pin(store.begin(begin_of("first", OWNER)));
+        for _poll in 0..polls {
+            if poll!(&mut beginning).is_ready() {
+                break;
+            }
+            yield_now().await;
+        }
+        drop(beginning);
         for then in [Then::Continue, succeed("one")] {
-            let fence = start(&store, &format!("{polls} {}", then.state().as_str()), OWNER).await;
+            let fence = start(&store, then.state().as_str(), OWNER).await;
             let commit = commit_of(fence, "one", then);
             stop_after(polls, &store, again(&commit)).await;
             // Whether it was written is not known; the same write once more is told.
@@ -55,6 +72,24 @@ async fn stop_after(polls: usize, store: &impl Store, commit: Commit) {
         }
         yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn while_somebody_else_has_the_lock_a_key_that_is_there_is_met_and_a_lone_write_waits() {
+    let database = Database::new();
+    let (store, other) = (database.open().await, database.open().await);
+    start(&store, "there", OWNER).await;
+    let fence = start(&store, "last, and new", OWNER).await;
+    let step = other.unbound_transaction().await.expect("the lock");
+    let asked = Instant::now();
+    let met = store.begin(begin_of("there", OWNER)).await;
+    assert!(matches!(met, Ok(Begun::Exists(_))), "{met:?}");
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    let mut writing = pin!(store.commit(commit_of(fence, "one", Then::Continue)));
+    let waited = tokio::time::timeout(Duration::from_millis(50), &mut writing).await;
+    assert!(waited.is_err(), "{waited:?}");
+    drop(step);
+    assert_eq!(writing.await.expect("a verdict"), Verdict::Written);
 }
 
 #[tokio::test]
