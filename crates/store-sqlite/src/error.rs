@@ -13,7 +13,7 @@ use keystep::store::StoreError;
 pub(crate) fn before_commit(error: sqlx::Error) -> StoreError {
     match cause(&error) {
         Cause::Busy => StoreError::Unavailable(format!(
-            "somebody else held the database's write lock for longer than the busy timeout ({error})"
+            "another process held the database's write lock for longer than the busy timeout ({error})"
         )),
         Cause::Value => StoreError::Rejected(error.to_string()),
         Cause::File => StoreError::Refused(error.to_string()),
