@@ -2,6 +2,7 @@
 //! that call many keys, two of them each key, and the evidence of what happened.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -157,15 +158,14 @@ impl Crowd {
     /// a promise.
     pub fn judge(&mut self, place: &Place) -> Outcome {
         self.works_again();
+        // First those who called before: who joins one that still asks the store hears what that one hears,
+        // and it may have given up already.
         let before = self.asked.len();
+        let mut answers = self.answers(0..before);
         for key in 0..self.keys.len() {
             self.ask(key % self.members.len(), key);
         }
-        let answers: Vec<(Asked, Answer)> = self
-            .asked
-            .iter()
-            .map(|asked| (*asked, self.answer(*asked)))
-            .collect();
+        answers.extend(self.answers(before..self.asked.len()));
         for (asked, answer) in &answers[before..] {
             assert!(answer.is_ok(), "{answer:?}\n{}", self.members[asked.member]);
         }
@@ -210,6 +210,11 @@ impl Crowd {
         let call = victim.run_with(schema, name, input, Policy::Attach);
         self.evidence.asked(victim, call, schema, name);
         self.asked.push(Asked { member, call });
+    }
+
+    fn answers(&self, asked: Range<usize>) -> Vec<(Asked, Answer)> {
+        let asked = self.asked[asked].iter();
+        asked.map(|asked| (*asked, self.answer(*asked))).collect()
     }
 
     fn answer(&self, asked: Asked) -> Answer {

@@ -166,6 +166,10 @@ impl Writer {
                 self.open(conn, home).rollback().await;
                 Err(before_commit(error))
             }
+            None if ended[writes.clone()].iter().all(|rows| *rows == 0) => {
+                *home = Home::Ready(conn);
+                Ok(0)
+            }
             failed => {
                 self.open(conn, home).committed(failed).await?;
                 Ok(ended[writes].iter().sum())
