@@ -56,10 +56,14 @@ impl Trouble {
             "23505" => Self::Busy(text),
             // Serialization failure, deadlock, lock time-out, object in use.
             "40001" | "40P01" | "55P03" | "55006" => Self::Busy(text),
-            // A plan that does not fit the table any more; a statement that a pooler's other server
-            // connection does not know; a server that became a replica, whose name may soon lead
-            // to the new primary.
-            "0A000" | "26000" | "25006" => Self::Stale(text),
+            // A plan that does not fit the table any more; a server that became a replica, whose name may
+            // soon lead to the new primary.
+            "0A000" | "25006" => Self::Stale(text),
+            // A statement that a pooler's other server connection does not know.
+            "26000" => Self::Stale(format!(
+                "what was prepared is not there ({text}): if a transaction pooler before the server knows no \
+                 prepared statements, use its session mode, or a direct connection"
+            )),
             // The administrator or a crash ended the session: perhaps before, perhaps after the
             // statement.
             "57P01" | "57P02" | "57P05" => Self::Lost(text),
