@@ -395,9 +395,13 @@ mod tests {
         // A connection that has begun a transaction holds the log.
         writer.begin().await.expect("begun").rollback().await;
         // The connection that made the tables may still have the lock.
-        while group.write_alone(&begin("alone")).await.is_none() {
-            tokio::task::yield_now().await;
-        }
+        let alone = async {
+            while group.write_alone(&begin("alone")).await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let alone = tokio::time::timeout(Duration::from_secs(10), alone).await;
+        alone.expect("a turn that finds the database free");
         let taken = || (group.lone.times_taken(), writer.times_taken());
         let before = taken();
 
