@@ -7,10 +7,12 @@
 //! each write runs by itself and says why.
 
 use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use keystep::store::{Begin, NewCheckpoint, StoreError};
-use sqlx::Sqlite;
 use sqlx::sqlite::SqliteArguments;
+use sqlx::{SqlStr, Sqlite};
 
 use crate::sql;
 use crate::writer::{Transaction, Writer};
@@ -77,7 +79,7 @@ impl<'a> Batch<'a> {
     /// Writes the rows in a transaction that stays open; `None` when some could not be written, and
     /// then none is.
     pub(crate) async fn write(&self, writer: &Writer) -> Result<Option<Transaction>, StoreError> {
-        let text = self.text(&[sql::BEGIN_IMMEDIATE], &[]);
+        let text = self.text(Around::Begin);
         let (transaction, written) = writer.begin_with(text, 1 + self.statements()).await?;
         if written == self.len() as u64 {
             return Ok(Some(transaction));
@@ -90,9 +92,9 @@ impl<'a> Batch<'a> {
     /// the fence of a step that is recorded holds for the end that comes with it.
     pub(crate) async fn write_alone(&self, writer: &Writer) -> Result<bool, StoreError> {
         let written = match self.statements() {
-            1 => writer.at_once(self.text(&[], &[]), 1).await?,
+            1 => writer.at_once(self.text(Around::Nothing), 1).await?,
             writes => {
-                let text = self.text(&[sql::BEGIN_IMMEDIATE], &[sql::COMMIT]);
+                let text = self.text(Around::Transaction);
                 writer.at_once(text, 1 + writes + 1).await?
             }
         };
@@ -109,34 +111,68 @@ impl<'a> Batch<'a> {
         self.begins.len() + self.checkpoints.len() + self.endings.len()
     }
 
-    /// The statements that write the rows, with others before and after them.
-    fn text(&self, before: &[&'static str], after: &[&'static str]) -> Query<'_> {
-        let rows = [
-            (BEGINS, self.begins.len()),
-            (CHECKPOINTS, self.checkpoints.len()),
-            (SETTLES, self.endings.len()),
-        ];
-        let query = sqlx::query(sql::joined(before, &rows, after));
-        let query = all(query, BEGINS, &self.begins, |query, begin| {
+    /// The statements that write the rows, with others around them.
+    fn text(&self, around: Around) -> Query<'_> {
+        let rows = [self.begins.len(), self.checkpoints.len(), self.endings.len()];
+        let query = sqlx::query(text_of(around, rows));
+        let values = const { sql::values(BEGINS) };
+        let query = all(query, values, &self.begins, |query, begin| {
             bind_begin(query, begin, self.now)
         });
-        let query = all(query, CHECKPOINTS, &self.checkpoints, |query, (record, step)| {
+        let values = const { sql::values(CHECKPOINTS) };
+        let query = all(query, values, &self.checkpoints, |query, (record, step)| {
             bind_checkpoint(query, record, step, self.now)
         });
-        all(query, SETTLES, &self.endings, |query, (record, ending)| {
+        let values = const { sql::values(SETTLES) };
+        all(query, values, &self.endings, |query, (record, ending)| {
             bind_ending(query, record, ending)
         })
     }
 }
 
-/// Binds the rows of one statement, and NULL for each value of the rows that its text has too many.
+/// What stands around the statements that write rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Around {
+    Nothing,
+    /// The begin of a transaction that stays open.
+    Begin,
+    /// A whole transaction.
+    Transaction,
+}
+
+/// The text for so many begins, checkpoints and endings. Those for few are kept: joining one takes longer
+/// than all else that is done here for a lone write.
+fn text_of(around: Around, rows: [usize; 3]) -> SqlStr {
+    static KEPT: Mutex<BTreeMap<(Around, [usize; 3]), SqlStr>> = Mutex::new(BTreeMap::new());
+    let rooms = rows.map(sql::room);
+    let joined = || {
+        let [begins, checkpoints, endings] = rows;
+        let rows = [(BEGINS, begins), (CHECKPOINTS, checkpoints), (SETTLES, endings)];
+        match around {
+            Around::Nothing => sql::joined(&[], &rows, &[]),
+            Around::Begin => sql::joined(&[sql::BEGIN_IMMEDIATE], &rows, &[]),
+            Around::Transaction => sql::joined(&[sql::BEGIN_IMMEDIATE], &rows, &[sql::COMMIT]),
+        }
+    };
+    if rooms.iter().any(|room| *room > KEPT_ROWS) {
+        return joined();
+    }
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.entry((around, rooms)).or_insert_with(joined).clone()
+}
+
+/// Texts with more rows of one kind are joined anew each time: they are large, and there are many.
+const KEPT_ROWS: usize = 16;
+
+/// Binds the rows of one statement, of so many values each, and NULL for each value of the rows that its
+/// text has too many.
 pub(crate) fn all<'q, T>(
     query: Query<'q>,
-    file: &str,
+    values: usize,
     rows: &'q [T],
     bind: impl Fn(Query<'q>, &'q T) -> Query<'q>,
 ) -> Query<'q> {
     let query = rows.iter().fold(query, bind);
-    let missing = (sql::room(rows.len()) - rows.len()) * sql::values(file);
+    let missing = (sql::room(rows.len()) - rows.len()) * values;
     (0..missing).fold(query, |query, _value| query.bind(None::<i64>))
 }

@@ -1,5 +1,7 @@
 //! What does each read ask? The statements that need no transaction.
 
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use keystep::clock::time_of;
 use keystep::execution::{
     CancelWish, CheckpointRecord, ExecutionId, ExecutionRecord, PlanId, RunId, Seen, WorkerId,
@@ -36,7 +38,7 @@ pub(crate) async fn find(
     ids.sort_unstable();
     ids.dedup();
     let query = sqlx::query(FIND).bind(rows::json_ids(ids.into_iter().map(|id| id.0)));
-    all(query.fetch_all(conn).await, |row| rows::execution(row, now))
+    all(query.fetch(conn), |row| rows::execution(row, now)).await
 }
 
 /// One execution by its id.
@@ -68,8 +70,8 @@ pub(crate) async fn list(
         .bind(states)
         .bind(after)
         .bind(query.limit)
-        .fetch_all(conn);
-    all(rows.await, |row| rows::execution(row, now))
+        .fetch(conn);
+    all(rows, |row| rows::execution(row, now)).await
 }
 
 /// The input and the checkpoints of a run.
@@ -82,8 +84,8 @@ pub(crate) async fn load(
     run: RunId,
     now: i64,
 ) -> Result<Option<Progress>, StoreError> {
-    let recorded = sqlx::query(LOAD_CHECKPOINTS).bind(run.0).fetch_all(&mut *conn);
-    let checkpoints: Vec<CheckpointRecord> = all(recorded.await, rows::checkpoint)?;
+    let recorded = sqlx::query(LOAD_CHECKPOINTS).bind(run.0).fetch(&mut *conn);
+    let checkpoints: Vec<CheckpointRecord> = all(recorded, rows::checkpoint).await?;
     let input = sqlx::query(LOAD_INPUT).bind(id.0).bind(run.0);
     let Some(row) = input.fetch_optional(conn).await.map_err(before_commit)? else {
         return Ok(None);
@@ -107,8 +109,8 @@ pub(crate) async fn due(
         .bind(only)
         .bind(shapes)
         .bind(wanted.limit)
-        .fetch_all(conn);
-    all(rows.await, rows::seen)
+        .fetch(conn);
+    all(rows, rows::seen).await
 }
 
 /// Executions whose owner is not a live worker.
@@ -118,14 +120,14 @@ pub(crate) async fn orphans(conn: &mut SqliteConnection, wanted: Wanted) -> Resu
         .bind(only)
         .bind(shapes)
         .bind(wanted.limit)
-        .fetch_all(conn);
-    all(rows.await, rows::seen)
+        .fetch(conn);
+    all(rows, rows::seen).await
 }
 
 /// Executions that are running under a worker.
 pub(crate) async fn owned(conn: &mut SqliteConnection, worker: WorkerId) -> Result<Vec<Seen>, StoreError> {
-    let rows = sqlx::query(OWNED).bind(worker.0).fetch_all(conn);
-    all(rows.await, rows::seen)
+    let rows = sqlx::query(OWNED).bind(worker.0).fetch(conn);
+    all(rows, rows::seen).await
 }
 
 /// All live workers but this one, their sessions not yet looked at.
@@ -133,14 +135,14 @@ pub(crate) async fn observe(
     conn: &mut SqliteConnection,
     worker: WorkerId,
 ) -> Result<Vec<Observed>, StoreError> {
-    let rows = sqlx::query(OBSERVE).bind(worker.0).fetch_all(conn);
-    all(rows.await, rows::worker)
+    let rows = sqlx::query(OBSERVE).bind(worker.0).fetch(conn);
+    all(rows, rows::worker).await
 }
 
 /// The signals of a run.
 pub(crate) async fn inbox(conn: &mut SqliteConnection, run: RunId) -> Result<Inbox, StoreError> {
-    let rows = sqlx::query(INBOX).bind(run.0).fetch_all(conn);
-    let signals = all(rows.await, rows::signal)?;
+    let rows = sqlx::query(INBOX).bind(run.0).fetch(conn);
+    let signals = all(rows, rows::signal).await?;
     Ok(Inbox {
         count: i32::try_from(signals.len()).unwrap_or(i32::MAX),
         signals,
@@ -152,8 +154,8 @@ pub(crate) async fn cancels(
     conn: &mut SqliteConnection,
     worker: WorkerId,
 ) -> Result<Vec<(ExecutionId, RunId, CancelWish)>, StoreError> {
-    let rows = sqlx::query(CANCELS).bind(worker.0).fetch_all(conn);
-    all(rows.await, rows::wish)
+    let rows = sqlx::query(CANCELS).bind(worker.0).fetch(conn);
+    all(rows, rows::wish).await
 }
 
 /// Executions that a step of this one has begun and that are not finished.
@@ -161,8 +163,8 @@ pub(crate) async fn children(
     conn: &mut SqliteConnection,
     parent: ExecutionId,
 ) -> Result<Vec<Seen>, StoreError> {
-    let rows = sqlx::query(CHILDREN).bind(parent.0).fetch_all(conn);
-    all(rows.await, rows::seen)
+    let rows = sqlx::query(CHILDREN).bind(parent.0).fetch(conn);
+    all(rows, rows::seen).await
 }
 
 /// Whether a worker reads the outbox; `None` when nobody does and it may.
@@ -183,8 +185,8 @@ pub(crate) async fn outbox(
     limit: u32,
 ) -> Result<Vec<Message>, StoreError> {
     let but = rows::json_ids(but.into_iter().map(|execution| execution.0));
-    let rows = sqlx::query(OUTBOX).bind(but).bind(limit).fetch_all(conn);
-    all(rows.await, rows::message)
+    let rows = sqlx::query(OUTBOX).bind(but).bind(limit).fetch(conn);
+    all(rows, rows::message).await
 }
 
 /// A plan by its id.
@@ -207,9 +209,14 @@ fn choice(shapes: Shapes) -> (i32, String) {
     (only, rows::json_ids(ids))
 }
 
-fn all<T>(
-    rows: Result<Vec<SqliteRow>, sqlx::Error>,
+/// Maps each row when it comes: a thread's rows take several times the memory of what is read from them.
+async fn all<T>(
+    mut rows: BoxStream<'_, Result<SqliteRow, sqlx::Error>>,
     map: impl Fn(&SqliteRow) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    rows.map_err(before_commit)?.iter().map(map).collect()
+    let mut all = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(before_commit)? {
+        all.push(map(&row)?);
+    }
+    Ok(all)
 }

@@ -26,15 +26,20 @@ pub(crate) async fn emit(
         return Ok(());
     }
     let text = sql::joined(&[], &[(EMITS, messages.len())], &[]);
-    let rows = all(sqlx::query(text), EMITS, messages, |query, message| {
-        query
-            .bind(message.id)
-            .bind(fence.execution.0)
-            .bind(fence.run.0)
-            .bind(now)
-            .bind(&message.topic)
-            .bind(&*message.payload.0)
-    });
+    let rows = all(
+        sqlx::query(text),
+        const { sql::values(EMITS) },
+        messages,
+        |query, message| {
+            query
+                .bind(message.id)
+                .bind(fence.execution.0)
+                .bind(fence.run.0)
+                .bind(now)
+                .bind(&message.topic)
+                .bind(&*message.payload.0)
+        },
+    );
     rows.execute(conn).await.map(drop).map_err(before_commit)
 }
 
