@@ -23,8 +23,13 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use args::Args;
+
+/// As a service would choose one: nearly a fifth of the process's time is memory management.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let done = if std::env::args().nth(1).as_deref() == Some(other::NAME) {
