@@ -35,7 +35,7 @@ pub(crate) struct Request {
     pub(crate) inner: Arc<Inner>,
     pub(crate) schema: Arc<SchemaCore>,
     pub(crate) id: ExecutionId,
-    pub(crate) key: FullKey,
+    pub(crate) key: Arc<FullKey>,
     pub(crate) aim: Aim,
     pub(crate) on_duplicate: OnDuplicate,
     pub(crate) after_failure: Option<AfterFailure>,
@@ -289,7 +289,7 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
     let schema = Arc::clone(&request.schema);
     let new = NewKey {
         id: request.id,
-        key: request.key.clone(),
+        key: Arc::clone(&request.key),
         input: input.clone(),
         hash: *hash,
         parent: request.parent,
@@ -299,16 +299,20 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
         inner: Arc::clone(&inner),
         id: new.id,
     };
-    request.inner.spawn(async move {
-        // Boxed, because the work that follows may take much longer.
-        let (opened, work) = Box::pin(begin(&inner, &schema, new)).await;
+    // Boxed, and gone before the work begins, which may take much longer.
+    let asked = Box::pin(async move {
+        let (opened, work) = begin(&inner, &schema, new).await;
         drop(closer);
         if let (Some(caller), Opened::Started(run)) = (caller, &opened)
-            && let Some(wish) = Box::pin(caller.wish(&inner)).await
+            && let Some(wish) = caller.wish(&inner).await
         {
             run.cancel(wish);
         }
         publish.send_replace(Some(opened));
+        work
+    });
+    request.inner.spawn(async move {
+        let work = asked.await;
         if let Some(work) = work {
             work.await;
         }
@@ -330,7 +334,7 @@ impl Drop for CloseOpening {
 /// What a key begins with.
 pub(crate) struct NewKey {
     pub(crate) id: ExecutionId,
-    pub(crate) key: FullKey,
+    pub(crate) key: Arc<FullKey>,
     pub(crate) input: Bytes,
     pub(crate) hash: InputHash,
     pub(crate) parent: Option<ExecutionId>,
@@ -356,7 +360,7 @@ async fn begin(
     let worker = inner.liveness.worker();
     let begin = Begin {
         id: new.id,
-        key: new.key.clone(),
+        key: Arc::clone(&new.key),
         run,
         token: random::unpredictable(),
         owner: worker,
@@ -446,7 +450,7 @@ async fn meet_existing(
                 let time = (asked, record.expires_in);
                 inner
                     .outcomes
-                    .keep(record.id, &record.key, record.input_hash, output, time);
+                    .keep(record.id, &request.key, record.input_hash, output, time);
             }
             Ok(Met::Admitted(Admitted::Finished(end)))
         }
@@ -491,7 +495,7 @@ async fn meet_existing(
 /// The id is a hash. No two keys with one id are known, but if there are, neither may answer for the
 /// other.
 fn same_key(request: &Request, key: &FullKey) -> Result<(), RunError> {
-    if request.key == *key {
+    if *request.key == *key {
         return Ok(());
     }
     let text = "another key has the same id as this one: use another key";

@@ -6,12 +6,13 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Fuse};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
 
@@ -70,13 +71,12 @@ impl Attempt<'_> {
             ends_when_cancelled,
         } = self;
         let work = body.run_erased(cx.clone(), input, inner.limits.check_bytes);
-        // Boxed, so that it is gone before anything is written for an attempt that was cancelled.
-        let mut body = Box::pin(AssertUnwindSafe(cx.scope(work)).catch_unwind());
+        let mut body = pin!(AssertUnwindSafe(cx.scope(work)).catch_unwind().fuse());
         let mut under_way = UnderWay::default();
         let mut waits = Vec::new();
         // Its time runs from here on, and not from when the body comes to its first wait.
         let late = timeout.map(|timeout| (timeout, Box::pin(inner.clock.sleep(timeout))));
-        let mut ends = Box::pin(ends(inner, run, late, ends_when_cancelled));
+        let mut ends = pin!(ends(inner, run, late, ends_when_cancelled));
         let ended = loop {
             tokio::select! {
                 biased;
@@ -104,7 +104,9 @@ impl Attempt<'_> {
         if let Some(desk) = cx.desk() {
             desk.close();
         }
-        let _what_a_destructor_says = std::panic::catch_unwind(AssertUnwindSafe(|| drop(body)));
+        // Gone before anything is written for an attempt that was cancelled.
+        let gone = AssertUnwindSafe(|| body.set(Fuse::terminated()));
+        let _what_a_destructor_says = std::panic::catch_unwind(gone);
         // A write that is under way has its verdict before anything else is written.
         match under_way.rest().await {
             Some(stop) => AttemptEnd::Stop(stop),

@@ -2,12 +2,11 @@
 
 use std::future::IntoFuture;
 use std::marker::PhantomData;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, TryFutureExt, lazy};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -144,7 +143,7 @@ where
             inner: Arc::clone(inner),
             schema: Arc::clone(schema),
             id: ExecutionId::of(&key),
-            key,
+            key: Arc::new(key),
             aim: Aim::Run { input, hash },
             on_duplicate: self.on_duplicate,
             after_failure: self.after_failure,
@@ -204,15 +203,16 @@ where
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let within = self.within;
-            let work = pin!(async move {
-                let request = self.request()?;
-                let admitted = admit(&request).await?;
-                outcome(&request, admitted).await
-            });
-            in_time(within, work).await
-        })
+        let within = self.within;
+        // One after the other in the same room: the call, then what waits for its outcome.
+        let work = lazy(|_polled| self.request()).and_then(|request| async move {
+            let admitted = admit(&request).await?;
+            outcome(&request, admitted).await
+        });
+        match within {
+            Some(_) => Box::pin(in_time(within, work)),
+            None => Box::pin(work),
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub struct StepContext {
 
 /// What the engine puts into a context.
 pub(crate) struct Inner {
-    pub(crate) key: FullKey,
+    pub(crate) key: Arc<FullKey>,
     pub(crate) step: Arc<str>,
     pub(crate) attempt: u32,
     pub(crate) generation: i64,
@@ -247,11 +247,11 @@ pub(crate) mod tests {
             .step("second", double);
         let schema = schema.build();
         StepContext::new(Inner {
-            key: FullKey {
+            key: Arc::new(FullKey {
                 schema: "s".into(),
                 scope: String::new(),
                 key: "k".into(),
-            },
+            }),
             step: "second".into(),
             attempt: 1,
             generation: 1,

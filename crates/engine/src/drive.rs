@@ -52,7 +52,7 @@ pub(crate) struct Owned {
     pub(crate) schema: Arc<SchemaCore>,
     /// The code of each step; of the plan that the run was born with.
     pub(crate) steps: Vec<Arc<dyn ErasedStep>>,
-    pub(crate) key: FullKey,
+    pub(crate) key: Arc<FullKey>,
     pub(crate) generation: i64,
     pub(crate) lost: i32,
     pub(crate) tries: Tries,
@@ -321,7 +321,7 @@ impl Driver<'_> {
     /// What is the same in each context of the run.
     fn context_parts(&self, done: &Done, step: Arc<str>, recorded_as: Arc<str>) -> ContextInner {
         ContextInner {
-            key: self.owned.key.clone(),
+            key: Arc::clone(&self.owned.key),
             step,
             attempt: 0,
             generation: self.owned.generation,

@@ -117,7 +117,7 @@ impl<In, Out> Lookup<In, Out> {
             inner: Arc::clone(inner),
             schema: Arc::clone(schema),
             id: ExecutionId::of(&key),
-            key,
+            key: Arc::new(key),
             aim: Aim::Join(self.fingerprint),
             on_duplicate: self.on_duplicate,
             after_failure: self.after_failure,

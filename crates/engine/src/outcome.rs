@@ -14,7 +14,8 @@ use crate::store::StoreError;
 pub(crate) async fn end_of(inner: &Inner, record: &ExecutionRecord) -> Result<Option<RunEnd>, RunError> {
     let failure = || {
         let failure = record.failure.as_ref();
-        failure.and_then(|failure| inner.decode_failure(record.run, failure))
+        let failure = failure.and_then(|failure| inner.decode_failure(record.run, failure));
+        failure.map(Box::new)
     };
     Ok(match record.state {
         State::Succeeded | State::Failed | State::Undone | State::Cancelled => {
@@ -68,7 +69,7 @@ pub(crate) async fn outcome(inner: &Inner, record: &ExecutionRecord) -> Result<R
         RunEnd::Failed
     };
     failure
-        .map(as_end)
+        .map(|failure| as_end(Box::new(failure)))
         .ok_or_else(|| unreadable("its failure can not be decoded".to_owned()))
 }
 

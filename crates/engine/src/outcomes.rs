@@ -23,7 +23,7 @@ use crate::runs::locked;
 /// A success that was stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Success {
-    pub(crate) key: FullKey,
+    pub(crate) key: Arc<FullKey>,
     pub(crate) hash: InputHash,
     /// The output, as JSON.
     pub(crate) output: Bytes,
@@ -86,7 +86,7 @@ impl Outcomes {
     pub(crate) fn keep(
         &self,
         id: ExecutionId,
-        key: &FullKey,
+        key: &Arc<FullKey>,
         hash: InputHash,
         output: &Bytes,
         (asked, kept): (Duration, Option<Duration>),
@@ -95,7 +95,7 @@ impl Outcomes {
             return;
         };
         let success = Success {
-            key: key.clone(),
+            key: Arc::clone(key),
             hash,
             output: output.clone(),
             until: kept.map(|kept| asked.saturating_add(kept)),
@@ -126,7 +126,7 @@ struct Bytewise;
 
 impl Weighter<ExecutionId, Arc<Success>> for Bytewise {
     fn weight(&self, _id: &ExecutionId, success: &Arc<Success>) -> u64 {
-        let FullKey { schema, scope, key } = &success.key;
+        let FullKey { schema, scope, key } = &*success.key;
         let texts = schema.len() + scope.len() + key.len();
         // With the entry itself and its places in the tables.
         (success.output.len() + texts + 256) as u64
@@ -143,12 +143,12 @@ mod tests {
         outcomes
     }
 
-    fn key(n: u32) -> FullKey {
-        FullKey {
+    fn key(n: u32) -> Arc<FullKey> {
+        Arc::new(FullKey {
             schema: "s".into(),
             scope: String::new(),
             key: n.to_string(),
-        }
+        })
     }
 
     fn keep(

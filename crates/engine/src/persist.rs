@@ -1,6 +1,7 @@
 //! How does a write get its verdict, whatever happens to the connection? By asking until there is
 //! one: an unknown outcome is resolved by the same write again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -100,7 +101,7 @@ async fn until_verdict(inner: &Inner, run: &LocalRun, write: &mut Write) -> Pers
         };
         #[cfg(feature = "planted")]
         if bugs::is_planted(Bug::AcknowledgedBeforeVerdict) {
-            let store = std::sync::Arc::clone(&inner.store);
+            let store = Arc::clone(&inner.store);
             inner.spawn(async move { store.commit(commit).await });
             return Persisted::Written;
         }
@@ -148,7 +149,7 @@ async fn confirm(
     write_id: WriteId,
     checkpoint: Option<&NewCheckpoint>,
 ) -> Persisted {
-    let Some(step) = checkpoint.map(|checkpoint| checkpoint.step.clone()) else {
+    let Some(step) = checkpoint.map(|checkpoint| Arc::clone(&checkpoint.step)) else {
         return Persisted::RolledBack("the transaction carried no checkpoint".into());
     };
     let mut pause = Pause::default();
@@ -156,7 +157,7 @@ async fn confirm(
     loop {
         let confirm = Confirm {
             fence: run.fence(),
-            step: step.clone(),
+            step: Arc::clone(&step),
             write_id,
         };
         match inner.store.confirm(confirm).await {

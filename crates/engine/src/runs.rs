@@ -2,11 +2,11 @@
 //! are one waiter, and a key is begun by one task at a time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "planted")]
@@ -18,24 +18,24 @@ use crate::execution::{
 };
 use crate::store::StoreError;
 
-/// How a local run ended.
+/// How a local run ended. Failures are boxed: tens of thousands of calls have room for an end while they wait.
 #[derive(Debug, Clone)]
 pub(crate) enum RunEnd {
     /// The output, as JSON.
     Succeeded(Bytes),
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// It failed, and what was done is undone.
-    Undone(Failure),
+    Undone(Box<Failure>),
     Cancelled,
     /// Put down; due after this time, if it has one.
     Waiting {
-        failure: Option<Failure>,
+        failure: Option<Box<Failure>>,
         due_in: Option<Duration>,
         reason: WaitReason,
     },
     Parked {
         reason: ParkReason,
-        failure: Option<Failure>,
+        failure: Option<Box<Failure>>,
     },
     /// Somebody else owns it now.
     Lost,
@@ -57,7 +57,7 @@ impl RunEnd {
 #[derive(Debug)]
 pub(crate) struct LocalRun {
     pub(crate) id: ExecutionId,
-    pub(crate) key: FullKey,
+    pub(crate) key: Arc<FullKey>,
     pub(crate) worker: WorkerId,
     pub(crate) hash: InputHash,
     /// Ends the run's steps at once: the ownership is lost.
@@ -67,13 +67,14 @@ pub(crate) struct LocalRun {
     cancel: Mutex<Option<CancelWish>>,
     fence: Mutex<Fence>,
     at: Mutex<(Option<Arc<str>>, SystemTime)>,
-    end: watch::Sender<Option<RunEnd>>,
+    end: OnceLock<RunEnd>,
+    over: Notify,
 }
 
 impl LocalRun {
     pub(crate) fn new(
         fence: Fence,
-        key: FullKey,
+        key: Arc<FullKey>,
         worker: WorkerId,
         hash: InputHash,
         since: SystemTime,
@@ -88,7 +89,8 @@ impl LocalRun {
             cancel: Mutex::new(None),
             fence: Mutex::new(fence),
             at: Mutex::new((None, since)),
-            end: watch::Sender::new(None),
+            end: OnceLock::new(),
+            over: Notify::new(),
         })
     }
 
@@ -132,23 +134,25 @@ impl LocalRun {
         *locked(&self.at) = (Some(Arc::clone(step)), since);
     }
 
+    /// Tells how it ended; the first word stands.
     pub(crate) fn finish(&self, end: RunEnd) {
-        self.end.send_replace(Some(end));
+        let _known = self.end.set(end);
+        self.over.notify_waiters();
     }
 
     /// Waits for the end.
     pub(crate) async fn ended(&self) -> RunEnd {
-        let mut end = self.end.subscribe();
+        // Before the look, so that an end that comes after it is heard of.
+        let over = self.over.notified();
         #[cfg(feature = "planted")]
         if bugs::is_planted(Bug::WaitsAfterItsLook) {
-            let _told = end.changed().await;
+            self.over.notified().await;
         }
-        let ended = end.wait_for(Option::is_some).await;
-        match ended.ok().and_then(|end| end.clone()) {
-            Some(end) => end,
-            // The sender lives in `self`, so it can not go away while somebody waits.
-            None => RunEnd::Lost,
+        if self.end.get().is_none() {
+            over.await;
         }
+        // Nobody is told before it is set.
+        self.end.get().cloned().unwrap_or(RunEnd::Lost)
     }
 }
 
@@ -373,7 +377,7 @@ mod tests {
         };
         LocalRun::new(
             fence,
-            key,
+            Arc::new(key),
             WorkerId(1),
             InputHash([0; 32]),
             SystemTime::UNIX_EPOCH,

@@ -1,7 +1,7 @@
 //! How does an admitted call get its outcome? It waits for the run, here or in another process, and
 //! looks again when somebody else took it up.
 
-use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -20,13 +20,17 @@ pub(crate) async fn settle(request: &Request, admitted: Admitted) -> Result<Byte
         (Verdict::Attached, OnDuplicate::Wait(limit)) => Some(limit),
         _ => None,
     };
-    let mut settled = pin!(wait(request, admitted));
-    let Some(limit) = limit else {
-        return settled.await;
-    };
-    match tokio::time::timeout(limit, &mut settled).await {
+    match limit {
+        None => wait(request, admitted).await,
+        // Boxed, so that who waits without a limit has no room for this.
+        Some(limit) => Box::pin(wait_within(request, admitted, limit)).await,
+    }
+}
+
+async fn wait_within(request: &Request, admitted: Admitted, limit: Duration) -> Result<Bytes, RunError> {
+    match tokio::time::timeout(limit, wait(request, admitted)).await {
         Ok(settled) => settled,
-        Err(_late) => Err(Box::pin(in_progress(&request.inner, request.id, None)).await),
+        Err(_late) => Err(in_progress(&request.inner, request.id, None).await),
     }
 }
 
@@ -54,8 +58,8 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
         };
         match end {
             RunEnd::Succeeded(output) => return Ok(output),
-            RunEnd::Failed(failure) => return Err(RunError::Failed(failure)),
-            RunEnd::Undone(failure) => return Err(RunError::Undone(failure)),
+            RunEnd::Failed(failure) => return Err(RunError::Failed(*failure)),
+            RunEnd::Undone(failure) => return Err(RunError::Undone(*failure)),
             RunEnd::Cancelled => {
                 return Err(RunError::Cancelled {
                     execution: request.id,
@@ -69,7 +73,7 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
                 return Err(RunError::Waiting {
                     execution: request.id,
                     reason,
-                    failure,
+                    failure: failure.map(|failure| *failure),
                     due_in,
                 });
             }
@@ -77,18 +81,23 @@ async fn wait(request: &Request, mut admitted: Admitted) -> Result<Bytes, RunErr
                 return Err(RunError::Parked {
                     execution: request.id,
                     reason,
-                    failure,
+                    failure: failure.map(|failure| *failure),
                 });
             }
             RunEnd::Released => return Err(shutting_down()),
             // Somebody else runs it: whoever it is, this caller still wants the outcome.
             RunEnd::Lost => {
-                // It may stay as it is for long: due, and nobody who can run it has room.
-                pause.pass().await;
-                admitted = find_worker(request, known).await?;
+                admitted = Box::pin(look_again(request, known, &mut pause)).await?;
             }
         }
     }
+}
+
+/// Finds out who works on it now.
+async fn look_again(request: &Request, known: Known, pause: &mut Pause) -> Result<Admitted, RunError> {
+    // It may stay as it is for long: due, and nobody who can run it has room.
+    pause.pass().await;
+    find_worker(request, known).await
 }
 
 /// Waits for an execution of another process, and reads its outcome.

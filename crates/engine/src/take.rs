@@ -96,7 +96,7 @@ impl Won {
     fn run(&self) -> Arc<LocalRun> {
         LocalRun::new(
             self.fence,
-            self.record.key.clone(),
+            Arc::new(self.record.key.clone()),
             self.worker,
             self.record.input_hash,
             self.record.acquired_at,
@@ -168,7 +168,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
     let Won {
         record, taken_over, ..
     } = won;
-    let (schema, parent) = (record.key.schema.clone(), record.parent);
+    let parent = record.parent;
     let work = {
         let inner = Arc::clone(inner);
         let run = Arc::clone(&run);
@@ -178,7 +178,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
                     let owned = Owned {
                         schema,
                         steps,
-                        key: record.key.clone(),
+                        key: Arc::clone(&run.key),
                         generation: record.generation,
                         lost: record.lost,
                         tries: Tries {
@@ -204,7 +204,7 @@ fn adopt(inner: &Arc<Inner>, won: Won, settled: Option<Settled>) -> Arc<LocalRun
         }
     };
     // The engine owns the task: no caller that goes away can end it.
-    inner.spawn(told(inner, &run, &schema, parent, work));
+    inner.spawn(told(inner, &run, parent, work));
     run
 }
 
@@ -225,7 +225,7 @@ pub(crate) fn begin_run(
         ..
     } = new;
     let since = clock::time_of(inner.clock.wall_micros());
-    let run = LocalRun::new(fence, key.clone(), worker, hash, since);
+    let run = LocalRun::new(fence, Arc::clone(&key), worker, hash, since);
     if let Some(first) = schema.steps.first() {
         run.enter(&first.name, since);
     }
@@ -248,7 +248,7 @@ pub(crate) fn begin_run(
         heeds_wishes: false,
     };
     let work = drive(Arc::clone(inner), Arc::clone(&run), owned);
-    let work = told(inner, &run, &schema.name, parent, work);
+    let work = told(inner, &run, parent, work);
     (run, work)
 }
 
@@ -266,7 +266,6 @@ fn enter(inner: &Inner, run: &Arc<LocalRun>) {
 fn told<Work>(
     inner: &Arc<Inner>,
     run: &Arc<LocalRun>,
-    schema: &str,
     parent: Option<ExecutionId>,
     work: Work,
 ) -> BoxFuture<'static, ()>
@@ -281,7 +280,6 @@ where
     let mut leave = Leave {
         inner: Arc::clone(inner),
         run: Arc::clone(run),
-        schema: schema.to_owned(),
         parent,
         end: RunEnd::Lost,
     };
@@ -300,7 +298,6 @@ const WORK_BYTES: usize = 2304;
 struct Leave {
     inner: Arc<Inner>,
     run: Arc<LocalRun>,
-    schema: String,
     /// The execution whose step has called it.
     parent: Option<ExecutionId>,
     end: RunEnd,
@@ -308,11 +305,12 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        telemetry::ended(&self.schema, word_of(&self.end));
+        telemetry::ended(&self.run.key.schema, word_of(&self.end));
         self.inner.registry.remove(&self.run);
-        self.run.finish(self.end.clone());
+        let is_outcome = self.end.is_outcome();
+        self.run.finish(std::mem::replace(&mut self.end, RunEnd::Lost));
         self.inner.follower.look_again(self.run.id);
-        if self.end.is_outcome() {
+        if is_outcome {
             let callers = self.inner.awaited.callers_of(self.run.id);
             for caller in self.parent.into_iter().chain(callers) {
                 wake_caller(&self.inner, caller);

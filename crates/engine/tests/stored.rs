@@ -199,7 +199,7 @@ async fn a_key_whose_id_belongs_to_another_text_is_refused_and_told_nothing() {
     // No two texts with one hash are known, so the row of another text is put under the id of this.
     let other = Begin {
         id: ExecutionId::of(&key("k")),
-        key: key("other"),
+        key: key("other").into(),
         run: RunId::fresh(),
         token: uuid::Uuid::nil(),
         owner: engine.worker_id(),

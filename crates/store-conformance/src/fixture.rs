@@ -66,7 +66,7 @@ pub(crate) fn begin_of_key(key: FullKey) -> Begin {
     Begin {
         id: ExecutionId::of(&key),
         input: payload(&format!("input of {}", key.key)),
-        key,
+        key: key.into(),
         run: RunId::fresh(),
         token: Uuid::new_v4(),
         owner: WorkerId::fresh(),
@@ -201,8 +201,8 @@ impl Write {
 }
 
 /// The name of the step at this position.
-pub(crate) fn step_name(seq: i32) -> String {
-    format!("step_{seq}")
+pub(crate) fn step_name(seq: i32) -> Arc<str> {
+    format!("step_{seq}").into()
 }
 
 /// Succeeds with the result of the step at this position.

@@ -72,7 +72,7 @@ pub(crate) fn commits(query: Bound, from: Origin, commits: &[Usual<'_>]) -> Boun
         .each(|c| c.succeeds)
         // No nulls: an array with them is read from its start for each place.
         .each(|c| c.keep.map_or(-1, micros))
-        .each(|c| c.checkpoint.step.as_str())
+        .each(|c| &*c.checkpoint.step)
         .each(|c| bytes(&c.checkpoint.output))
         .query
 }
@@ -93,7 +93,7 @@ pub(crate) fn commit_alone(query: Bound, only: &Usual<'_>) -> Bound {
         .bind(checkpoint.seq)
         .bind(checkpoint.attempt)
         .bind(checkpoint.lost)
-        .bind(checkpoint.step.as_str())
+        .bind(&*checkpoint.step)
         .bind(bytes(&checkpoint.output));
     match only.succeeds {
         true => query.bind(only.keep.map(micros)),
@@ -112,9 +112,7 @@ pub(crate) fn judged(query: Bound, commits: &[&Write]) -> Bound {
         .bind(column(commits, |c| c.fence.incarnation))
         .bind(column(commits, |c| c.write_id.0))
         .bind(column(commits, |c| c.worker.0))
-        .bind(column(commits, |c| {
-            c.checkpoint.as_ref().map(|new| new.step.as_str())
-        }))
+        .bind(column(commits, |c| c.checkpoint.as_ref().map(|new| &*new.step)))
         .bind(column(commits, |c| c.checkpoint.as_ref().map(|new| new.seq)))
         .bind(column(commits, |c| c.checkpoint.as_ref().map(|new| new.attempt)))
         .bind(column(commits, |c| c.checkpoint.as_ref().map(|new| new.lost)))

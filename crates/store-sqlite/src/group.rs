@@ -373,7 +373,7 @@ mod tests {
         };
         Begin {
             id: ExecutionId::of(&key),
-            key,
+            key: key.into(),
             run: RunId::fresh(),
             token: Uuid::nil(),
             owner: WorkerId(1),

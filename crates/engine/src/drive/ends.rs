@@ -69,7 +69,7 @@ pub(super) async fn park_as(
             inner.sweep.notify_one();
             Stop::End(RunEnd::Parked {
                 reason,
-                failure: Some(failure),
+                failure: Some(Box::new(failure)),
             })
         }
         Persisted::Restarted => Stop::Restarted,
@@ -268,7 +268,7 @@ impl Driver<'_> {
             wish,
         };
         let end = RunEnd::Waiting {
-            failure: Some(failure),
+            failure: Some(Box::new(failure)),
             due_in: Some(delay),
             reason: WaitReason::Retry,
         };
@@ -353,7 +353,7 @@ impl Driver<'_> {
                 checkpoint,
                 ..Write::only(then)
             },
-            RunEnd::Failed(failure),
+            RunEnd::Failed(Box::new(failure)),
             done,
         )
         .await

@@ -57,7 +57,7 @@ impl Driver<'_> {
         done.messages.extend(messages);
         let then = if last {
             Then::Succeed {
-                output_step: entry.name.to_string(),
+                output_step: Arc::clone(&entry.name),
                 retention: schema.options.retention,
             }
         } else {
@@ -123,7 +123,7 @@ impl Driver<'_> {
         let encoded =
             encoded.map_err(|why| StepError::stop(format!("the codec refused the output: {why}")))?;
         Ok(NewCheckpoint {
-            step: name.to_string(),
+            step: Arc::clone(name),
             seq: i32::try_from(position).unwrap_or(i32::MAX),
             attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
             lost: self.owned.lost,
@@ -189,7 +189,7 @@ impl Driver<'_> {
             attempt: 1,
             lost: self.owned.lost,
             output,
-            step: name,
+            step: name.into(),
         })
     }
 

@@ -184,7 +184,7 @@ impl Desk<'_> {
                 StepError::stop(format!("the codec refused what is recorded as `{name}`: {why}"))
             })?;
         Ok(NewCheckpoint {
-            step: name.to_owned(),
+            step: name.into(),
             seq: self.seq,
             attempt: self.attempt,
             lost: self.lost,

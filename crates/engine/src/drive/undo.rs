@@ -101,7 +101,7 @@ impl Driver<'_> {
                     failure: self.encoded(failure),
                     retention,
                 },
-                RunEnd::Undone(failure.clone()),
+                RunEnd::Undone(Box::new(failure.clone())),
             ),
             Why::Cancelled => (Then::Cancel { retention }, RunEnd::Cancelled),
         }

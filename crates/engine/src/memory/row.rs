@@ -2,6 +2,7 @@
 //!
 //! The caller holds the lock of all tables, so every function here sees and leaves a whole row.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::time_of;
@@ -33,7 +34,7 @@ pub(super) struct Row {
     pub(super) cancel: Option<CancelWish>,
     pub(super) parent: Option<ExecutionId>,
     purged: bool,
-    output_step: Option<String>,
+    output_step: Option<Arc<str>>,
     tries: Tries,
     lost: i32,
     /// When it is or was due; for `ready`, `waiting` and `parked`.
@@ -51,7 +52,7 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn begun(begin: Begin, now: i64) -> Self {
         Self {
-            key: begin.key,
+            key: Arc::unwrap_or_clone(begin.key),
             run: begin.run,
             generation: 1,
             state: State::Running,
@@ -149,7 +150,7 @@ impl Row {
                 (Verdict::Fenced, false)
             };
         }
-        let step = commit.checkpoint.as_ref().map(|new| new.step.as_str());
+        let step = commit.checkpoint.as_ref().map(|new| &*new.step);
         if let Some(recorded) = step.and_then(|step| self.checkpoint(step)) {
             return if recorded.write_id == commit.write_id {
                 (Verdict::Written, false)
@@ -170,7 +171,7 @@ impl Row {
 
     /// Whether an earlier send of this write ended the ownership or recorded its step.
     fn has_written(&self, commit: &Commit) -> bool {
-        let step = commit.checkpoint.as_ref().map(|new| new.step.as_str());
+        let step = commit.checkpoint.as_ref().map(|new| &*new.step);
         let recorded = step.and_then(|step| self.checkpoint(step));
         self.last_write == Some(commit.write_id)
             || recorded.is_some_and(|recorded| recorded.write_id == commit.write_id)
@@ -185,7 +186,7 @@ impl Row {
         now: i64,
     ) {
         self.checkpoints.push(CheckpointRecord {
-            step: new.step,
+            step: new.step.to_string(),
             seq: new.seq,
             epoch: fence.claim.epoch,
             worker,
@@ -296,7 +297,7 @@ impl Row {
             write_id,
             checkpoint,
         } = progress;
-        self.checkpoints.retain(|known| known.step != checkpoint.step);
+        self.checkpoints.retain(|known| known.step != *checkpoint.step);
         self.record_step(checkpoint, &fence, worker, write_id, now);
         Verdict::Written
     }

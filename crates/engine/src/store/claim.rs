@@ -1,5 +1,7 @@
 //! How does a process come to own an execution? It begins it, or takes it over.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::execution::{
@@ -12,7 +14,7 @@ pub struct Begin {
     /// `ExecutionId::of(&key)`.
     pub id: ExecutionId,
     /// The key's text.
-    pub key: FullKey,
+    pub key: Arc<FullKey>,
     /// A fresh run id.
     pub run: RunId,
     /// A fresh claim token.

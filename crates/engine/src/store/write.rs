@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -32,7 +33,7 @@ pub struct Commit {
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewCheckpoint {
     /// The step's name, or what else is recorded of it.
-    pub step: String,
+    pub step: Arc<str>,
     /// The step's position, from 0.
     pub seq: i32,
     /// Which attempt succeeded, from 1.
@@ -51,7 +52,7 @@ pub enum Then {
     /// `succeeded`; the outcome is the checkpoint of `output_step`.
     Succeed {
         /// The last step.
-        output_step: String,
+        output_step: Arc<str>,
         /// How long the key is kept; `None` for ever.
         retention: Option<Duration>,
     },
@@ -154,7 +155,7 @@ pub struct Confirm {
     /// The fence of the write.
     pub fence: Fence,
     /// The step it recorded.
-    pub step: String,
+    pub step: Arc<str>,
     /// The write.
     pub write_id: WriteId,
 }

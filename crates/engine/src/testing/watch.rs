@@ -266,7 +266,7 @@ pub(super) fn commit<'a, S: Store>(
             checkpoint: commit
                 .checkpoint
                 .as_ref()
-                .map(|checkpoint| (checkpoint.step.clone(), checkpoint.output.clone())),
+                .map(|checkpoint| (checkpoint.step.to_string(), checkpoint.output.clone())),
             state: commit.then.state(),
         };
         // Before the call: an acquisition that was answered by now comes first in any order.

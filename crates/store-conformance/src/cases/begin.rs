@@ -25,7 +25,7 @@ pub async fn a_begun_key_is_running_in_generation_one_and_epoch_one<S: Store>(ha
     );
     let record = record(&*harness.there, wanted.id).await;
     assert_eq!(record.id, ExecutionId::of(&wanted.key));
-    assert_eq!(record.key, wanted.key);
+    assert_eq!(record.key, *wanted.key);
     assert_eq!(record.run, wanted.run);
     assert_eq!(record.generation, 1);
     assert_eq!(record.state, State::Running);

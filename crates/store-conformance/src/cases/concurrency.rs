@@ -36,7 +36,7 @@ pub async fn many_executions_at_once_all_finish<S: Store>(harness: Harness<S>) {
         assert_eq!(found.output, Some(payload(&format!("{number}/4"))));
         let steps = progress(&*harness.here, fence.execution, fence.run).await;
         for (seq, step) in (0..5).zip(&steps.checkpoints) {
-            assert_eq!(step.step, step_name(seq));
+            assert_eq!(*step.step, *step_name(seq));
             assert_eq!(step.output, payload(&format!("{number}/{seq}")));
         }
         assert_eq!(steps.checkpoints.len(), 5);

@@ -143,7 +143,7 @@ pub async fn a_text_with_nul_is_rejected_or_kept_and_harms_no_other<S: Store>(ha
         match answer {
             Ok(Begun::Started(_)) => {
                 let found = record(&*harness.there, wanted.id).await;
-                assert_eq!(found.key, wanted.key, "never cut short");
+                assert_eq!(found.key, *wanted.key, "never cut short");
             }
             Err(StoreError::Rejected(_)) if poison => {
                 assert_eq!(find(&*harness.there, wanted.id).await, None);
@@ -193,7 +193,7 @@ pub async fn a_key_of_another_text_under_the_same_id_is_shown<S: Store>(harness:
     let mut colliding = begin_of("another text");
     colliding.id = first.id;
     match begin(&*harness.there, &colliding).await {
-        Begun::Exists(found) => assert_eq!(found.key, first.key),
+        Begun::Exists(found) => assert_eq!(found.key, *first.key),
         Begun::Started(_) => panic!("an id is the only index of executions"),
     }
 }

@@ -20,7 +20,7 @@ impl<S: Store> World<S> {
             worker: self.workers[0].id,
             write_id,
             checkpoint: NewCheckpoint {
-                step: format!("step_{step}::@at"),
+                step: format!("step_{step}::@at").into(),
                 seq: step,
                 attempt: 1,
                 lost: 0,

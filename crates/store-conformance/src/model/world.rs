@@ -313,7 +313,7 @@ impl<S: Store> World<S> {
             return Ok(then);
         };
         let progress = answered(self.model[0].load(fence.execution, fence.run).await)?;
-        let recorded = progress.and_then(|progress| Some(progress.checkpoints.first()?.step.clone()));
+        let recorded = progress.and_then(|progress| Some(progress.checkpoints.first()?.step.as_str().into()));
         let step = sent.checkpoint.as_ref().map(|new| new.step.clone());
         let output = step.or(recorded);
         Ok(output.map_or(Then::Continue, |output_step| Then::Succeed {

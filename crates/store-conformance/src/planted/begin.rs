@@ -1,6 +1,8 @@
 //! Bugs of begin: two statements in one, and keys that are not compared byte for byte.
 
-use keystep::execution::{ExecutionId, Fence};
+use std::sync::Arc;
+
+use keystep::execution::{ExecutionId, Fence, FullKey};
 use keystep::store::{Begin, Begun, Store, StoreError};
 
 use super::{Plant, row, widen_window};
@@ -48,7 +50,10 @@ impl<S: Store> Plant<S> for KeysTrimmed {
     async fn begin(&self, store: &S, mut begin: Begin) -> Result<Begun, StoreError> {
         let trimmed = begin.key.key.trim_end_matches(' ');
         if trimmed.len() < begin.key.key.len() {
-            begin.key.key = trimmed.to_owned();
+            begin.key = Arc::new(FullKey {
+                key: trimmed.to_owned(),
+                ..(*begin.key).clone()
+            });
             begin.id = ExecutionId::of(&begin.key);
         }
         store.begin(begin).await

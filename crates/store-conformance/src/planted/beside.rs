@@ -18,7 +18,7 @@ impl<S: Store> Plant<S> for FirstProgressStays {
         let recorded = recorded.map_or_else(Vec::new, |recorded| recorded.checkpoints);
         let known = recorded
             .iter()
-            .find(|known| known.step == progress.checkpoint.step);
+            .find(|known| *known.step == *progress.checkpoint.step);
         match known {
             Some(known) => Ok(Verdict::Exists(known.write_id)),
             None => store.progress(progress).await,

@@ -48,8 +48,11 @@ impl<S: Store> Plant<S> for OldOutcomeCached {
 /// Checkpoints belong to the key and not to the run: a step of the last generation counts as done.
 #[derive(Debug, Clone, Default)]
 pub struct CheckpointsByKey {
-    recorded: Arc<Mutex<HashMap<(ExecutionId, String), Commit>>>,
+    recorded: Arc<Mutex<Recorded>>,
 }
+
+/// What was recorded, by key and step.
+type Recorded = HashMap<(ExecutionId, Arc<str>), Commit>;
 
 impl<S: Store> Plant<S> for CheckpointsByKey {
     async fn commit(&self, store: &S, commit: Commit) -> Result<Verdict, StoreError> {

@@ -138,7 +138,7 @@ pub(crate) fn begin_of(text: &str, owner: WorkerId) -> Begin {
     let key = key(text);
     Begin {
         id: ExecutionId::of(&key),
-        key,
+        key: key.into(),
         run: RunId::fresh(),
         token: Uuid::new_v4(),
         owner,

@@ -1,6 +1,7 @@
 //! What does one operation of a batch do to the others? Nothing: not when its row is locked, not when
 //! its value is refused, and two batches never wait for each other in a circle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use keystep::execution::WorkerId;
@@ -230,7 +231,7 @@ async fn a_value_that_the_server_rejects_hurts_nobody_else_in_its_batch() {
     for n in 0..30 {
         let mut begin = begin_of(&n.to_string(), OWNER);
         if n == 17 {
-            begin.key.key = "nul\0".into();
+            Arc::make_mut(&mut begin.key).key = "nul\0".into();
         }
         let store = store.clone();
         begins.push(tokio::spawn(async move { store.begin(begin).await }));

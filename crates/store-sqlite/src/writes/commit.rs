@@ -107,7 +107,7 @@ impl Record {
     /// The checkpoint and the change of state.
     async fn record(&self, conn: &mut SqliteConnection, now: i64) -> Result<Applied, StoreError> {
         if self.yields() {
-            let step = self.checkpoint.as_ref().map(|step| step.step.as_str());
+            let step = self.checkpoint.as_ref().map(|step| &*step.step);
             let standing = standing(&self.fence, step, conn).await?;
             if standing.is_some_and(|row| row.yields()) {
                 return Ok(Applied {
@@ -150,7 +150,7 @@ pub(crate) fn bind_checkpoint<'q>(
     now: i64,
 ) -> Query<'q> {
     bind_fence(query, &record.fence)
-        .bind(&checkpoint.step)
+        .bind(&*checkpoint.step)
         .bind(checkpoint.seq)
         .bind(record.worker.0)
         .bind(record.write_id.0)
@@ -176,12 +176,7 @@ pub(crate) fn bind_ending<'q>(query: Query<'q>, record: &'q Record, ending: &End
         .bind(ending.output_step)
         .bind(ending.finished_at)
         .bind(ending.expires_at)
-        .bind(
-            record
-                .checkpoint
-                .as_ref()
-                .map(|checkpoint| checkpoint.step.as_str()),
-        )
+        .bind(record.checkpoint.as_ref().map(|checkpoint| &*checkpoint.step))
 }
 
 pub(crate) fn bind_fence<'q>(query: Query<'q>, fence: &Fence) -> Query<'q> {
@@ -302,7 +297,7 @@ pub(crate) fn later(now: i64, wait: Duration) -> i64 {
 
 /// Why a write touched no row, or would have had nothing to write.
 async fn stand(record: &Record, conn: &mut SqliteConnection) -> Result<Applied, StoreError> {
-    let step = record.checkpoint.as_ref().map(|step| step.step.as_str());
+    let step = record.checkpoint.as_ref().map(|step| &*step.step);
     let earlier = |verdict| Applied { verdict, now: false };
     Ok(match standing(&record.fence, step, conn).await? {
         None => earlier(Verdict::Fenced),

@@ -70,7 +70,7 @@ async fn batches_that_begin_with_a_read_never_find_their_snapshot_too_old() {
                 let write = commit_of(fence, &format!("step {round}"), Then::Continue);
                 let question = Confirm {
                     fence,
-                    step: "none".to_owned(),
+                    step: "none".into(),
                     write_id: write.write_id,
                 };
                 let (confirmed, verdict) = tokio::join!(store.confirm(question), store.commit(write));

@@ -84,7 +84,7 @@ async fn a_steps_transaction_whose_log_is_removed_meanwhile_is_of_unknown_outcom
     };
     let confirm = Confirm {
         fence,
-        step: "step".to_owned(),
+        step: "step".into(),
         write_id: commit.write_id,
     };
     let why = unknown(store.commit(commit).await);

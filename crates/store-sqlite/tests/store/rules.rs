@@ -1,5 +1,6 @@
 //! Which write is the same write? The rules that this store keeps more exactly than it must.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use keystep::clock::Clock;
@@ -93,7 +94,7 @@ async fn a_confirmed_write_stays_confirmed_for_an_owner_that_was_taken_over() {
     let commit = commit_of(fence, "one", Then::Continue);
     let question = |step: &str, write_id: WriteId| Confirm {
         fence,
-        step: step.to_owned(),
+        step: step.into(),
         write_id,
     };
     let mine = commit.write_id;
@@ -178,9 +179,9 @@ async fn text_that_another_store_could_not_hold_is_rejected_and_the_key_stays_us
     let database = Database::new();
     let store = database.open().await;
     let mut with_nul = begin_of("nul", OWNER);
-    with_nul.key.scope = "a\0b".to_owned();
+    Arc::make_mut(&mut with_nul.key).scope = "a\0b".to_owned();
     let mut without_text = begin_of("empty", OWNER);
-    without_text.key.key = String::new();
+    Arc::make_mut(&mut without_text.key).key = String::new();
     for begin in [with_nul, without_text] {
         let rejected = store.begin(begin).await;
         assert!(matches!(rejected, Err(StoreError::Rejected(_))), "{rejected:?}");

@@ -45,7 +45,7 @@ pub(crate) fn begin_of(key: &str, owner: WorkerId) -> Begin {
     };
     Begin {
         id: ExecutionId::of(&key),
-        key,
+        key: key.into(),
         run: RunId::fresh(),
         token: random::unpredictable(),
         owner,
@@ -71,7 +71,7 @@ pub(crate) fn commit_of(fence: Fence, step: &str, then: Then) -> Commit {
         write_id: WriteId::fresh(),
         worker: WorkerId(1),
         checkpoint: Some(NewCheckpoint {
-            step: step.to_owned(),
+            step: step.into(),
             seq: 0,
             attempt: 1,
             lost: 0,
@@ -98,7 +98,7 @@ pub(crate) fn again(commit: &Commit) -> Commit {
 
 pub(crate) fn succeed(step: &str) -> Then {
     Then::Succeed {
-        output_step: step.to_owned(),
+        output_step: step.into(),
         retention: None,
     }
 }
