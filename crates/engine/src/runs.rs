@@ -142,17 +142,18 @@ impl LocalRun {
 
     /// Waits for the end.
     pub(crate) async fn ended(&self) -> RunEnd {
-        // Before the look, so that an end that comes after it is heard of.
-        let over = self.over.notified();
         #[cfg(feature = "planted")]
         if bugs::is_planted(Bug::WaitsAfterItsLook) {
             self.over.notified().await;
         }
-        if self.end.get().is_none() {
+        loop {
+            // Before the look, so that an end that comes after it is heard of.
+            let over = self.over.notified();
+            if let Some(end) = self.end.get() {
+                return end.clone();
+            }
             over.await;
         }
-        // Nobody is told before it is set.
-        self.end.get().cloned().unwrap_or(RunEnd::Lost)
     }
 }
 

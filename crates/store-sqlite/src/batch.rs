@@ -8,7 +8,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keystep::store::{Begin, NewCheckpoint, StoreError};
 use sqlx::sqlite::SqliteArguments;
@@ -79,7 +79,7 @@ impl<'a> Batch<'a> {
     /// Writes the rows in a transaction that stays open; `None` when some could not be written, and
     /// then none is.
     pub(crate) async fn write(&self, writer: &Writer) -> Result<Option<Transaction>, StoreError> {
-        let text = self.text(Around::Begin);
+        let text = self.text(writer, Around::Begin);
         let (transaction, written) = writer.begin_with(text, 1 + self.statements()).await?;
         if written == self.len() as u64 {
             return Ok(Some(transaction));
@@ -92,9 +92,9 @@ impl<'a> Batch<'a> {
     /// the fence of a step that is recorded holds for the end that comes with it.
     pub(crate) async fn write_alone(&self, writer: &Writer) -> Result<bool, StoreError> {
         let written = match self.statements() {
-            1 => writer.at_once(self.text(Around::Nothing), 1).await?,
+            1 => writer.at_once(self.text(writer, Around::Nothing), 1).await?,
             writes => {
-                let text = self.text(Around::Transaction);
+                let text = self.text(writer, Around::Transaction);
                 writer.at_once(text, 1 + writes + 1).await?
             }
         };
@@ -112,9 +112,9 @@ impl<'a> Batch<'a> {
     }
 
     /// The statements that write the rows, with others around them.
-    fn text(&self, around: Around) -> Query<'_> {
+    fn text(&self, writer: &Writer, around: Around) -> Query<'_> {
         let rows = [self.begins.len(), self.checkpoints.len(), self.endings.len()];
-        let query = sqlx::query(text_of(around, rows));
+        let query = sqlx::query(writer.texts().of(around, rows));
         let values = const { sql::values(BEGINS) };
         let query = all(query, values, &self.begins, |query, begin| {
             bind_begin(query, begin, self.now)
@@ -140,29 +140,42 @@ enum Around {
     Transaction,
 }
 
-/// The text for so many begins, checkpoints and endings. Those for few are kept: joining one takes longer
-/// than all else that is done here for a lone write.
-fn text_of(around: Around, rows: [usize; 3]) -> SqlStr {
-    static KEPT: Mutex<BTreeMap<(Around, [usize; 3]), SqlStr>> = Mutex::new(BTreeMap::new());
-    let rooms = rows.map(sql::room);
-    let joined = || {
-        let [begins, checkpoints, endings] = rows;
-        let rows = [(BEGINS, begins), (CHECKPOINTS, checkpoints), (SETTLES, endings)];
-        match around {
-            Around::Nothing => sql::joined(&[], &rows, &[]),
-            Around::Begin => sql::joined(&[sql::BEGIN_IMMEDIATE], &rows, &[]),
-            Around::Transaction => sql::joined(&[sql::BEGIN_IMMEDIATE], &rows, &[sql::COMMIT]),
-        }
-    };
-    if rooms.iter().any(|room| *room > KEPT_ROWS) {
-        return joined();
-    }
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.entry((around, rooms)).or_insert_with(joined).clone()
+/// The texts of batches. Those for few rows are kept: joining one takes longer than all else that is done
+/// here for a lone write.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Texts {
+    kept: Arc<Mutex<BTreeMap<Form, SqlStr>>>,
 }
+
+/// What a text is for, and its rooms for begins, checkpoints and endings.
+type Form = (Around, [usize; 3]);
 
 /// Texts with more rows of one kind are joined anew each time: they are large, and there are many.
 const KEPT_ROWS: usize = 16;
+
+impl Texts {
+    /// The text for so many begins, checkpoints and endings.
+    fn of(&self, around: Around, rows: [usize; 3]) -> SqlStr {
+        // Above that, how many statements there are is not told by the rooms.
+        const { assert!(KEPT_ROWS <= sql::MOST) }
+        let rooms = rows.map(sql::room);
+        if rooms.iter().any(|room| *room > KEPT_ROWS) {
+            return joined(around, rows);
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = kept.entry((around, rooms));
+        text.or_insert_with(|| joined(around, rows)).clone()
+    }
+}
+
+fn joined(around: Around, [begins, checkpoints, endings]: [usize; 3]) -> SqlStr {
+    let rows = [(BEGINS, begins), (CHECKPOINTS, checkpoints), (SETTLES, endings)];
+    match around {
+        Around::Nothing => sql::joined(&[], &rows, &[]),
+        Around::Begin => sql::joined(&[sql::BEGIN_IMMEDIATE], &rows, &[]),
+        Around::Transaction => sql::joined(&[sql::BEGIN_IMMEDIATE], &rows, &[sql::COMMIT]),
+    }
+}
 
 /// Binds the rows of one statement, of so many values each, and NULL for each value of the rows that its
 /// text has too many.
@@ -175,4 +188,31 @@ pub(crate) fn all<'q, T>(
     let query = rows.iter().fold(query, bind);
     let missing = (sql::room(rows.len()) - rows.len()) * values;
     (0..missing).fold(query, |query, _value| query.bind(None::<i64>))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_kept_is_the_one_that_would_be_joined() {
+        let texts = Texts::default();
+        let counts = [0, 1, 2, 4, 5, 16, 17, 64, 65];
+        for around in [Around::Nothing, Around::Begin, Around::Transaction] {
+            for begins in counts {
+                for checkpoints in counts {
+                    let rows = [begins, checkpoints, begins / 2];
+                    for _again in 0..2 {
+                        assert_eq!(texts.of(around, rows).as_str(), joined(around, rows).as_str());
+                    }
+                }
+            }
+        }
+        let kept = texts.kept.lock().expect("no panic under this lock");
+        assert!(
+            (1..=3 * 4_usize.pow(3)).contains(&kept.len()),
+            "few: {}",
+            kept.len()
+        );
+    }
 }

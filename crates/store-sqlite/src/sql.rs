@@ -17,7 +17,7 @@ pub(crate) const ROLLBACK: &str = include_str!("../sql/rollback.sql");
 const SIZES: [usize; 4] = [1, 4, 16, MOST];
 
 /// How many rows one statement takes; with more it gets slower.
-const MOST: usize = 64;
+pub(crate) const MOST: usize = 64;
 
 /// A file as it is.
 pub(crate) fn text(file: &'static str) -> SqlStr {

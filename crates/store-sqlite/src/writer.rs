@@ -18,7 +18,7 @@ use sqlx::{Connection, Either, Executor, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::batch::Query;
+use crate::batch::{Query, Texts};
 use crate::connect::Opener;
 use crate::error::{Cause, at_commit, before_commit, cause, writer_gone};
 use crate::log_file::LogFile;
@@ -48,6 +48,7 @@ pub(crate) struct Writer {
     patience: Duration,
     moments: Moments,
     tasks: Handle,
+    texts: Texts,
 }
 
 /// An open transaction of the writing connection. Dropping it rolls it back.
@@ -77,6 +78,7 @@ impl Writer {
             patience,
             moments: Moments::default(),
             tasks,
+            texts: Texts::default(),
         }
     }
 
@@ -242,6 +244,11 @@ impl Writer {
         let writer = self.clone();
         let begun = self.tasks.spawn(async move { writer.begin().await });
         begun.await.unwrap_or_else(|_gone| Err(writer_gone()))
+    }
+
+    /// What it writes batches with.
+    pub(crate) fn texts(&self) -> &Texts {
+        &self.texts
     }
 
     /// Where tasks run that must not end with the caller.

@@ -217,10 +217,10 @@ pub async fn of_a_sleep_and_a_signal_beside_each_other_the_first_one_ends_the_wa
             town.clock.advance(HOUR);
             town.clock.advance(HOUR);
             let _an_hour_is_left = until_told(call, |told| match told {
-                Err(RunError::Waiting { due_in, .. }) => {
-                    due_in.is_some_and(|left| left > HOUR / 2 && left <= HOUR)
-                }
-                over => panic!("one hour is left: {over:?}"),
+                Err(RunError::Waiting {
+                    due_in: Some(left), ..
+                }) if *left <= HOUR => *left > HOUR / 2,
+                other => panic!("one hour is left: {other:?}"),
             })
             .await;
             town.clock.advance(HOUR);
