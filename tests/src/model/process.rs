@@ -181,19 +181,20 @@ impl Protocol {
     }
 
     /// The server was restarted: acquires its own execution anew, if nobody else has it.
-    fn reacquire(&self, state: &mut State, worker: usize, key: usize, old: Fence, token: Option<Id>) {
+    fn reacquire(&self, state: &mut State, worker: usize, key: usize, old: Fence, sent: Option<Acquire>) {
         let Some(row) = state.rows[key] else {
             return;
         };
-        let mine = self.same_claim(row.claim, old.claim) || token == Some(row.claim.token);
+        let won = sent.filter(|sent| sent.token == row.claim.token);
+        let mine = self.same_claim(row.claim, old.claim) || won.is_some();
         if row.phase == Phase::Running && row.run == old.run && mine {
-            let token = token.unwrap_or_else(|| state.fresh());
-            let statement = Statement::Acquire(Acquire {
+            // What was won without an answer is sent again as it was.
+            let acquire = won.unwrap_or_else(|| Acquire {
                 seen: row.seen(),
-                token,
+                token: sent.map_or_else(|| state.fresh(), |sent| sent.token),
                 fresh_run: None,
             });
-            let call = send(state, worker, key, statement);
+            let call = send(state, worker, key, Statement::Acquire(acquire));
             state.workers[worker].work[key] = Work::Acquire(call, Some(old));
         }
     }
@@ -211,7 +212,7 @@ impl Protocol {
         state.workers[worker].work[key] = Work::Idle;
         match (work, call.message.statement) {
             (Work::Acquire(_, Some(old)), Statement::Acquire(acquire)) => {
-                self.reacquire(state, worker, key, old, Some(acquire.token));
+                self.reacquire(state, worker, key, old, Some(acquire));
             }
             (Work::Write(_, known), Statement::Commit(commit)) => {
                 self.in_doubt(state, worker, key, commit, known);

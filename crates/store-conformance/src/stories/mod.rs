@@ -24,6 +24,7 @@ pub mod lazy;
 pub mod lookups;
 pub mod parts;
 pub mod relay;
+pub mod restarts;
 pub mod retention;
 pub mod settle;
 pub mod signals;
@@ -235,6 +236,9 @@ macro_rules! stories_suite {
             a_waiter_of_the_first_generation_never_gets_the_outcome_of_the_second,
             a_waiter_of_a_run_that_failed_never_gets_the_outcome_of_the_restart,
             a_purge_that_fails_once_is_made_again,
+        );
+        $crate::stories_suite!($ground: restarts:
+            an_acquisition_anew_whose_answer_is_lost_is_sent_again_and_not_made_again,
         );
         $crate::stories_suite!($ground: evolution:
             what_keeps_its_shape_goes_on_with_the_new_code,
