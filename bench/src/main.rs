@@ -27,7 +27,7 @@ use mimalloc::MiMalloc;
 
 use args::Args;
 
-/// As a service would choose one: nearly a fifth of the process's time is memory management.
+/// As a service would choose one: memory management is a good part of the process's time.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
