@@ -15,8 +15,9 @@ use tokio::sync::{MutexGuard, Notify, mpsc, oneshot};
 use crate::clock::monotonic;
 use crate::runs::locked;
 
-/// Operations that are worth a batch beside one that is being written.
-const WORTH_A_BATCH: usize = 32;
+/// Operations that are worth a batch beside one that is being written. Twice as many are shared between two
+/// writers: of 64 callers a few are always on their way, so that less than 64 wait.
+const WORTH_A_BATCH: usize = 24;
 
 /// How long fewer wait for a lane that writes: it may have lost its database.
 const PATIENCE: Duration = Duration::from_millis(2);
