@@ -472,6 +472,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn those_of_64_callers_that_wait_at_a_time_are_shared_between_two_writers() {
+        // As measured: the others are on their way.
+        let waiting = 55;
+        let (sender, first) = lane(limits(256, 1000));
+        let second = first.clone();
+        for op in 0..waiting {
+            enqueue(&sender, op, 1).await;
+        }
+        let sizes = [
+            first.next_batch().await.expect("operations").len(),
+            second.next_batch().await.expect("operations").len(),
+        ];
+        assert_eq!(sizes, [28, 27]);
+    }
+
+    #[tokio::test]
     async fn all_writers_hear_that_the_last_sender_is_gone() {
         let (sender, first) = lane::<u32, u32>(limits(8, 100));
         let second = first.clone();
