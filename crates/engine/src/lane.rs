@@ -480,11 +480,8 @@ mod tests {
         for op in 0..waiting {
             enqueue(&sender, op, 1).await;
         }
-        let sizes = [
-            first.next_batch().await.expect("operations").len(),
-            second.next_batch().await.expect("operations").len(),
-        ];
-        assert_eq!(sizes, [28, 27]);
+        assert_eq!(first.next_batch().await.expect("operations").len(), 28);
+        assert_eq!(second.next_batch().await.expect("operations").len(), 27);
     }
 
     #[tokio::test]
