@@ -147,8 +147,8 @@ async fn seek(request: &Request, known: Known) -> Result<Option<Admitted>, RunEr
 
 /// Asks the store until it is known who works on a call.
 async fn ask_until_known(request: &Request, mut known: Known) -> Result<Option<Admitted>, RunError> {
-    let inner = &request.inner;
     let mut pause = Pause::default();
+    let mut overheard = false;
     loop {
         if let Some((run, since)) = known.run
             && !is_there(request, run, since).await?
@@ -160,10 +160,9 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Option<A
         match opened {
             Opened::Started(run) => {
                 same_run(known, run.fence().run)?;
-                let verdict = if asked {
-                    Verdict::Started
-                } else {
-                    Verdict::Attached
+                let verdict = match asked {
+                    true => Verdict::Started,
+                    false => Verdict::Attached,
                 };
                 return here(request, run, verdict, known).await.map(Some);
             }
@@ -178,11 +177,13 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Option<A
                 known.epoch.get_or_insert(record.claim.epoch + 1);
             }
             Opened::Free => return Ok(None),
+            // An older call's: it says nothing about now, nor about this call's input.
+            Opened::Failed(_) if !asked && !std::mem::replace(&mut overheard, true) => continue,
             Opened::Failed(error) => return Err(unavailable(&error)),
         }
         // A moment for whoever changed the row.
         pause.pass().await;
-        if inner.closing.is_cancelled() {
+        if request.inner.closing.is_cancelled() {
             return Err(shutting_down());
         }
     }

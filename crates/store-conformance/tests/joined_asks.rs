@@ -1,0 +1,80 @@
+//! A call joins an ask of the store that was on its way before it. When that one fails, does the call ask by
+//! itself? Then the store may have come back, and the other call's value is not its own.
+
+use futures::poll;
+use keystep::memory::MemoryStore;
+use keystep::store::StoreError;
+use keystep::{Engine, RunError, Schema, StepContext, StepResult};
+use store_conformance::faulty::{Call, Fault, Faults, FaultyStore, Gate};
+
+async fn only(_cx: StepContext, n: u64) -> StepResult<u64> {
+    Ok(n)
+}
+
+/// An engine on a store whose first begin is held at a gate, and which refuses begins behind it.
+struct Scene {
+    engine: Engine,
+    schema: Schema<u64, u64>,
+    first: Gate,
+    /// Of what reaches the store.
+    faults: Faults,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let schema = Schema::new("test.joined").step("only", only).build();
+        let behind = FaultyStore::new(MemoryStore::new());
+        let faults = behind.faults();
+        let store = FaultyStore::new(behind);
+        let first = Gate::closed();
+        store
+            .faults()
+            .script(&[Call::Begin], 1, Fault::HoldBefore(first.clone()));
+        let engine = Engine::builder(store).schema(schema.clone()).build();
+        Self {
+            engine: engine.await.expect("an engine"),
+            schema,
+            first,
+            faults,
+        }
+    }
+
+    /// Three calls of one key, of which the first asks and the others join it; what they are told.
+    async fn three_calls(&self) -> [Result<u64, RunError>; 3] {
+        let call = || Box::pin(self.engine.run(&self.schema, "k", 7).into_future());
+        let (mut asks, mut joins, mut joins_too) = (call(), call(), call());
+        assert!(poll!(&mut asks).is_pending());
+        self.first.arrived(1).await;
+        assert!(poll!(&mut joins).is_pending() && poll!(&mut joins_too).is_pending());
+        self.first.open();
+        let (asked, joined, joined_too) = tokio::join!(asks, joins, joins_too);
+        [asked, joined, joined_too]
+    }
+
+    fn begins(&self) -> usize {
+        let calls = self.faults.calls();
+        calls.iter().filter(|call| **call == Call::Begin).count()
+    }
+}
+
+#[tokio::test]
+async fn when_an_ask_from_before_a_call_fails_the_call_asks_by_itself() {
+    let scene = Scene::new().await;
+    let rejected = StoreError::Rejected("not this value".to_owned());
+    scene.faults.script(&[Call::Begin], 1, Fault::Refuse(rejected));
+    let [asked, joined, joined_too] = scene.three_calls().await;
+    assert!(matches!(asked, Err(RunError::Invalid(_))), "{asked:?}");
+    assert_eq!([joined, joined_too], [Ok(7), Ok(7)]);
+    assert_eq!(scene.begins(), 2, "one of those who had joined asks for both");
+}
+
+#[tokio::test]
+async fn a_call_asks_by_itself_only_once() {
+    let scene = Scene::new().await;
+    let away = StoreError::Unavailable("by script".to_owned());
+    scene.faults.script_outage(&[Call::Begin], &away);
+    for told in scene.three_calls().await {
+        assert!(matches!(told, Err(RunError::Unavailable(_))), "{told:?}");
+    }
+    assert_eq!(scene.begins(), 2);
+}
