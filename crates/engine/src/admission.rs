@@ -23,7 +23,7 @@ use crate::persist::{Pause, Resend};
 use crate::policy::{AfterFailure, OnDuplicate, OnExpired, Verdict};
 use crate::random;
 use crate::run_error::RunError;
-use crate::runs::{LocalRun, Look, Opened, Opening, RunEnd};
+use crate::runs::{CloseOpening, LocalRun, Look, Opened, Opening, RunEnd};
 use crate::schema::SchemaCore;
 use crate::settlement::Settled;
 use crate::store::{Begin, Begun, Fresh, How, StoreError};
@@ -149,6 +149,11 @@ async fn seek(request: &Request, known: Known) -> Result<Option<Admitted>, RunEr
 async fn ask_until_known(request: &Request, mut known: Known) -> Result<Option<Admitted>, RunError> {
     let mut pause = Pause::default();
     let mut overheard = false;
+    // Another call's failure says nothing about now, and what was refused was not this call's input.
+    let mut may_ask = |error: &StoreError| {
+        let anew = !std::mem::replace(&mut overheard, true) || matches!(error, StoreError::Rejected(_));
+        anew && !request.inner.closing.is_cancelled()
+    };
     loop {
         if let Some((run, since)) = known.run
             && !is_there(request, run, since).await?
@@ -177,8 +182,7 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Option<A
                 known.epoch.get_or_insert(record.claim.epoch + 1);
             }
             Opened::Free => return Ok(None),
-            // An older call's: it says nothing about now, nor about this call's input.
-            Opened::Failed(_) if !asked && !std::mem::replace(&mut overheard, true) => continue,
+            Opened::Failed(error) if !asked && may_ask(&error) => continue,
             Opened::Failed(error) => return Err(unavailable(&error)),
         }
         // A moment for whoever changed the row.
@@ -318,18 +322,6 @@ fn ask(request: &Request, publish: watch::Sender<Option<Opened>>) {
             work.await;
         }
     });
-}
-
-/// Ends an opening also when the task that asks panics, or never runs.
-struct CloseOpening {
-    inner: Arc<Inner>,
-    id: ExecutionId,
-}
-
-impl Drop for CloseOpening {
-    fn drop(&mut self) {
-        self.inner.registry.opened(self.id);
-    }
 }
 
 /// What a key begins with.

@@ -39,10 +39,11 @@ impl Scene {
         }
     }
 
-    /// Three calls of one key, of which the first asks and the others join it; what they are told.
-    async fn three_calls(&self) -> [Result<u64, RunError>; 3] {
-        let call = || Box::pin(self.engine.run(&self.schema, "k", 7).into_future());
-        let (mut asks, mut joins, mut joins_too) = (call(), call(), call());
+    /// Three calls of one key with these inputs, of which the first asks and the others join it; what they
+    /// are told.
+    async fn calls(&self, inputs: [u64; 3]) -> [Result<u64, RunError>; 3] {
+        let call = |input| Box::pin(self.engine.run(&self.schema, "k", input).into_future());
+        let [mut asks, mut joins, mut joins_too] = inputs.map(call);
         assert!(poll!(&mut asks).is_pending());
         self.first.arrived(1).await;
         assert!(poll!(&mut joins).is_pending() && poll!(&mut joins_too).is_pending());
@@ -57,23 +58,39 @@ impl Scene {
     }
 }
 
+fn rejected() -> Fault {
+    Fault::Refuse(StoreError::Rejected("not this value".to_owned()))
+}
+
 #[tokio::test]
 async fn when_an_ask_from_before_a_call_fails_the_call_asks_by_itself() {
     let scene = Scene::new().await;
-    let rejected = StoreError::Rejected("not this value".to_owned());
-    scene.faults.script(&[Call::Begin], 1, Fault::Refuse(rejected));
-    let [asked, joined, joined_too] = scene.three_calls().await;
+    scene.faults.script(&[Call::Begin], 1, rejected());
+    let [asked, joined, joined_too] = scene.calls([1, 7, 7]).await;
     assert!(matches!(asked, Err(RunError::Invalid(_))), "{asked:?}");
     assert_eq!([joined, joined_too], [Ok(7), Ok(7)]);
     assert_eq!(scene.begins(), 2, "one of those who had joined asks for both");
 }
 
 #[tokio::test]
-async fn a_call_asks_by_itself_only_once() {
+async fn nobody_is_told_that_the_value_of_another_call_is_refused() {
+    let scene = Scene::new().await;
+    for nth in 1..=2 {
+        scene.faults.script(&[Call::Begin], nth, rejected());
+    }
+    let [asked, joined, joined_too] = scene.calls([1, 2, 7]).await;
+    for refused in [asked, joined] {
+        assert!(matches!(refused, Err(RunError::Invalid(_))), "{refused:?}");
+    }
+    assert_eq!(joined_too, Ok(7));
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_a_call_overhears_one_failure_only() {
     let scene = Scene::new().await;
     let away = StoreError::Unavailable("by script".to_owned());
     scene.faults.script_outage(&[Call::Begin], &away);
-    for told in scene.three_calls().await {
+    for told in scene.calls([7; 3]).await {
         assert!(matches!(told, Err(RunError::Unavailable(_))), "{told:?}");
     }
     assert_eq!(scene.begins(), 2);
