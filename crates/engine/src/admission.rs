@@ -151,10 +151,12 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Option<A
     let mut overheard = false;
     // Another call's failure says nothing about now, and what was refused was not this call's input.
     let mut may_ask = |error: &StoreError| {
-        let anew = !std::mem::replace(&mut overheard, true) || matches!(error, StoreError::Rejected(_));
-        anew && !request.inner.closing.is_cancelled()
+        !std::mem::replace(&mut overheard, true) || matches!(error, StoreError::Rejected(_))
     };
     loop {
+        if request.inner.closing.is_cancelled() {
+            return Err(shutting_down());
+        }
         if let Some((run, since)) = known.run
             && !is_there(request, run, since).await?
         {
@@ -187,9 +189,6 @@ async fn ask_until_known(request: &Request, mut known: Known) -> Result<Option<A
         }
         // A moment for whoever changed the row.
         pause.pass().await;
-        if request.inner.closing.is_cancelled() {
-            return Err(shutting_down());
-        }
     }
 }
 

@@ -95,3 +95,20 @@ async fn while_the_store_is_away_a_call_overhears_one_failure_only() {
     }
     assert_eq!(scene.begins(), 2);
 }
+
+#[tokio::test]
+async fn a_call_that_has_joined_begins_nothing_when_the_engine_closes() {
+    let scene = Scene::new().await;
+    scene.faults.script(&[Call::Begin], 1, rejected());
+    let call = |input| Box::pin(scene.engine.run(&scene.schema, "k", input).into_future());
+    let (mut asks, mut joins) = (call(1), call(7));
+    assert!(poll!(&mut asks).is_pending());
+    scene.first.arrived(1).await;
+    assert!(poll!(&mut joins).is_pending());
+    let mut closes = Box::pin(scene.engine.shutdown());
+    assert!(poll!(&mut closes).is_pending());
+    scene.first.open();
+    let (_refused, joined, ()) = tokio::join!(asks, joins, closes);
+    assert!(matches!(joined, Err(RunError::Unavailable(_))), "{joined:?}");
+    assert_eq!(scene.begins(), 1);
+}
