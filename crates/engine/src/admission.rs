@@ -23,11 +23,11 @@ use crate::persist::{Pause, Resend};
 use crate::policy::{AfterFailure, OnDuplicate, OnExpired, Verdict};
 use crate::random;
 use crate::run_error::RunError;
-use crate::runs::{CloseOpening, LocalRun, Look, Opened, Opening, RunEnd};
+use crate::runs::{LocalRun, Look, Opened, Opening, RunEnd};
 use crate::schema::SchemaCore;
 use crate::settlement::Settled;
 use crate::store::{Begin, Begun, Fresh, How, StoreError};
-use crate::take::{Taken, begin_run, take};
+use crate::take::{CloseOpening, Taken, begin_run, take};
 use crate::worker::sweep::park_unknown;
 
 /// A call that has been checked.

@@ -16,7 +16,6 @@ use crate::execution::{
     CancelWish, ExecutionId, ExecutionRecord, Fence, FullKey, InputHash, ParkReason, Seen, WaitReason,
     WorkerId,
 };
-use crate::inner::Inner;
 use crate::store::StoreError;
 
 /// How a local run ended. Failures are boxed: tens of thousands of calls have room for an end while they wait.
@@ -339,18 +338,6 @@ pub(crate) struct Taking {
 impl Drop for Taking {
     fn drop(&mut self) {
         change(&self.slots, self.id, |slot| slot.taking -= 1);
-    }
-}
-
-/// Ends an opening also when the task that asks panics, or never runs.
-pub(crate) struct CloseOpening {
-    pub(crate) inner: Arc<Inner>,
-    pub(crate) id: ExecutionId,
-}
-
-impl Drop for CloseOpening {
-    fn drop(&mut self) {
-        self.inner.registry.opened(self.id);
     }
 }
 

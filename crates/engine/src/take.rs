@@ -319,6 +319,18 @@ impl Drop for Leave {
     }
 }
 
+/// Ends an opening also when the task that asks panics, or never runs.
+pub(crate) struct CloseOpening {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) id: ExecutionId,
+}
+
+impl Drop for CloseOpening {
+    fn drop(&mut self) {
+        self.inner.registry.opened(self.id);
+    }
+}
+
 fn word_of(end: &RunEnd) -> &'static str {
     match end {
         RunEnd::Succeeded(_) => "succeeded",
